@@ -1,0 +1,5 @@
+"""``python -m ftpcli``: the same as ``ftp``."""
+
+from ftpcli.cli import main
+
+main()

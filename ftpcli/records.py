@@ -1,0 +1,107 @@
+"""The data types that flow through the program, from decoded frame to written record.
+
+Pixels are those of the upright frame (rotation applied), origin at the top left corner,
+x to the right. Boxes in memory are xyxy, boxes in files are xywh.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a source says of itself before it is decoded."""
+
+    path: str
+    width: int  # upright, pixels
+    height: int
+    rotation: int  # degrees counterclockwise applied to make frames upright: 0, 90, 180, 270
+    time_base: Fraction  # seconds per pts tick
+    average_rate: Fraction | None  # frames per second, None where unknown
+    frames: int | None  # as claimed by the container, None where unknown
+    duration: float | None  # seconds
+    start: float  # seconds of the first pts, 0 where unknown
+    codec: str
+    pixel_format: str
+    has_audio: bool
+    mirrored: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One decoded frame."""
+
+    index: int  # 0-based position among all decoded frames of the source
+    pts: int  # in VideoInfo.time_base ticks
+    seconds: float  # pts * time_base, the source's own clock
+    image: np.ndarray  # (H, W, 3) uint8 RGB, upright
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Person:
+    """A tracked person in one frame."""
+
+    track_id: int
+    box: np.ndarray  # (4,) float64 xyxy
+    score: float  # 0..1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackedFrame:
+    """A frame and the people in it; there may be none."""
+
+    frame: Frame
+    people: tuple[Person, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """The frames around one person in one key frame, oldest first, all cropped by the key frame's box."""
+
+    person: Person
+    frames: tuple[Frame, ...]  # length 1, 3 or 5; the key frame is in the middle
+    padded: tuple[bool, ...]  # True where a missing neighbour is the key frame itself
+
+    @property
+    def key(self) -> Frame:
+        return self.frames[len(self.frames) // 2]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pose:
+    """The joints of one person in one frame."""
+
+    track_id: int
+    box: np.ndarray  # (4,) float64 xyxy
+    score: float  # the person's, 0..1
+    keypoints: np.ndarray  # (K, 2) float64 pixels, in the order of the file's joint names
+    confidence: np.ndarray  # (K,) float64, 0..1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FramePoses:
+    """All poses of one frame; exactly one per decoded frame."""
+
+    index: int
+    pts: int
+    seconds: float
+    poses: tuple[Pose, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Everything that a file says about itself, besides its frames.
+
+    ``source``: path (file name only), width, height, time_base ("1/15360"), average_rate, rotation, and
+    after the run frames (decoded) and bad_packets. ``run``: version, model (name, sha256, config),
+    people (detector, tracker, ...), options, device, precision. No clock times: the same input gives the same file.
+    """
+
+    joints: tuple[str, ...]
+    source: dict[str, Any]
+    run: dict[str, Any] = field(default_factory=dict)
