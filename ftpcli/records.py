@@ -29,7 +29,8 @@ class VideoInfo:
     codec: str
     pixel_format: str
     has_audio: bool
-    mirrored: bool = False
+    mirrored: bool = False  # left and right exchanged after the rotation, to undo a mirrored display matrix
+    sample_aspect_ratio: Fraction = Fraction(1)  # width over height of an upright pixel; images keep stored pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,109 @@
+"""From a person's box to the model's crop and back (the geometry of posetrack.md C1: aspect, enlargement, affine).
+
+Coordinates are pixel indices: the first pixel's centre is 0. An affine is a (2, 3) matrix from picture to crop.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+#: The paper enlarges the person's box by 25 %.
+ENLARGEMENT = 1.25
+MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)  # ImageNet, RGB
+STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
+
+
+def crop_frame(box: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float]:
+    """Centre (2,) and width in picture pixels of the region that a crop shows.
+
+    The box is grown about its centre to the crop's aspect, then enlarged by 25 %.
+
+    Args:
+        box: (4,) xyxy edges in pixels.
+        size: height and width of the crop.
+    """
+    x1, y1, x2, y2 = (float(v) for v in box)
+    centre = np.array([(x1 + x2) / 2 - 0.5, (y1 + y2) / 2 - 0.5])  # edges to pixel centres
+    aspect = size[1] / size[0]
+    width = max(x2 - x1, (y2 - y1) * aspect, 1.0)
+    return centre, width * ENLARGEMENT
+
+
+def affine(
+    centre: np.ndarray, width: float, size: tuple[int, int], rotation: float = 0.0, flip: bool = False
+) -> np.ndarray:
+    """(2, 3) similarity from picture to crop: ``centre`` to the crop's middle, ``width`` to the crop's width.
+
+    Args:
+        rotation: degrees, clockwise as seen on screen.
+        flip: mirror left and right after that.
+    """
+    scale = size[1] / width
+    angle = np.deg2rad(rotation)
+    cosine, sine = np.cos(angle) * scale, np.sin(angle) * scale
+    linear = np.array([[cosine, -sine], [sine, cosine]])
+    if flip:
+        linear[0] *= -1
+    middle = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
+    return np.concatenate([linear, (middle - linear @ centre)[:, None]], axis=1)
+
+
+def box_affine(box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(2, 3) affine of a box's crop, as the model sees it at inference."""
+    return affine(*crop_frame(box, size), size)
+
+
+def invert(matrix: np.ndarray) -> np.ndarray:
+    """(2, 3) affine from crop to picture."""
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.concatenate([linear, (-linear @ matrix[:, 2])[:, None]], axis=1)
+
+
+def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """(..., 2) points through a (2, 3) affine."""
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def cut(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The crop of ``size`` (height, width) that ``matrix`` describes, bilinear, black outside the picture.
+
+    Where the crop shrinks the picture by two or more, the picture is averaged first: plain bilinear sampling
+    would alias.
+
+    Args:
+        image: (H, W, 3) uint8.
+
+    Returns:
+        (height, width, 3) uint8.
+    """
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    shrink = int(1 / scale) if scale > 0 else 1
+    if shrink >= 2:
+        image, matrix = _shrunk(image, matrix, size, shrink)
+        if image.size == 0:
+            return np.zeros((*size, 3), np.uint8)
+    return cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+
+def _shrunk(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], factor: int) -> tuple[np.ndarray, np.ndarray]:
+    """The part of the picture that the crop needs, averaged over factor x factor blocks, and its affine."""
+    corners = np.array([[0, 0], [size[1], 0], [0, size[0]], [size[1], size[0]]], dtype=np.float64)
+    corners = transform(corners, invert(matrix))
+    low = np.maximum(np.floor(corners.min(axis=0)) - factor, 0).astype(int) // factor * factor
+    high = np.minimum(np.ceil(corners.max(axis=0)) + factor + 1, image.shape[1::-1]).astype(int)
+    high = np.maximum(low, low + (high - low) // factor * factor)
+    part = image[low[1] : high[1], low[0] : high[0]]
+    if part.size == 0:
+        return part, matrix
+    small = cv2.resize(part, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
+    # A small pixel's index i stands for the part's index factor * i + (factor - 1) / 2.
+    offset = low + (factor - 1) / 2
+    linear = matrix[:, :2] * factor
+    return small, np.concatenate([linear, (matrix[:, :2] @ offset + matrix[:, 2])[:, None]], axis=1)
+
+
+def normalise(crops: np.ndarray) -> np.ndarray:
+    """(..., H, W, 3) uint8 RGB -> (..., 3, H, W) float32 with ImageNet's mean and deviation removed."""
+    values = (crops.astype(np.float32) / 255 - MEAN) / STD
+    return np.ascontiguousarray(np.moveaxis(values, -1, -3))

@@ -1,0 +1,146 @@
+"""Runs the pose model on windows: crops in batches, heatmaps back to joints in picture pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ftpcli.crops import box_affine, cut, invert, normalise, transform
+from ftpcli.errors import UsageError
+from ftpcli.model.config import ModelConfig
+from ftpcli.model.ftp_pose import FTPPose
+from ftpcli.model.heatmap import decode_heatmaps
+from ftpcli.records import Pose, Window
+from ftpcli.weights import build_model, sha256, weights_path
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` takes CUDA, then MPS, then the CPU; naming a device that is not there is a UsageError."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
+    kind, _, number = name.partition(":")
+    if kind not in available or (number and not number.isdigit()):
+        raise UsageError(f"--device {name}: unknown; choose auto, cpu, cuda, cuda:N or mps")
+    if not available[kind] or (kind == "cuda" and number and int(number) >= torch.cuda.device_count()):
+        raise UsageError(f"--device {name}: this machine has no such device for torch; choose auto or cpu")
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """``auto`` takes bf16 where the hardware multiplies it natively, else fp32."""
+    if name not in PRECISIONS:
+        raise UsageError(f"--precision {name}: choose one of {', '.join(PRECISIONS)}")
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    native = device.type == "cpu" and (
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # no public query exists
+    )
+    return "bf16" if native else "fp32"
+
+
+class Estimator:
+    """A pose model ready to look at windows.
+
+    Attributes:
+        joints: names of the keypoints it returns.
+        window: how many frames a window must have.
+    """
+
+    def __init__(
+        self, model: FTPPose, *, device: str = "auto", precision: str = "auto", batch: int = 8, sigma: float = 2.0
+    ) -> None:
+        if batch < 1:
+            raise UsageError(f"--batch {batch}: must be at least 1")
+        self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device)
+        self.batch = batch
+        self.config: ModelConfig = model.config
+        self.provenance: dict[str, Any] = {}
+        self._sigma = sigma
+        self._model = model.eval().to(self.device)
+        self._model.to(memory_format=torch.channels_last)
+
+    @classmethod
+    def load(
+        cls,
+        weights: str | Path = "default",
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        batch: int = 8,
+        **changes: Any,
+    ) -> Estimator:
+        """From a weights file; ``changes`` override model options that keep its tensors (ratios, selector).
+
+        Raises:
+            InputError: the file is missing, damaged or not ours.
+            UsageError: the device or precision is not available.
+        """
+        path = weights_path(weights)
+        model, provenance = build_model(path, **changes)
+        sigma = float(provenance.get("recipe", {}).get("sigma", 2.0))
+        estimator = cls(model, device=device, precision=precision, batch=batch, sigma=sigma)
+        estimator.provenance = {
+            "name": path.name,
+            "sha256": sha256(path),
+            "config": {k: v for k, v in model.config.to_dict().items() if k != "joints"},
+        }
+        return estimator
+
+    @property
+    def joints(self) -> tuple[str, ...]:
+        return self.config.joints
+
+    @property
+    def window(self) -> int:
+        return self.config.frames
+
+    def estimate(self, windows: Sequence[Window]) -> list[Pose]:
+        """Poses of the windows' key frames, in their order; ``batch`` windows go through the model at a time.
+
+        A batch that does not fit in memory is halved until it does.
+        """
+        poses: list[Pose] = []
+        start = 0
+        while start < len(windows):
+            part = windows[start : start + self.batch]
+            try:
+                poses += self._estimate(part)
+            except (torch.OutOfMemoryError, MemoryError):
+                if len(part) == 1:
+                    raise
+                self.batch = (len(part) + 1) // 2
+                continue
+            start += len(part)
+        return poses
+
+    @torch.inference_mode()
+    def _estimate(self, windows: Sequence[Window]) -> list[Pose]:
+        size = self.config.image_size
+        matrices = [box_affine(window.person.box, size) for window in windows]
+        crops = np.stack([self._cut(window, matrix) for window, matrix in zip(windows, matrices, strict=True)])
+        images = torch.from_numpy(normalise(crops)).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            heatmaps = self._model(images)
+        points, confidence = decode_heatmaps(heatmaps.float().cpu().numpy(), self.config.heatmap, self._sigma)
+        return [
+            Pose(w.person.track_id, w.person.box, w.person.score, transform(p, invert(m)), c)
+            for w, m, p, c in zip(windows, matrices, points, confidence, strict=True)
+        ]
+
+    def _cut(self, window: Window, matrix: np.ndarray) -> np.ndarray:
+        """(T, h, w, 3) crops; a frame that stands in for a missing neighbour is cut once."""
+        done: dict[int, np.ndarray] = {}
+        for frame in window.frames:
+            if id(frame) not in done:
+                done[id(frame)] = cut(frame.image, matrix, self.config.image_size)
+        return np.stack([done[id(frame)] for frame in window.frames])

@@ -1,0 +1,201 @@
+"""What the user named on the command line becomes a list of sources. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ftpcli.errors import FtpError, InputError, UsageError
+
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm", ".jp2", ".tga")
+)
+#: Names taken as videos inside a folder. A file named directly may be called anything.
+VIDEO_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *(
+            "mp4",
+            "m4v",
+            "mov",
+            "qt",
+            "avi",
+            "mkv",
+            "webm",
+            "ts",
+            "mts",
+            "m2ts",
+            "mpg",
+            "mpeg",
+            "m2v",
+            "vob",
+            "wmv",
+            "asf",
+        ),
+        *("flv", "f4v", "3gp", "3g2", "ogv", "gif", "mxf", "dv", "y4m", "ivf", "nut", "mjpeg", "mjpg"),
+        *("h264", "264", "h265", "265", "hevc"),
+    )
+)
+_ADDRESS = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]*://")
+_NAMED_AT_MOST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One input to annotate."""
+
+    path: str  # as the user would name it; "-" is standard input
+    kind: Literal["video", "images"]
+
+    @property
+    def stem(self) -> str:
+        """The name without folders and without a video's suffix, for naming outputs."""
+        if self.path == "-":
+            return "stdin"
+        path = Path(_ADDRESS.sub("", self.path))
+        if self.kind == "images":
+            return path.name or path.resolve().name or "images"
+        return path.stem or path.name
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sorting key by which ``img2`` comes before ``img10``; equal numbers fall back to the text."""
+    parts = re.split(r"(\d+)", name.casefold())
+    key = [(0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part) for part in parts if part]
+    return (*key, (2, 0, name))
+
+
+def numbered_images(folder: Path) -> list[Path]:
+    """The images of a folder in natural order; hidden files and other kinds are left out.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    return _listed(folder, IMAGE_SUFFIXES)
+
+
+def _listed(folder: Path, suffixes: frozenset[str]) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            names = [
+                entry.name
+                for entry in entries
+                if not entry.name.startswith(".") and Path(entry.name).suffix.lower() in suffixes and entry.is_file()
+            ]
+    except OSError as error:
+        raise InputError(f"{folder}: the folder cannot be read ({error.strerror})") from error
+    return [folder / name for name in sorted(names, key=natural_key)]
+
+
+def resolve_inputs(inputs: Sequence[str | os.PathLike[str]]) -> tuple[list[Source], list[FtpError]]:
+    """Turn files, folders, glob patterns, ``-`` and addresses into sources.
+
+    A folder with videos stands for its videos, a folder without for its numbered images. Subfolders are not
+    searched. A name that exists is taken literally, even if it looks like a pattern. What is named twice
+    counts once. Order: as given, natural order inside a folder or pattern.
+
+    Returns:
+        The sources, and one error for each input that names nothing: the others can still be done.
+    """
+    sources: list[Source] = []
+    errors: list[FtpError] = []
+    seen: set[str] = set()
+    for given in inputs:
+        name = os.fspath(given)
+        try:
+            found = _resolve(name)
+        except FtpError as error:
+            errors.append(error)
+            continue
+        for source in found:
+            plain = source.path == "-" or _ADDRESS.match(source.path)
+            identity = source.path if plain else os.path.realpath(source.path)
+            if identity not in seen:
+                seen.add(identity)
+                sources.append(source)
+    return sources, errors
+
+
+def _resolve(name: str) -> list[Source]:
+    if name == "-" or _ADDRESS.match(name):
+        return [Source(name, "video")]
+    if not name or "\0" in name:
+        raise InputError(f"{name!r}: is not a file name")
+    if os.path.isdir(name):
+        return _resolve_folder(name)
+    if os.path.lexists(name):
+        return [Source(name, "video")]
+    if glob.has_magic(name):
+        matches = sorted(glob.glob(name, recursive=True), key=natural_key)
+        if not matches:
+            raise InputError(f"{name}: no file matches this pattern")
+        return [source for match in matches for source in _resolve_match(match)]
+    raise InputError(f"{name}: no such file or folder")
+
+
+def _resolve_match(match: str) -> list[Source]:
+    """A file that a pattern matches is meant; a folder only where it holds something to read."""
+    if not os.path.isdir(match):
+        return [Source(match, "video")]
+    try:
+        return _resolve_folder(match)
+    except InputError:
+        return []
+
+
+def _resolve_folder(name: str) -> list[Source]:
+    folder = Path(name)
+    videos = _listed(folder, VIDEO_SUFFIXES)
+    if videos:
+        # os.path.join keeps a leading "./", which Path drops: "./-x.mp4" must not become an option again.
+        return [Source(os.path.join(name, video.name), "video") for video in videos]
+    if numbered_images(folder):
+        return [Source(name, "images")]
+    subfolders = sorted((entry.name for entry in os.scandir(folder) if entry.is_dir()), key=natural_key)
+    if subfolders:
+        hint = ", ".join(subfolders[:_NAMED_AT_MOST]) + (", ..." if len(subfolders) > _NAMED_AT_MOST else "")
+        raise InputError(f"{name}: no videos or images in this folder; name its subfolders ({hint}) instead")
+    raise InputError(f"{name}: no videos or images in this folder")
+
+
+def unique_stems(sources: Iterable[Source]) -> list[str]:
+    """One output name per source, without suffix; clashes keep the suffix, then are numbered.
+
+    ``a/run.mp4``, ``b/run.mp4``, ``b/run.mov`` -> ``run.mp4``, ``run.mp4-2``, ``run.mov``.
+    """
+    listed = list(sources)
+    stems = Counter(source.stem.casefold() for source in listed)
+    names: list[str] = []
+    used: set[str] = set()
+    for source in listed:
+        name = source.stem
+        if stems[name.casefold()] > 1 and source.kind == "video" and source.path != "-":
+            name = Path(source.path).name
+        candidate, number = name, 1
+        while candidate.casefold() in used:
+            number += 1
+            candidate = f"{name}-{number}"
+        used.add(candidate.casefold())
+        names.append(candidate)
+    return names
+
+
+def parse_time(text: str) -> float:
+    """Seconds from ``75``, ``75.5``, ``75s``, ``1:15`` or ``00:01:15.5``.
+
+    Raises:
+        UsageError: anything else.
+    """
+    match = re.fullmatch(r"\s*(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)\s*s?\s*", text)
+    if not match:
+        raise UsageError(f"{text}: is not a time; give seconds (75.5) or hours:minutes:seconds (00:01:15.5)")
+    hours, minutes, seconds = match.groups()
+    if (minutes is not None and float(seconds) >= 60) or (hours is not None and int(minutes) >= 60):
+        raise UsageError(f"{text}: is not a time; minutes and seconds go up to 59")
+    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds)

@@ -1,0 +1,87 @@
+"""The ViT backbone: one frame's crop in, its grid of tokens out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import timm
+from torch import Tensor, nn
+
+from ftpcli.errors import UsageError
+
+
+class ConvStem(nn.Module):
+    """Strided convolutions in place of ViT's 16x16 patch projection.
+
+    (B, 3, H, W) -> (B, C, H/16, W/16). Early convolutions let a small ViT train from random weights
+    (Xiao et al., Early Convolutions Help Transformers See Better, 2021).
+    """
+
+    def __init__(self, width: int, channels: Sequence[int] = (24, 48, 64)) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        last = 3
+        for out in channels:
+            layers += [nn.Conv2d(last, out, 3, 2, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
+            last = out
+        layers += [_Residual(last), nn.Conv2d(last, width, 3, 2, 1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.relu(x + self.layers(x))
+
+
+class Backbone(nn.Module):
+    """A timm vision transformer without its class token and classifier.
+
+    Args:
+        name: a ``vit_*_patch16_*`` name.
+        image_size: height and width that the stored position embedding is for; other multiples of 16 are
+            taken too, the position embedding is resampled to their grid.
+        stem: ``patch`` or ``conv``.
+        pretrained: load timm's weights for the name (downloads them: only where the user named it).
+
+    Raises:
+        UsageError: timm does not know the name.
+    """
+
+    def __init__(self, name: str, image_size: tuple[int, int], stem: str = "patch", pretrained: bool = False) -> None:
+        super().__init__()
+        try:
+            vit: Any = timm.create_model(
+                name,
+                pretrained=pretrained,
+                img_size=image_size,
+                num_classes=0,
+                global_pool="",
+                dynamic_img_size=True,
+            )
+        except RuntimeError as error:
+            raise UsageError(f"backbone '{name}' cannot be built: {error}") from error
+        self.width: int = vit.embed_dim
+        self.depth: int = len(vit.blocks)
+        self._prefix: int = vit.num_prefix_tokens
+        if stem == "conv":
+            vit.patch_embed.proj = ConvStem(self.width)
+        self.vit = vit
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised RGB -> (B, N, C) tokens in row order, N = H/16 * W/16."""
+        tokens: Tensor = self.vit.forward_features(images)  # type: ignore[operator]
+        return tokens[:, self._prefix :]

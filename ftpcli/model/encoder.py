@@ -1,0 +1,102 @@
+"""The Multi-Grained Feature Encoder (paper section II-C): two branches, pruning, shared blocks."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from ftpcli.model.config import ModelConfig
+from ftpcli.model.pruning import gather_tokens, select_tokens
+
+
+class Encoded(NamedTuple):
+    """What the encoder hands to the head. h, w are the token grid, s the upsampling factor."""
+
+    key: Tensor  # (B, h * w, C) the key frame's tokens, refined where the low-resolution branch kept them
+    low: Tensor  # (B, Nc, C) F_c
+    high: Tensor | None  # (B, Nf, C) F_f, None without the high-resolution branch
+    high_index: Tensor | None  # (B, Nf) int64 cells of F_f on the (h * s, w * s) grid, row order
+
+
+def attention_heads(width: int) -> int:
+    """Heads of 64 channels, as in ViT."""
+    return max(1, width // 64)
+
+
+def sine_cosine(rows: int, columns: int, width: int, device: torch.device) -> Tensor:
+    """(rows * columns, width) fixed position embedding; cell centres span 0..1 whatever the grid's size."""
+    quarter = width // 4
+    frequency = 10000 ** (-torch.arange(quarter, device=device, dtype=torch.float32) / max(1, quarter))
+    y = (torch.arange(rows, device=device) + 0.5)[:, None] / rows * 100 * frequency
+    x = (torch.arange(columns, device=device) + 0.5)[:, None] / columns * 100 * frequency
+    y = torch.cat([y.sin(), y.cos()], dim=1)[:, None].expand(rows, columns, -1)
+    x = torch.cat([x.sin(), x.cos()], dim=1)[None].expand(rows, columns, -1)
+    table = torch.cat([y, x], dim=2).reshape(rows * columns, -1)
+    return nn.functional.pad(table, (0, width - table.shape[1]))
+
+
+class MultiGrainedFeatureEncoder(nn.Module):
+    """Both branches; which of them and which ratios is the configuration's choice.
+
+    The residual branches start at zero, so an encoder put behind a trained single-frame backbone begins with that
+    model's output.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.time = nn.Parameter(torch.zeros(config.frames, width))
+        self.coarse = nn.ModuleList(self._block(width) for _ in range(config.coarse_blocks))
+        self.shared = nn.ModuleList(self._block(width) for _ in range(config.shared_blocks))
+
+    def _block(self, width: int) -> Block:
+        block = Block(width, attention_heads(width), mlp_ratio=self.config.mlp_ratio, qkv_bias=True)
+        for name in ("attn.proj", "mlp.fc2"):
+            for parameter in block.get_submodule(name).parameters():
+                nn.init.zeros_(parameter)
+        return block
+
+    def _select(self, tokens: Tensor, ratio: int) -> Tensor:
+        c = self.config
+        return select_tokens(tokens, ratio, c.selector, c.neighbours, c.temperature)
+
+    def _refine(self, tokens: Tensor) -> Tensor:
+        for block in self.shared:
+            tokens = block(tokens)
+        return tokens
+
+    def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Encoded:
+        """(B, T, N, C) tokens of a window's frames on an (h, w) grid -> :class:`Encoded`."""
+        key, low = self._low_resolution(tokens)
+        if self.config.branches != "both":
+            return Encoded(key, low, None, None)
+        high, index = self._high_resolution(tokens[:, tokens.shape[1] // 2], grid)
+        return Encoded(key, low, high, index)
+
+    def _low_resolution(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Spatio-temporal context of all frames: (B, T, N, C) -> key tokens (B, N, C) and F_c (B, TN // ratio, C)."""
+        batch, frames, count, width = tokens.shape
+        x = (tokens + self.time[None, :, None]).reshape(batch, frames * count, width)
+        for block in self.coarse:
+            x = block(x)
+        index = self._select(x, self.config.low_ratio)
+        low = self._refine(gather_tokens(x, index))
+        refined = x.to(low.dtype).scatter(1, index[:, :, None].expand(-1, -1, width), low)
+        first = frames // 2 * count
+        return refined[:, first : first + count], low
+
+    def _high_resolution(self, key: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Fine detail of the key frame: (B, N, C) -> F_f (B, N s^2 // ratio, C) and its cells."""
+        batch, _, width = key.shape
+        rows, columns = grid[0] * self.config.upsample, grid[1] * self.config.upsample
+        image = key.transpose(1, 2).reshape(batch, width, *grid)
+        fine = nn.functional.interpolate(image, size=(rows, columns), mode="bilinear", align_corners=False)
+        fine = fine.flatten(2).transpose(1, 2)
+        index = self._select(fine, self.config.high_ratio)
+        # Pruning judges features alone; the position is added afterwards, since upsampling blurred it.
+        fine = fine + sine_cosine(rows, columns, width, key.device)
+        return self._refine(gather_tokens(fine, index)), index

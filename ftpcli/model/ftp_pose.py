@@ -1,0 +1,49 @@
+"""FTP-Pose: a window of crops of one person in, heatmaps of the key frame's joints out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ftpcli.model.backbone import Backbone
+from ftpcli.model.config import ModelConfig
+from ftpcli.model.encoder import Encoded, MultiGrainedFeatureEncoder
+from ftpcli.model.head import PoseHead
+
+
+class FTPPose(nn.Module):
+    """The whole model. ``encode`` looks at one frame, ``decode`` at a window's tokens; ``forward`` does both."""
+
+    def __init__(self, config: ModelConfig, pretrained_backbone: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = Backbone(config.backbone, config.image_size, config.stem, pretrained_backbone)
+        self.project = (
+            nn.Identity() if self.backbone.width == config.width else nn.Linear(self.backbone.width, config.width)
+        )
+        self.encoder = MultiGrainedFeatureEncoder(config) if config.branches != "none" else None
+        self.head = PoseHead(config)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised RGB crops -> (B, N, C) tokens."""
+        return self.project(self.backbone(images))
+
+    def decode(self, tokens: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
+        """(B, T, N, C) tokens of a window's frames -> (B, K, H/4, W/4) heatmaps of the middle frame.
+
+        ``grid`` is the tokens' rows and columns where the crops are not of the configured size.
+        """
+        grid = grid or self.config.grid
+        if self.encoder is None:
+            key = tokens[:, tokens.shape[1] // 2]
+            return self.head(Encoded(key, key, None, None), grid)
+        return self.head(self.encoder(tokens, grid), grid)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """(B, T, 3, H, W) -> (B, K, H/4, W/4)."""
+        batch, frames = windows.shape[:2]
+        if self.encoder is None:  # the neighbours would not be looked at
+            windows, frames = windows[:, frames // 2 : frames // 2 + 1], 1
+        tokens = self.encode(windows.flatten(0, 1).contiguous(memory_format=torch.channels_last))
+        grid = (windows.shape[3] // 16, windows.shape[4] // 16)
+        return self.decode(tokens.unflatten(0, (batch, frames)), grid)

@@ -1,0 +1,109 @@
+"""Feature token pruning by density-peaks clustering (paper section II-B, equations 1 and 2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Above this many tokens samples are scored one after the other: a batch of distance matrices would not fit.
+_BATCHED_TOKENS = 1024
+
+
+def squared_distances(x: Tensor) -> Tensor:
+    """(B, N, C) tokens -> (B, N, N) squared Euclidean distances, diagonal exactly 0."""
+    x = x - x.mean(dim=1, keepdim=True)  # smaller norms, smaller cancellation
+    gram = x @ x.transpose(1, 2)
+    # The norms are read off the product itself, so identical tokens come out exactly 0 apart.
+    norms = gram.diagonal(dim1=1, dim2=2)
+    distances = (norms[:, :, None] + norms[:, None, :] - 2 * gram).clamp_min(0)
+    eye = torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
+    return distances.masked_fill(eye, 0.0)
+
+
+def density_peak_scores(x: Tensor, neighbours: int = 5, temperature: float | None = None) -> Tensor:
+    """Logarithm of the cluster-centre score of every token, in fp32 whatever autocast says.
+
+    log score_i = log rho_i + log delta_i, the order of rho_i * delta_i without its underflow. With d_ij the
+    Euclidean distance: log rho_i = -mean of d_ij^2 over the k nearest other tokens / tau (eq. 1); delta_i is the
+    distance to the nearest denser token, and the largest distance for the densest (eq. 2). Of two equally dense
+    tokens the one with the lower index counts as denser, so duplicates score -inf (delta = 0) but for the first.
+
+    Args:
+        x: (B, N, C) tokens. A token that is not finite counts as infinitely far from all and scores -inf.
+        neighbours: k, clipped to N - 1. A single token has density 1.
+        temperature: tau; None is C.
+
+    Returns:
+        (B, N) float32.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        x = x.detach().float()
+        tau = float(x.shape[2]) if temperature is None else temperature
+        if x.shape[1] <= _BATCHED_TOKENS:
+            return _scores(x, neighbours, tau)
+        return torch.cat([_scores(sample, neighbours, tau) for sample in x.split(1)])
+
+
+def _scores(x: Tensor, neighbours: int, tau: float) -> Tensor:
+    count = x.shape[1]
+    broken = ~torch.isfinite(x).all(dim=2)
+    infinity = float("inf")
+    distances = squared_distances(x.masked_fill(broken[:, :, None], 0.0))
+    apart = broken[:, :, None] | broken[:, None, :]
+    distances = distances.masked_fill(apart, infinity)
+    eye = torch.eye(count, dtype=torch.bool, device=x.device)
+
+    k = min(neighbours, count - 1)
+    if k > 0:
+        nearest = distances.masked_fill(eye, infinity).topk(k, dim=2, largest=False, sorted=False).values
+        log_density = -nearest.mean(dim=2) / tau
+    else:
+        log_density = torch.zeros_like(distances[:, :, 0])
+
+    index = torch.arange(count, device=x.device)
+    mine, other = log_density[:, :, None], log_density[:, None, :]
+    denser = (other > mine) | ((other == mine) & (index[None, None, :] < index[None, :, None]))
+    to_denser = distances.masked_fill(~denser, infinity).amin(dim=2)
+    farthest = distances.masked_fill(apart, 0.0).amax(dim=2)
+    separation = torch.where(torch.isfinite(to_denser), to_denser, farthest)
+    return (log_density + 0.5 * separation.log()).masked_fill(broken, -infinity)
+
+
+def kept_tokens(count: int, ratio: int) -> int:
+    """N // epsilon, at least one."""
+    return max(1, count // ratio)
+
+
+def select_tokens(
+    x: Tensor, ratio: int, selector: str = "dpc", neighbours: int = 5, temperature: float | None = None
+) -> Tensor:
+    """Indices of the N // ratio tokens with the highest scores, ties by index.
+
+    Args:
+        x: (B, N, C) tokens.
+        ratio: epsilon; 1 keeps all.
+        selector: ``dpc``; ``grid`` takes evenly spaced indices; ``random`` a fixed pseudo-random subset.
+        neighbours, temperature: see :func:`density_peak_scores`.
+
+    Returns:
+        (B, N // ratio) int64, ascending in each row.
+    """
+    batch, count = x.shape[:2]
+    keep = kept_tokens(count, ratio)
+    if keep == count:
+        return torch.arange(count, device=x.device).expand(batch, -1)
+    if selector == "grid":
+        chosen = torch.arange(keep, device=x.device) * count // keep
+        return chosen.expand(batch, -1)
+    if selector == "random":
+        generator = torch.Generator().manual_seed(count * 100_003 + keep)
+        chosen = torch.randperm(count, generator=generator)[:keep].sort().values.to(x.device)
+        return chosen.expand(batch, -1)
+    scores = density_peak_scores(x, neighbours, temperature)
+    best = torch.sort(scores, dim=1, descending=True, stable=True).indices[:, :keep]
+    return best.sort(dim=1).values
+
+
+def gather_tokens(x: Tensor, index: Tensor) -> Tensor:
+    """(B, N, C) tokens, (B, n) indices -> (B, n, C)."""
+    return x.gather(1, index[:, :, None].expand(-1, -1, x.shape[2]))

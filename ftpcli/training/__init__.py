@@ -1,0 +1,1 @@
+"""Training: data sources, augmentation, the loop with its checkpoints, and recipes."""

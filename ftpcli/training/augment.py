@@ -1,0 +1,214 @@
+"""Augmentation of a window of frames: one geometry for all its frames, labels moved along.
+
+The geometry follows the DCPose family (scale, rotation, flip, half body); the pictures are changed by colour, blur,
+low resolution and occlusion, which those papers do not do and models trained from random weights need.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ftpcli.crops import affine, crop_frame, cut, transform
+from ftpcli.skeleton import PERSON19, Skeleton
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Strengths. Probabilities are per window; ``none()`` switches everything off.
+
+    Attributes:
+        scale: relative size is 1 + scale * n, clipped to 1 +- scale (n standard normal).
+        rotation: degrees times n, clipped to twice that.
+        shift: of the centre, as a fraction of the box's width, uniform.
+        motion: of stills made into windows: shift per frame as a fraction of the width (and a little turn, zoom).
+    """
+
+    flip: float = 0.5
+    half_body: float = 0.3
+    scale: float = 0.35
+    rotate: float = 0.6
+    rotation: float = 45.0
+    shift: float = 0.0
+    colour: float = 0.0
+    blur: float = 0.0
+    low_resolution: float = 0.0
+    occlude: float = 0.0
+    motion: float = 0.03
+
+    @classmethod
+    def none(cls) -> Augmentation:
+        return cls(**{f.name: 0.0 for f in dataclasses.fields(cls)})
+
+
+#: The numbers of the DCPose family (shared by TDMI, which the paper follows): geometry only.
+PAPER = Augmentation()
+#: For models that start from random weights on few pictures.
+STRONG = Augmentation(
+    half_body=0.15, rotate=0.7, rotation=40.0, shift=0.06, colour=0.8, blur=0.15, low_resolution=0.15, occlude=0.4
+)
+
+
+@dataclass(slots=True)
+class Example:
+    """One person's window as the sources give it.
+
+    Attributes:
+        images: T pictures, (H, W, 3) uint8 RGB, or a single one (a still).
+        box: (4,) xyxy pixels of the key frame.
+        joints: (K, 2) pixels of the key frame.
+        weight: (K,) 0 where a joint is not labelled.
+    """
+
+    images: list[np.ndarray]
+    box: np.ndarray
+    joints: np.ndarray
+    weight: np.ndarray
+
+
+def make_window(
+    example: Example,
+    size: tuple[int, int],
+    frames: int,
+    how: Augmentation,
+    rng: np.random.Generator,
+    skeleton: Skeleton = PERSON19,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cut an augmented window out of an example.
+
+    Args:
+        size: height and width of the crops.
+        frames: T; a still is repeated, with a small motion if ``how.motion``.
+
+    Returns:
+        (T, h, w, 3) uint8 crops, (K, 2) joints in crop pixels, (K,) weights; joints outside the crop weigh 0.
+    """
+    centre, width = crop_frame(example.box, size)
+    if rng.random() < how.half_body:
+        centre, width = _half_body(example, size, rng, skeleton) or (centre, width)
+    width *= float(np.clip(1 + how.scale * rng.standard_normal(), 1 - how.scale, 1 + how.scale))
+    angle = 0.0
+    if rng.random() < how.rotate:
+        angle = float(np.clip(how.rotation * rng.standard_normal(), -2 * how.rotation, 2 * how.rotation))
+    centre = centre + how.shift * width * rng.uniform(-1, 1, 2)
+    flip = bool(rng.random() < how.flip)
+
+    joints, weight = example.joints, example.weight
+    if flip:  # new arrays: the source's own must stay as they are
+        joints, weight = joints[skeleton.flip], weight[skeleton.flip]
+    key = affine(centre, width, size, angle, flip)
+    joints = transform(joints, key)
+    inside = (joints >= -0.5).all(axis=1) & (joints[:, 0] < size[1] - 0.5) & (joints[:, 1] < size[0] - 0.5)
+    weight = np.where(inside, weight, 0.0)
+
+    if len(example.images) == 1 and frames > 1 and how.motion:
+        matrices = _motion(centre, width, size, angle, flip, frames, how.motion, rng)
+    else:
+        matrices = [key] * frames
+    images = example.images if len(example.images) == frames else [example.images[len(example.images) // 2]] * frames
+    if len(example.images) == 1 and not how.motion:
+        crops = np.stack([cut(images[0], key, size)] * frames)
+    else:
+        crops = np.stack([cut(image, matrix, size) for image, matrix in zip(images, matrices, strict=True)])
+    return _change_pictures(crops, how, rng), joints, weight
+
+
+def _half_body(
+    example: Example, size: tuple[int, int], rng: np.random.Generator, skeleton: Skeleton
+) -> tuple[np.ndarray, float] | None:
+    """Centre and width of the upper or lower body's box, where enough joints are labelled."""
+    labelled = example.weight > 0
+    if labelled.sum() <= 8:
+        return None
+    lower = np.array([joint.endswith(("_hip", "_knee", "_ankle")) for joint in skeleton.joints])
+    upper_joints, lower_joints = labelled & ~lower, labelled & lower
+    chosen = upper_joints if upper_joints.sum() > 2 and rng.random() < 0.69 else lower_joints
+    if chosen.sum() <= 2:
+        chosen = upper_joints
+    if chosen.sum() < 2:
+        return None
+    points = example.joints[chosen]
+    extent = np.concatenate([points.min(axis=0), points.max(axis=0)]) + np.array([0.5, 0.5, 0.5, 0.5])
+    _, width = crop_frame(extent, size)
+    return points.mean(axis=0), max(width / 1.25 * 1.5, 8.0)
+
+
+def _motion(
+    centre: np.ndarray,
+    width: float,
+    size: tuple[int, int],
+    angle: float,
+    flip: bool,
+    frames: int,
+    strength: float,
+    rng: np.random.Generator,
+) -> list[np.ndarray]:
+    """Affines of a still seen by a camera that moves evenly; the key frame's is the unmoved one."""
+    drift = strength * width * rng.standard_normal(2)
+    turn, zoom = 40 * strength * rng.standard_normal(), strength * rng.standard_normal()
+    steps = range(-(frames // 2), frames // 2 + 1)
+    return [affine(centre + t * drift, width * (1 + t * zoom * 0.5), size, angle + t * turn, flip) for t in steps]
+
+
+def _change_pictures(crops: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """Colour and low resolution alike in all frames, blur in each frame by its own luck, occlusion that stays."""
+    if rng.random() < how.colour:
+        crops = _colour(crops, rng)
+    if rng.random() < how.low_resolution:
+        factor = rng.uniform(1.5, 4.0)
+        height, width = crops.shape[1:3]
+        small = (max(8, round(width / factor)), max(8, round(height / factor)))
+        crops = np.stack(
+            [cv2.resize(cv2.resize(c, small, interpolation=cv2.INTER_AREA), (width, height)) for c in crops]
+        )
+    if rng.random() < how.blur:
+        blurred = rng.random(len(crops)) < 0.6
+        blurred[len(crops) // 2] |= not blurred.any()
+        kernel = motion_kernel(float(rng.uniform(0, 180)), int(rng.integers(3, max(4, crops.shape[2] // 12))))
+        crops = np.stack([cv2.filter2D(c, -1, kernel) if b else c for c, b in zip(crops, blurred, strict=True)])
+    if rng.random() < how.occlude:
+        crops = _occlude(crops, rng)
+    return crops
+
+
+def motion_kernel(angle: float, length: int) -> np.ndarray:
+    """(length, length) float32 kernel of a straight camera motion, degrees and pixels; sums to 1."""
+    length = max(1, length) | 1
+    kernel = np.zeros((length, length), np.float32)
+    middle = length // 2
+    reach = np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))]) * middle
+    start, end = np.round(middle - reach).astype(int), np.round(middle + reach).astype(int)
+    cv2.line(kernel, (int(start[0]), int(start[1])), (int(end[0]), int(end[1])), 1.0)
+    return kernel / kernel.sum()
+
+
+def _colour(crops: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Brightness, contrast, gamma and tint by one table a channel; grey now and then."""
+    levels = np.arange(256, dtype=np.float32) / 255
+    gamma, contrast, brightness = rng.uniform(0.7, 1.4), rng.uniform(0.7, 1.3), rng.uniform(-0.15, 0.15)
+    curve = (levels**gamma - 0.5) * contrast + 0.5 + brightness
+    table = np.stack([curve * gain for gain in rng.uniform(0.88, 1.12, 3)], axis=1)
+    table = (np.clip(table, 0, 1) * 255).astype(np.uint8)[None]
+    flat = crops.reshape(-1, crops.shape[2], 3)
+    flat = cv2.LUT(flat, table)
+    if rng.random() < 0.1:
+        flat = cv2.cvtColor(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return flat.reshape(crops.shape)
+
+
+def _occlude(crops: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One or two rectangles of plain colour or of the picture's own texture, the same place in all frames."""
+    crops = crops.copy()
+    height, width = crops.shape[1:3]
+    for _ in range(int(rng.integers(1, 3))):
+        h, w = int(height * rng.uniform(0.08, 0.3)), int(width * rng.uniform(0.1, 0.4))
+        y, x = int(rng.integers(0, height - h)), int(rng.integers(0, width - w))
+        if rng.random() < 0.5:
+            crops[:, y : y + h, x : x + w] = rng.integers(0, 256, 3, dtype=np.uint8)
+        else:
+            sy, sx = int(rng.integers(0, height - h)), int(rng.integers(0, width - w))
+            crops[:, y : y + h, x : x + w] = crops[:, sy : sy + h, sx : sx + w].copy()
+    return crops

@@ -1,0 +1,377 @@
+"""The training loop: steps, validation, checkpoints, log."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ftpcli import __version__
+from ftpcli.errors import FtpError, UsageError
+from ftpcli.model.config import ModelConfig
+from ftpcli.model.ftp_pose import FTPPose
+from ftpcli.training import distributed
+from ftpcli.training.batches import Batch, Mixture, training_batches
+from ftpcli.training.checkpoint import load_checkpoint, save_checkpoint
+from ftpcli.training.losses import heatmap_loss, joint_weights
+from ftpcli.training.optimiser import Average, parameter_groups, rate
+from ftpcli.training.recipe import Recipe
+from ftpcli.training.sources import Source
+from ftpcli.training.validation import validate
+from ftpcli.weights import load_weights, save_weights, sha256, transfer
+
+
+class DivergedError(FtpError):
+    """The loss stopped being a number."""
+
+
+@dataclass(slots=True)
+class Run:
+    """What to train, on what, and where it goes.
+
+    Attributes:
+        sources: training sources with their weights.
+        validation: sources that PCK is measured on; the mean of their ``all`` figures picks the best weights.
+        init: weights file to start from (tensors of the same name and shape are taken).
+        backbone: state dictionary for the backbone (see ``initialise``), or None.
+        validate_every: steps between validations.
+        save_minutes: between checkpoints.
+        stop_at: end after this step as if interrupted (checkpoint written), for tests; 0 for never.
+    """
+
+    config: ModelConfig
+    recipe: Recipe
+    out: Path
+    sources: Sequence[tuple[Source, float]]
+    validation: Sequence[Source] = ()
+    init: Path | None = None
+    backbone: dict[str, torch.Tensor] | None = None
+    pretrained: bool = False
+    resume: bool = False
+    device: str = "cpu"
+    workers: int = 0
+    validate_every: int = 1000
+    validation_limit: int = 500
+    save_minutes: float = 5.0
+    log_every: int = 50
+    stop_at: int = 0
+    tensorboard: bool = False
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def train(run: Run, tell: Callable[[dict[str, Any]], None] = lambda row: None) -> dict[str, Any]:
+    """Train until the recipe's last step, an interruption, or a loss that is not a number.
+
+    Writes into ``run.out``: ``log.jsonl``, ``checkpoint.pt``, ``last.safetensors``, ``best.safetensors``.
+
+    Args:
+        tell: called with every row of the log.
+
+    Returns:
+        ``{"step", "steps", "finished", "best"}``.
+
+    Raises:
+        DivergedError: after putting the last good checkpoint's weights in place.
+        InputError, UsageError, OutputError.
+    """
+    return _Trainer(run, tell).run()
+
+
+class _Trainer:
+    def __init__(self, run: Run, tell: Callable[[dict[str, Any]], None]) -> None:
+        self.run_, self.tell = run, tell
+        recipe, config = run.recipe, run.config
+        self.rank, self.world = distributed.rank_and_world()
+        if recipe.batch % (self.world * recipe.accumulate):
+            raise UsageError(f"batch {recipe.batch} does not divide by {self.world} processes x {recipe.accumulate}")
+        torch.manual_seed(recipe.seed)
+        self.device = torch.device(run.device)
+        self.model = FTPPose(config, run.pretrained).to(self.device)
+        self.model.to(memory_format=torch.channels_last)
+        if self.device.type == "cpu":
+            _plain_attention(self.model)
+        self.size = (recipe.size[0], recipe.size[1]) if recipe.size else config.image_size
+        self._initialise()
+        self.optimiser = torch.optim.AdamW(parameter_groups(self.model, recipe), lr=recipe.lr, betas=(0.9, 0.98))
+        self.average = Average(self.model, recipe.ema) if recipe.ema else None
+        self.mixture = Mixture(run.sources, recipe.seed)
+        self.steps = recipe.steps or max(1, recipe.epochs * len(self.mixture) // recipe.batch)
+        self.step = 0
+        self.best = -1.0
+        self.autocast = recipe.precision == "bf16" or (recipe.precision == "auto")
+        self.joint_weights = joint_weights(config.joints).to(self.device) if recipe.weigh_joints else None
+        self.signalled = False
+        run.out.mkdir(parents=True, exist_ok=True)
+        if run.resume:
+            self._restore()
+        self.parallel: nn.Module = distributed.wrap(self.model)
+
+    def _initialise(self) -> None:
+        run = self.run_
+        if run.backbone is not None:
+            self.model.backbone.vit.load_state_dict(run.backbone, strict=False)
+        if run.init is not None and not run.resume:
+            _, state, _ = load_weights(run.init)
+            taken, left = transfer(self.model, state)
+            if not taken:
+                raise UsageError(f"{run.init}: no tensor of these weights fits the model")
+            self._log({"event": "init", "from": run.init.name, "taken": len(taken), "fresh": len(left)})
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.run_.out / "checkpoint.pt"
+
+    def _signature(self) -> dict[str, Any]:
+        return {
+            "config": self.run_.config.to_dict(),
+            "recipe": self.run_.recipe.to_dict(),
+            "sources": [[source.name, len(source), weight] for source, weight in self.run_.sources],
+        }
+
+    def _restore(self) -> None:
+        content = load_checkpoint(self._checkpoint)
+        saved, now = json.loads(content["signature"]), json.loads(json.dumps(self._signature()))
+        for part in now:
+            if saved.get(part) != now[part]:
+                raise UsageError(f"{self._checkpoint}: made with another {part}; resume with the same options")
+        self.model.load_state_dict(content["model"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        if self.average:
+            self.average.state = {k: v.to(self.device) for k, v in content["average"].items()}
+        torch.set_rng_state(content["rng"])
+        self.step, self.best = content["step"], content["best"]
+
+    def _save(self) -> None:
+        if self.rank:
+            return
+        content = {
+            "format": "ftp-checkpoint",
+            "signature": json.dumps(self._signature()),
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average.state if self.average else {},
+            "rng": torch.get_rng_state(),
+            "step": self.step,
+            "best": self.best,
+        }
+        save_checkpoint(self._checkpoint, content)
+        self._export("last")
+
+    def _state(self) -> dict[str, torch.Tensor]:
+        return self.average.state if self.average else self.model.state_dict()
+
+    def _export(self, name: str) -> None:
+        run = self.run_
+        provenance = {
+            "version": __version__,
+            "step": self.step,
+            "recipe": run.recipe.to_dict(),
+            "data": [[Path(source.name).name, len(source), weight] for source, weight in run.sources],
+            "init": sha256(run.init) if run.init else None,
+            **run.provenance,
+        }
+        save_weights(run.out / f"{name}.safetensors", self._state(), run.config, provenance)
+
+    def _log(self, row: dict[str, Any]) -> None:
+        if distributed.rank_and_world()[0]:
+            return
+        self.run_.out.mkdir(parents=True, exist_ok=True)
+        with open(self.run_.out / "log.jsonl", "a", encoding="utf-8") as log:
+            log.write(json.dumps(row) + "\n")
+        self.tell(row)
+
+    def run(self) -> dict[str, Any]:
+        previous = self._catch_signals()
+        try:
+            self._describe()
+            finished = self._train()
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+        return {"step": self.step, "steps": self.steps, "finished": finished, "best": self.best}
+
+    def _catch_signals(self) -> dict[int, Any]:
+        if threading.current_thread() is not threading.main_thread():
+            return {}
+
+        def stop(number: int, frame: Any) -> None:
+            self.signalled = True
+
+        return {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def _describe(self) -> None:
+        parameters = sum(p.numel() for p in self.model.parameters())
+        trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        # Weights, gradients and AdamW's two moments in fp32; activations are told after the first steps.
+        memory = 4 * (parameters + 3 * trained) / 2**20
+        row = {"event": "start", "step": self.step, "steps": self.steps, "examples_per_epoch": len(self.mixture)}
+        self._log({**row, "parameters": parameters, "state_mib": round(memory), "device": str(self.device)})
+
+    def _train(self) -> bool:
+        run, recipe = self.run_, self.run_.recipe
+        batches = training_batches(
+            self.mixture,
+            size=self.size,
+            frames=run.config.frames,
+            augmentation=recipe.augmentation,
+            batch=recipe.batch,
+            seed=recipe.seed,
+            first=self.step,
+            steps=self.steps,
+            workers=run.workers,
+            rank=self.rank,
+            world=self.world,
+        )
+        clock = _Clock()
+        losses: list[float] = []
+        for batch in batches:
+            clock.waited()
+            losses.append(self._one_step(batch))
+            clock.worked()
+            if self.step % run.log_every == 0 or self.step == self.steps:
+                self._report(losses, clock)
+                losses, clock = [], _Clock(clock.saved)
+            done = self.step == self.steps
+            stopping = distributed.any_process(self.signalled) or self.step == run.stop_at
+            if run.validation and (done or self.step % run.validate_every == 0):
+                self._validate()
+            if done or stopping or time.monotonic() - clock.saved > run.save_minutes * 60:
+                self._save()
+                clock.saved = time.monotonic()
+            if stopping and not done:
+                self._log({"event": "interrupted", "step": self.step})
+                return False
+            clock.mark = time.monotonic()
+        return True
+
+    def _one_step(self, batch: Batch) -> float:
+        recipe = self.run_.recipe
+        factor = rate(self.step, self.steps, recipe)
+        for group in self.optimiser.param_groups:
+            group["lr"] = recipe.lr * group["scale"] * factor
+        self.parallel.train()
+        total = 0.0
+        for part in _split(batch, recipe.accumulate):
+            weight = part.weight.to(self.device)
+            if self.joint_weights is not None:
+                weight = weight * self.joint_weights
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+                heatmaps = self.parallel(part.windows.to(self.device))
+            loss = heatmap_loss(
+                heatmaps, part.joints.to(self.device), weight, self.run_.config, recipe.sigma, recipe.foreground
+            )
+            (loss / recipe.accumulate).backward()
+            total += loss.item() / recipe.accumulate
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip or float("inf"))
+        if not (math.isfinite(total) and math.isfinite(norm.item())):
+            self._diverged(total)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+        if self.average:
+            self.average.update(self.model, self.step)
+        return total
+
+    def _diverged(self, loss: float) -> None:
+        step = self.step
+        self._log({"event": "diverged", "step": step, "loss": str(loss)})
+        if self._checkpoint.is_file():
+            kept = load_checkpoint(self._checkpoint)["step"]
+            advice = f"the checkpoint of step {kept} is kept; resume from it with a lower --lr"
+        else:
+            advice = "no checkpoint was written yet; start again with a lower --lr"
+        raise DivergedError(f"{self.run_.out}: training diverged at step {step} (loss {loss}); {advice}")
+
+    def _report(self, losses: list[float], clock: _Clock) -> None:
+        recipe = self.run_.recipe
+        samples = len(losses) * recipe.batch
+        speed = samples / max(clock.waiting + clock.working, 1e-9)
+        row: dict[str, Any] = {
+            "event": "step",
+            "step": self.step,
+            "steps": self.steps,
+            "loss": round(sum(losses) / len(losses), 5),
+            "lr": recipe.lr * rate(self.step, self.steps, recipe),
+            "samples_per_second": round(speed, 1),
+            "loader_samples_per_second": round(samples / max(clock.waiting, 1e-9), 1),
+            "eta_seconds": round((self.steps - self.step) * recipe.batch / speed),
+            "peak_memory_mib": _peak_memory(),
+        }
+        self._log(row)
+
+    def _validate(self) -> None:
+        if self.rank:
+            return
+        run = self.run_
+        kept = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.model.load_state_dict(self._state())
+        figures = [
+            validate(
+                self.model,
+                source,
+                size=self.size,
+                limit=run.validation_limit,
+                batch=32,
+                sigma=run.recipe.sigma,
+                autocast=self.autocast,
+            )
+            for source in run.validation
+        ]
+        self.model.load_state_dict(kept)
+        score = sum(f.get("all", 0.0) for f in figures) / len(figures)
+        pck = {Path(source.name).name: figure for source, figure in zip(run.validation, figures, strict=True)}
+        self._log({"event": "validation", "step": self.step, "pck_0.2": pck, "score": round(score, 4)})
+        if score > self.best:
+            self.best = score
+            self._export("best")
+
+
+def _split(batch: Batch, parts: int) -> list[Batch]:
+    columns = zip(batch.windows.chunk(parts), batch.joints.chunk(parts), batch.weight.chunk(parts), strict=True)
+    return [Batch(*column) for column in columns]
+
+
+def _plain_attention(model: nn.Module) -> None:
+    """On CPUs the fused attention's backward pass is slower than the plain products (1.5 to 2 times a whole step)."""
+    for module in model.modules():
+        if hasattr(module, "fused_attn"):
+            module.fused_attn = False  # type: ignore[assignment]
+
+
+class _Clock:
+    """Time spent waiting for data and working, and when the last checkpoint was saved."""
+
+    def __init__(self, saved: float | None = None) -> None:
+        self.mark = time.monotonic()
+        self.saved = self.mark if saved is None else saved
+        self.waiting = self.working = 0.0
+
+    def waited(self) -> None:
+        now = time.monotonic()
+        self.waiting += now - self.mark
+        self.mark = now
+
+    def worked(self) -> None:
+        now = time.monotonic()
+        self.working += now - self.mark
+        self.mark = now
+
+
+def _peak_memory() -> int:
+    """MiB: of the GPU where one is used, else of this process."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() // 2**20
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

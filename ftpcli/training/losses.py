@@ -1,0 +1,42 @@
+"""Heatmap losses. Unlabelled joints carry weight 0 and teach nothing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ftpcli.model.config import ModelConfig
+from ftpcli.model.heatmap import gaussian_targets
+
+#: Weights of the joints that move most, as in the DCPose family's "different joint weights".
+JOINT_WEIGHTS = {"elbow": 1.2, "knee": 1.2, "wrist": 1.5, "ankle": 1.5}
+
+
+def joint_weights(joints: tuple[str, ...]) -> Tensor:
+    """(K,) float."""
+    return torch.tensor([JOINT_WEIGHTS.get(joint.rpartition("_")[2], 1.0) for joint in joints])
+
+
+def heatmap_loss(
+    heatmaps: Tensor, joints: Tensor, weight: Tensor, config: ModelConfig, sigma: float, foreground: float
+) -> Tensor:
+    """The loss that the configuration's kind of heatmap asks for, averaged over the batch's labelled joints.
+
+    ``gaussian``: squared error (eq. 4); with ``foreground`` f each cell counts 1 + f * target, since from random
+    weights the empty background outweighs the joints. ``softmax``: cross-entropy of the heatmap's distribution
+    against the normalised target.
+
+    Args:
+        heatmaps: (B, K, rows, columns).
+        joints: (B, K, 2) crop pixels.
+        weight: (B, K).
+    """
+    target = gaussian_targets(joints, (heatmaps.shape[2], heatmaps.shape[3]), sigma).flatten(2)
+    values = heatmaps.float().flatten(2)
+    total = weight.sum().clamp_min(1.0)
+    if config.heatmap == "softmax":
+        target = target / target.sum(dim=2, keepdim=True).clamp_min(1e-6)
+        each = -(target * torch.log_softmax(values, dim=2)).sum(dim=2)
+    else:
+        each = ((values - target).square() * (1 + foreground * target)).mean(dim=2)
+    return (each * weight).sum() / total

@@ -1,0 +1,62 @@
+"""AdamW with layer-wise rates, the schedule, and averaged weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from ftpcli.model.ftp_pose import FTPPose
+from ftpcli.training.recipe import Recipe
+
+
+def parameter_groups(model: FTPPose, recipe: Recipe) -> list[dict]:
+    """Groups with a rate ``scale``: new modules 1, the backbone's layers less, nothing for biases' decay."""
+    depth = model.backbone.depth
+    groups: dict[tuple[float, bool], dict] = {}
+    for name, parameter in model.named_parameters():
+        scale = 1.0
+        if name.startswith("backbone."):
+            scale = recipe.backbone_lr * recipe.layer_decay ** (depth - _layer(name, depth))
+        if scale == 0:
+            parameter.requires_grad_(False)
+            continue
+        decays = parameter.ndim > 1 and "pos_embed" not in name and not name.endswith("time")
+        group = groups.setdefault((scale, decays), {"params": [], "scale": scale, "lr": recipe.lr * scale})
+        group["weight_decay"] = recipe.weight_decay if decays else 0.0
+        group["params"].append(parameter)
+    return list(groups.values())
+
+
+def _layer(name: str, depth: int) -> int:
+    parts = name.split(".")
+    if "blocks" in parts:
+        return int(parts[parts.index("blocks") + 1]) + 1
+    return depth if ".norm." in name else 0
+
+
+def rate(step: int, steps: int, recipe: Recipe) -> float:
+    """Factor of every group's rate at a step (0-based)."""
+    warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
+    if recipe.schedule == "step":
+        return warm * (0.1 if step >= recipe.drop_at * steps else 1.0)
+    down = 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
+    return warm * (recipe.final + (1 - recipe.final) * down)
+
+
+class Average:
+    """Exponential moving average of a model's state; buffers are copied. Young averages decay faster."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                self.state[name].lerp_(value, 1 - decay)
+            else:
+                self.state[name].copy_(value)
