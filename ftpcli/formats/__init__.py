@@ -1,0 +1,29 @@
+"""Poses files: our JSON Lines, COCO keypoints JSON, PoseTrack 2018/2021 and PoseTrack 2017 JSON, and the part file.
+
+Files are matched by joint names. A joint that is not there has confidence 0 in every form.
+"""
+
+from ftpcli.formats.base import PosesReader
+from ftpcli.formats.coco import VISIBLE
+from ftpcli.formats.output import atomic_output, check_target, write_error
+from ftpcli.formats.partfile import PartRecord, PartWriter, open_part, part_path
+from ftpcli.formats.reader import open_poses
+from ftpcli.formats.writer import FORMATS, JOINTS, check_joints, format_of, write_poses
+
+__all__ = [
+    "FORMATS",
+    "JOINTS",
+    "VISIBLE",
+    "PartRecord",
+    "PartWriter",
+    "PosesReader",
+    "atomic_output",
+    "check_joints",
+    "check_target",
+    "format_of",
+    "open_part",
+    "open_poses",
+    "part_path",
+    "write_error",
+    "write_poses",
+]

@@ -1,0 +1,66 @@
+"""COCO keypoints JSON: a whole data set file, as pycocotools and annotation tools load it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ftpcli.formats.base import WriteOptions, box_xywh, rounded
+from ftpcli.formats.image_sink import ImageListSink, provenance, source_name
+from ftpcli.formats.joints import JointMap, category, skeleton_of
+from ftpcli.formats.output import OutputStream
+from ftpcli.records import FramePoses, Header, Pose
+from ftpcli.skeleton import COCO17
+
+#: From this confidence on a joint has v = 2 ("visible"); below, v = 1, a guess that correctors should look at.
+#: A joint that is not there has v = 0 and stands at (0, 0). All confidences stand in ``keypoint_scores``.
+VISIBLE = 0.3
+
+
+class CocoSink(ImageListSink):
+    """Writes COCO JSON.
+
+    Standard fields as COCO has them; ids start at 1 (pycocotools takes annotation 0 for "no match"); ``area`` is
+    that of the box. Beyond the standard: ``score``, ``track_id`` and ``keypoint_scores`` in annotations,
+    ``frame_index``, ``pts``, ``seconds`` and ``video_id`` in images, ``sigmas`` in the category, source and run
+    under ``info``.
+    """
+
+    def __init__(self, stream: OutputStream, header: Header, options: WriteOptions) -> None:
+        super().__init__(stream, header, options)
+        skeleton = skeleton_of(header.joints) if options.joints == "all" else COCO17
+        self._map = JointMap(skeleton_of(header.joints).joints, skeleton.joints)
+        self._name = source_name(header)
+        self._size = {key: header.source[key] for key in ("width", "height") if header.source.get(key) is not None}
+        self._annotations = 0
+        self.start(
+            info=provenance(header) | {"visible_confidence": VISIBLE},
+            licenses=[],
+            videos=[{"id": 1, "name": self._name, **self._size}],
+            categories=[category(skeleton)],
+        )
+
+    def annotation(self, frame: FramePoses, pose: Pose, number: int) -> dict[str, Any]:
+        keypoints, confidence = self._map(pose)
+        visibility = np.where(confidence >= VISIBLE, 2, np.where(confidence > 0, 1, 0)).tolist()
+        bbox = rounded(box_xywh(pose.box, f"frame {frame.index}"))
+        flat = [item for (x, y), v in zip(rounded(keypoints).tolist(), visibility, strict=True) for item in (x, y, v)]
+        self._annotations += 1
+        return {
+            "id": self._annotations,
+            "image_id": frame.index + 1,
+            "category_id": 1,
+            "track_id": int(pose.track_id),
+            "bbox": bbox.tolist(),
+            "area": float(bbox[2] * bbox[3]),
+            "iscrowd": 0,
+            "num_keypoints": int(np.count_nonzero(visibility)),
+            "keypoints": flat,
+            "keypoint_scores": confidence.tolist(),
+            "score": float(pose.score),
+        }
+
+    def image(self, index: int, frames: int) -> dict[str, Any]:
+        name = self.options.frame_name(index) if self.options.frame_name else f"{self._name}/{index:08d}.jpg"
+        return {"id": index + 1, "video_id": 1, "file_name": name, **self._size}

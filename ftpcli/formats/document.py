@@ -1,0 +1,146 @@
+"""Reading a JSON document of any size piece by piece: the long lists of its root object, element by element."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from ftpcli.errors import InputError
+from ftpcli.formats.checks import DECODER, MAX_ELEMENT
+
+_CHUNK = 1 << 20
+
+
+class Document:
+    """A JSON object in a file. Memory holds one element of its lists at a time.
+
+    Attributes:
+        keys: root keys met so far, in the order of the file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        self.keys: list[str] = []
+
+    def items(self, streamed: frozenset[str]) -> Iterator[tuple[str, Any, str]]:
+        """Yields (root key, value, where), for keys in ``streamed`` once per element of their list.
+
+        Raises:
+            InputError: the file cannot be read, is not a JSON object, is cut, holds a key twice, or has
+                an element longer than MAX_ELEMENT.
+        """
+        try:
+            with open(self.path, encoding="utf-8-sig", newline="") as handle:
+                yield from self._root(_Scanner(handle, self.path), streamed)
+        except UnicodeDecodeError:
+            raise InputError(f"{self.path}: not a text file in UTF-8, so not a poses file") from None
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read ({error.strerror})") from error
+
+    def _root(self, scanner: _Scanner, streamed: frozenset[str]) -> Iterator[tuple[str, Any, str]]:
+        if scanner.peek() == "[":
+            raise InputError(
+                f"{self.path}: a plain list (such as COCO results) names no joints and no frames; "
+                "give a whole COCO or PoseTrack file"
+            )
+        scanner.take("{")
+        first = True
+        while scanner.peek() != "}":
+            if not first:
+                scanner.take(",")
+            first = False
+            key = scanner.value()
+            if not isinstance(key, str):
+                raise scanner.error("a key should be text")
+            scanner.take(":")
+            if key in streamed and key in self.keys:
+                raise scanner.error(f"{key!r} stands twice")
+            if key in streamed:
+                self.keys.append(key)
+                for number, value in enumerate(scanner.elements()):
+                    yield key, value, f"{self.path}, {key} entry {number + 1}"
+            else:
+                yield key, scanner.value(), f"{self.path}, {key!r}"
+        scanner.take("}")
+        if scanner.peek():
+            raise scanner.error("something follows the end of the document")
+
+
+class _Scanner:
+    """A window onto the text that grows until the value at hand is whole."""
+
+    def __init__(self, handle: TextIO, path: str) -> None:
+        self._handle = handle
+        self._path = path
+        self._buffer = ""
+        self._at = 0
+        self._before = 0  # characters dropped from the front of the buffer
+        self._ended = False
+
+    def error(self, what: str, at: int | None = None) -> InputError:
+        position = self._before + (self._at if at is None else at) + 1
+        return InputError(f"{self._path}: not a whole JSON document: {what} at character {position}")
+
+    def _grow(self) -> bool:
+        """Read on, at least doubling what is not yet used; False at the end of the file."""
+        if self._ended:
+            return False
+        self._buffer = self._buffer[self._at :]
+        self._before += self._at
+        self._at = 0
+        more = self._handle.read(max(_CHUNK, len(self._buffer)))
+        self._ended = not more
+        self._buffer += more
+        return not self._ended
+
+    def peek(self) -> str:
+        """The next character that is not white space, or "" at the end."""
+        while True:
+            while self._at < len(self._buffer) and self._buffer[self._at] in " \t\r\n":
+                self._at += 1
+            if self._at < len(self._buffer):
+                return self._buffer[self._at]
+            if not self._grow():
+                return ""
+
+    def take(self, expected: str) -> None:
+        found = self.peek()
+        if found != expected:
+            raise self.error(f"{expected!r} expected" if found else f"the file ends where {expected!r} is expected")
+        self._at += 1
+
+    def elements(self) -> Iterator[Any]:
+        """The elements of the list that starts here."""
+        self.take("[")
+        first = True
+        while self.peek() != "]":
+            if not first:
+                self.take(",")
+            first = False
+            yield self.value()
+        self.take("]")
+
+    def value(self) -> Any:
+        """The whole value that starts here."""
+        self.peek()
+        while True:
+            try:
+                value, end = DECODER.raw_decode(self._buffer, self._at)
+            except RecursionError:
+                raise self.error("nested too deeply") from None
+            except json.JSONDecodeError as error:
+                problem, at = error.msg, error.pos
+            except ValueError as error:
+                raise self.error(str(error).split(";")[0]) from None
+            else:
+                # A number at the very end of the buffer may go on in the file.
+                if end < len(self._buffer) or self._ended:
+                    self._at = end
+                    return value
+                problem, at = "the value has no end", end
+            if len(self._buffer) - self._at > MAX_ELEMENT:
+                raise self.error(f"{problem}, or one entry is longer than {MAX_ELEMENT >> 20} MB,", at)
+            if not self._grow() and problem != "the value has no end":
+                raise self.error(problem, at)

@@ -1,0 +1,92 @@
+"""What COCO and PoseTrack18 files share: one document with annotations first and the list of images last.
+
+Images come last because some of their fields (``nframes``) are known only at the end; until then their numbers
+wait in a spool, so that memory does not grow with the video.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+import tempfile
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
+
+from ftpcli.errors import OutputError
+from ftpcli.formats.base import Sink, WriteOptions, dumps, seconds_value
+from ftpcli.formats.output import OutputStream, write_error
+from ftpcli.records import FramePoses, Header, Pose
+
+_ENTRY = struct.Struct("<qqd")
+
+
+def source_name(header: Header) -> str:
+    """The source's file name without its extension, safe as the name of a folder."""
+    name = PurePath(re.sub(r"[/\\:\0]", "_", str(header.source.get("path") or ""))).stem
+    return name if name.strip(".") else "video"
+
+
+def frame_times(index: int, pts: int, seconds: float) -> dict[str, Any]:
+    """The fields by which our own readers find a frame's time again."""
+    return {"frame_index": index, "pts": pts, "seconds": seconds_value(seconds)}
+
+
+def provenance(header: Header) -> dict[str, Any]:
+    """Source and run, as every document of ours holds them under ``info``."""
+    return {
+        "description": f"poses of {header.source.get('path') or 'a video'}",
+        "version": str(header.run.get("version", "")),
+        "source": header.source,
+        "run": header.run,
+    }
+
+
+class ImageListSink(Sink):
+    """Streams a document with ``annotations`` and ``images``. Subclasses say what stands in them."""
+
+    def __init__(self, stream: OutputStream, header: Header, options: WriteOptions) -> None:
+        super().__init__(stream, header, options)
+        self._spool = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115 (closed by close())
+        self._first = True
+
+    def start(self, **root: Any) -> None:
+        """Write the root fields that come first."""
+        self._put(dumps(root)[:-1] + ',"annotations":[')
+
+    def write(self, frame: FramePoses) -> None:
+        try:
+            self._spool.write(_ENTRY.pack(frame.index, frame.pts, frame.seconds))
+        except OSError as error:
+            raise write_error(tempfile.gettempdir(), error) from error
+        for number, pose in enumerate(frame.poses):
+            if not math.isfinite(pose.score):
+                raise OutputError(f"frame {frame.index}: a person's score is not a number")
+            self._put(("\n" if self._first else ",\n") + dumps(self.annotation(frame, pose, number)))
+            self._first = False
+
+    def close(self, frames: int) -> None:
+        self._put('\n],"images":[')
+        for number, (index, pts, seconds) in enumerate(self._entries()):
+            entry = self.image(index, frames) | frame_times(index, pts, seconds)
+            self._put((",\n" if number else "\n") + dumps(entry))
+        self._put("\n]}\n")
+        self._spool.close()
+
+    @abstractmethod
+    def annotation(self, frame: FramePoses, pose: Pose, number: int) -> dict[str, Any]:
+        """The entry of the ``number``-th person (from 0) of a frame."""
+
+    @abstractmethod
+    def image(self, index: int, frames: int) -> dict[str, Any]:
+        """The entry of a frame; ``frames`` is how many there are in all."""
+
+    def _entries(self) -> Iterator[tuple[int, int, float]]:
+        self._spool.seek(0)
+        while data := self._spool.read(_ENTRY.size):
+            yield _ENTRY.unpack(data)
+
+    def _put(self, text: str) -> None:
+        self.stream.write(text.encode("ascii"))

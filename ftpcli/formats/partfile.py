@@ -1,0 +1,326 @@
+"""The part file of a run: records as they are made, on disk at once, so that any stop loses next to nothing.
+
+One line each: a header with the run's fingerprint, then one record per frame with all digits and whatever the run
+needs to go on (``private``). Only whole lines count; a torn end is cut off on opening.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ftpcli.errors import InputError, OutputError
+from ftpcli.formats import checks
+from ftpcli.formats.base import dumps
+from ftpcli.formats.lock import open_locked, same_file
+from ftpcli.formats.native import Lines, decode_header, decode_record, encode_header, encode_record
+from ftpcli.formats.output import check_target, write_error
+from ftpcli.formats.writer import write_poses
+from ftpcli.records import FramePoses, Header
+
+NAME = "ftp-poses-part"
+_SHOWN_DIFFERENCES = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PartRecord:
+    """A stored frame and the private data it was stored with (JSON values)."""
+
+    frame: FramePoses
+    private: dict[str, Any]
+
+
+def part_path(out: str | os.PathLike[str]) -> Path:
+    """Where the part file of an output stands: ``OUT.part.jsonl`` beside it."""
+    out = Path(out)
+    return out.with_name(out.name + ".part.jsonl")
+
+
+class PartWriter:
+    """A locked, open part file. A context manager: leaving it closes the file and keeps it.
+
+    Attributes:
+        path: the part file.
+        header: the header as stored.
+        records: complete records in it.
+        last_index: frame index of the last one, -1 where there is none.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        header: Header,
+        fingerprint: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        """Start a part file, or with ``resume`` go on with the one that is there (or start one if none is).
+
+        Args:
+            fingerprint: JSON values, nested as you like, that a resumed run must share: input, options, version.
+            overwrite: drop the part file of an earlier run.
+
+        Raises:
+            OutputError: another run holds it, it cannot be written, or there is one and neither ``resume`` nor
+                ``overwrite`` is given.
+            InputError: it belongs to another input, other options or another version; the message says which.
+        """
+        self.path = Path(path)
+        self.header = header
+        self.records = 0
+        self.last_index = -1
+        self._descriptor = self._open()
+        try:
+            filled = os.fstat(self._descriptor).st_size > 0
+            if filled and not resume and not overwrite:
+                raise OutputError(
+                    f"{self.path}: holds an unfinished run; go on with --resume, or start again with --overwrite"
+                )
+            self._end = 0
+            self._body = 0
+            if filled and resume:
+                self._read(fingerprint)
+            if self._body == 0:
+                self._start(fingerprint)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> int:
+        try:
+            if self.path.exists() and not stat.S_ISREG(self.path.stat().st_mode):
+                raise OutputError(f"{self.path}: not a plain file; name another output")
+            descriptor = open_locked(os.fspath(self.path))
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        if descriptor is None:
+            raise OutputError(f"{self.path}: another run is writing this output; wait for it or name another output")
+        return descriptor
+
+    def _start(self, fingerprint: Mapping[str, Any]) -> None:
+        self._cut(0)
+        self._write(dumps({**encode_header(self.header), "format": NAME, "fingerprint": fingerprint}) + "\n")
+        self._body = self._end
+
+    def _read(self, fingerprint: Mapping[str, Any]) -> None:
+        """Check whose part it is, count its whole records, cut off the rest."""
+        with open(self.path, "rb") as handle:
+            lines = Lines(handle, os.fspath(self.path))
+            first = lines.next() or b""
+            if not first.endswith(b"\n"):
+                return  # stopped while writing the header: nothing is lost by starting again
+            self.header, value = decode_header(lines.text(first), lines.where, NAME)
+            self._compare(value.get("fingerprint"), fingerprint)
+            self._body = self._end = len(first)
+            while (end := self._next_record(lines)) is not None:
+                self._end += end
+        self._cut(self._end)
+
+    def _next_record(self, lines: Lines) -> int | None:
+        """Length of the next line if it is a whole record, else None."""
+        try:
+            line = lines.next()
+            if line is None or not line.endswith(b"\n"):
+                return None
+            frame = self._decode(lines.text(line), lines.where, self.last_index).frame
+        except InputError:
+            return None
+        self.records += 1
+        self.last_index = frame.index
+        return len(line)
+
+    def _decode(self, text: str, where: str, after: int) -> PartRecord:
+        value = checks.parse(text, where)
+        frame = decode_record(value, len(self.header.joints), where, after, exact=True)
+        return PartRecord(frame, checks.as_object(value.get("private", {}), "'private'", where))
+
+    def _compare(self, stored: Any, wanted: Mapping[str, Any]) -> None:
+        before = _flat(stored if isinstance(stored, dict) else {})
+        now = _flat(json.loads(dumps(wanted)))
+        keys = [key for key in [*now, *(before.keys() - now.keys())] if before.get(key, _NONE) != now.get(key, _NONE)]
+        if not keys:
+            return
+        named = [f"{key} was {_shown(before, key)}, is now {_shown(now, key)}" for key in keys[:_SHOWN_DIFFERENCES]]
+        more = f"; and {len(keys) - len(named)} more" if len(keys) > len(named) else ""
+        raise InputError(
+            f"{self.path}: belongs to another run ({'; '.join(named)}{more}); "
+            "resume with what it was made with, or start again with --overwrite"
+        )
+
+    def append(self, frame: FramePoses, private: Mapping[str, Any] | None = None) -> None:
+        """Add one record. See ``extend``."""
+        self.extend([(frame, private or {})])
+
+    def extend(self, records: Iterable[tuple[FramePoses, Mapping[str, Any]]]) -> None:
+        """Add records in one write: afterwards all of them are in the file, whatever happens to this process.
+
+        Raises:
+            OutputError: the disk is full, the folder is gone, or a value has no JSON form. The records before
+                stay whole.
+        """
+        text = []
+        last = self.last_index
+        for frame, private in records:
+            if frame.index <= last:
+                raise OutputError(f"{self.path}: frame {frame.index} comes after frame {last}")
+            value = encode_record(frame, len(self.header.joints), exact=True)
+            text.append(dumps(value | {"private": private}) + "\n")
+            last = frame.index
+        if not text:
+            return
+        if not same_file(self._descriptor, os.fspath(self.path)):
+            raise OutputError(f"{self.path}: was removed while the run was writing it; run again")
+        self._write("".join(text))
+        self.records += len(text)
+        self.last_index = last
+
+    def _write(self, text: str) -> None:
+        data = memoryview(text.encode("ascii"))
+        done = 0
+        try:
+            os.lseek(self._descriptor, self._end, os.SEEK_SET)
+            while done < len(data):
+                done += os.write(self._descriptor, data[done:])
+        except BaseException as error:  # an interrupt as well must not leave half a line behind
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._end)
+            if isinstance(error, OSError):
+                raise write_error(self.path, error) from error
+            raise
+        self._end += done
+
+    def _cut(self, end: int) -> None:
+        try:
+            os.ftruncate(self._descriptor, end)
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        self._end = end
+
+    def stored(self) -> Iterator[PartRecord]:
+        """The records that are in the file now, one at a time; appending meanwhile is allowed.
+
+        Raises:
+            InputError: the file was damaged meanwhile.
+        """
+        for record, _ in self._walk():
+            yield record
+
+    def _walk(self) -> Iterator[tuple[PartRecord, int]]:
+        """Records with the offset at which each ends."""
+        count, end = self.records, self._body
+        try:
+            handle = open(self.path, "rb")  # noqa: SIM115 (closed below, also when the caller stops early)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read ({error.strerror})") from error
+        with handle:
+            handle.seek(self._body)
+            lines = Lines(handle, os.fspath(self.path), 1)
+            after = -1
+            for _ in range(count):
+                line = lines.next()
+                if line is None:
+                    raise InputError(f"{self.path}: was cut while the run was reading it")
+                record = self._decode(lines.text(line), lines.where, after)
+                after = record.frame.index
+                end += len(line)
+                yield record, end
+
+    def truncate_to(self, records: int) -> None:
+        """Keep the first ``records`` records and drop the others, for good."""
+        if not 0 <= records <= self.records:
+            raise ValueError(f"{records} is not between 0 and {self.records}")
+        end, last = self._body, -1
+        for number, (record, offset) in enumerate(self._walk()):
+            if number == records:
+                break
+            end, last = offset, record.frame.index
+        self._cut(end)
+        self.records, self.last_index = records, last
+
+    def finish(
+        self,
+        out: str | os.PathLike[str],
+        format: str | None = None,
+        *,
+        header: Header | None = None,
+        joints: str = "default",
+        overwrite: bool = False,
+        frame_name: Callable[[int], str] | None = None,
+        transform: Callable[[FramePoses], FramePoses] | None = None,
+    ) -> int:
+        """Turn the records into the final file, move it into place, then delete the part file.
+
+        Args:
+            header: the final header (with counts known only now); None keeps the stored one.
+            transform: applied to every frame in order, such as a Smoother.
+
+        The other arguments, and the result, are those of ``write_poses``. If it fails the part file stays.
+        """
+        check_target(out, overwrite=overwrite)
+        frames: Iterable[FramePoses] = (record.frame for record in self.stored())
+        if transform is not None:
+            frames = map(transform, frames)
+        count = write_poses(
+            out, header or self.header, frames, format, joints=joints, overwrite=overwrite, frame_name=frame_name
+        )
+        self.discard()
+        return count
+
+    def discard(self) -> None:
+        """Delete the part file."""
+        with contextlib.suppress(OSError):
+            if os.name != "nt":  # while locked, so that it cannot be another run's
+                self.path.unlink()
+            self.close()
+            if os.name == "nt":
+                self.path.unlink()
+
+    def close(self) -> None:
+        """Let go of the file and keep it. Safe to call twice."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.fsync(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_part(path: str | os.PathLike[str], header: Header, fingerprint: Mapping[str, Any]) -> PartWriter:
+    """Go on with a part file, or start one where there is none (``PartWriter`` with ``resume=True``)."""
+    return PartWriter(path, header, fingerprint, resume=True)
+
+
+_NONE = object()
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested objects as one level, keys joined by dots."""
+    result: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, dict) and item:
+            result |= _flat(item, f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = item
+    return result
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    if key not in values:
+        return "absent"
+    text = json.dumps(values[key])
+    return text if len(text) <= 80 else text[:76] + "..."

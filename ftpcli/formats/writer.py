@@ -1,0 +1,98 @@
+"""Writing finished poses files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import PurePath
+
+from ftpcli.errors import OutputError, UsageError
+from ftpcli.formats.base import Sink, WriteOptions
+from ftpcli.formats.coco import CocoSink
+from ftpcli.formats.native import NativeSink
+from ftpcli.formats.output import atomic_output
+from ftpcli.formats.posetrack import PoseTrackSink
+from ftpcli.formats.posetrack17 import PoseTrack17Sink
+from ftpcli.records import FramePoses, Header
+
+#: The formats that can be written, with the extension of their files.
+FORMATS = {"jsonl": ".jsonl", "coco": ".json", "posetrack": ".json", "posetrack17": ".json"}
+JOINTS = ("default", "all")
+
+_SINKS: dict[str, type[Sink]] = {
+    "jsonl": NativeSink,
+    "coco": CocoSink,
+    "posetrack": PoseTrackSink,
+    "posetrack17": PoseTrack17Sink,
+}
+
+
+def format_of(path: str | os.PathLike[str], explicit: str | None = None) -> str:
+    """The format of an output: the one asked for, or by extension (.jsonl: JSON Lines, .json: COCO).
+
+    Raises:
+        UsageError: an unknown format or extension.
+    """
+    if explicit is not None:
+        if explicit not in FORMATS:
+            raise UsageError(f"--format {explicit}: unknown; there are {', '.join(FORMATS)}")
+        return explicit
+    suffix = PurePath(path).suffix.lower()
+    for name, extension in FORMATS.items():
+        if suffix == extension:
+            return name
+    raise UsageError(
+        f"{os.fspath(path)}: the name does not tell the format; end it in .jsonl or .json, or give --format"
+    )
+
+
+def check_joints(format: str, joints: str) -> None:
+    """Refuse a choice of joints that a format does not offer, before any work is done.
+
+    Raises:
+        UsageError: an unknown choice, or "all" for a PoseTrack form, which has its own slots.
+    """
+    if joints not in JOINTS:
+        raise UsageError(f"--joints {joints}: unknown; there are {', '.join(JOINTS)}")
+    if joints == "all" and format.startswith("posetrack"):
+        raise UsageError("--joints all: PoseTrack files have their own joints; leave it out, or write .jsonl or COCO")
+
+
+def write_poses(
+    path: str | os.PathLike[str],
+    header: Header,
+    frames: Iterable[FramePoses],
+    format: str | None = None,
+    *,
+    joints: str = "default",
+    overwrite: bool = False,
+    frame_name: Callable[[int], str] | None = None,
+) -> int:
+    """Write a whole file, streaming: temporary name, then moved into place.
+
+    Args:
+        frames: by rising index, one per frame.
+        format: a name in FORMATS; None goes by extension.
+        joints: "default" or "all" (every joint of the header; changes COCO files only, which hold COCO's 17).
+        frame_name: file name of the picture of a frame index, where the source is a folder of pictures.
+
+    Returns:
+        Number of frames written.
+
+    Raises:
+        OutputError: the target exists (unless ``overwrite``) or cannot be written, or the frames do not fit the
+            format. Nothing is left behind then.
+        UsageError: an unknown format or choice of joints.
+    """
+    name = format_of(path, format)
+    check_joints(name, joints)
+    with atomic_output(path, overwrite=overwrite) as stream:
+        sink = _SINKS[name](stream, header, WriteOptions(joints, frame_name))
+        count, last = 0, -1
+        for frame in frames:
+            if frame.index <= last:
+                raise OutputError(f"{os.fspath(path)}: frame {frame.index} comes after frame {last}")
+            sink.write(frame)
+            count, last = count + 1, frame.index
+        sink.close(count)
+    return count
