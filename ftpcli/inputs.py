@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -199,3 +200,30 @@ def parse_time(text: str) -> float:
     if (minutes is not None and float(seconds) >= 60) or (hours is not None and int(minutes) >= 60):
         raise UsageError(f"{text}: is not a time; minutes and seconds go up to 59")
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds)
+
+
+def parse_rate(text: str) -> Fraction:
+    """Frames per second from ``25``, ``29.97`` or ``30000/1001``, exact.
+
+    Raises:
+        UsageError: anything else.
+    """
+    try:
+        rate = Fraction(text.strip())
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not Fraction(1, 1000) <= rate <= 1000 or rate.denominator > 100_000:
+        raise UsageError(f"{text}: is not a frame rate; give one such as 25, 29.97 or 30000/1001")
+    return rate
+
+
+def parse_ids(text: str) -> frozenset[int]:
+    """Track ids from ``3,7``.
+
+    Raises:
+        UsageError: anything else.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"-?[0-9]{1,18}", part) for part in parts):
+        raise UsageError(f"{text}: is not a list of ids; give numbers such as 3,7")
+    return frozenset(map(int, parts))

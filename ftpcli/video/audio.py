@@ -1,0 +1,120 @@
+"""Copies a source's sound into an output, packet by packet and without decoding it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import cast
+
+import av
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+
+from ftpcli.errors import FtpError
+from ftpcli.video.opening import fraction, open_container
+
+_MAX_FAILED_READS = 100
+
+
+class AudioCopy:
+    """One audio stream (FFmpeg's best) on its way from a source file to an output.
+
+    The source is opened a second time and read alongside the pictures, so memory stays bounded. Packets keep
+    their bytes and times. Where their times do not increase they are moved by ticks, since containers refuse that.
+
+    Attributes:
+        warnings: one line each.
+        stream: the output's stream, None where there is nothing to copy or the container cannot hold it.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], start: Fraction | None = None, *, allow_network: bool = False
+    ) -> None:
+        """``start``: seconds on the source's clock; packets that end before it are left out."""
+        self.warnings: list[str] = []
+        self.stream: AudioStream | None = None
+        self._start = start
+        self._source = None
+        self._packets: Iterator[av.Packet] = iter(())
+        self._next: av.Packet | None = None
+        self._last_dts: int | None = None
+        if os.fspath(path) == "-":
+            self.warnings.append("sound cannot be copied from a pipe; the result is silent")
+            return
+        try:
+            self._source = open_container(path, allow_network=allow_network)
+        except FtpError as error:
+            self.warnings.append(f"sound cannot be read again ({error}); the result is silent")
+            return
+        self._template = self._source.streams.best("audio")
+
+    def attach(self, output: OutputContainer) -> None:
+        """Add the audio stream to an output whose header is not yet written."""
+        if self._source is None or self._template is None:
+            return
+        try:
+            self.stream = cast(AudioStream, output.add_stream_from_template(self._template))
+        except (av.error.FFmpegError, ValueError) as error:
+            name = self._template.name or "unknown"
+            self.warnings.append(f"{output.format.name} cannot hold its {name} sound ({error}); the result is silent")
+            return
+        self._packets = self._read()
+        self._next = next(self._packets, None)
+
+    def give_up(self, reason: str) -> None:
+        """Go on without sound."""
+        self.warnings.append(f"its sound cannot be copied ({reason}); the result is silent")
+        self.stream = None
+        self._next = None
+
+    def until(self, seconds: Fraction | None, shift: Fraction) -> Iterator[av.Packet]:
+        """Packets up to a time (all that are left for None), ready to be muxed, ``shift`` seconds later."""
+        while self._next is not None:
+            packet = self._next
+            time_base = fraction(packet.time_base) or Fraction(1)
+            assert packet.dts is not None
+            if seconds is not None and packet.dts * time_base > seconds:
+                return
+            self._next = next(self._packets, None)
+            ticks = round(shift / time_base)
+            dts = packet.dts + ticks
+            if self._last_dts is not None and dts <= self._last_dts:
+                dts = self._last_dts + 1
+            self._last_dts = dts
+            packet.dts = packet.pts = dts
+            packet.stream = self.stream
+            yield packet
+
+    def _read(self) -> Iterator[av.Packet]:
+        """Packets from the start on, each with a dts (audio is stored in order of presentation: pts and dts agree)."""
+        assert self._source is not None
+        failures = 0
+        following = 0
+        while True:
+            try:
+                for packet in self._source.demux(self._template):
+                    if not packet.size:
+                        continue
+                    failures = 0
+                    time_base = fraction(packet.time_base) or Fraction(1)
+                    pts = packet.pts if packet.pts is not None else packet.dts
+                    packet.dts = following if pts is None else pts
+                    following = packet.dts + (packet.duration or 0)
+                    if self._start is not None and following * time_base <= self._start:
+                        continue
+                    yield packet
+                return
+            except (av.error.FFmpegError, ValueError, MemoryError) as error:
+                failures += 1
+                if failures >= _MAX_FAILED_READS or isinstance(error, OSError):
+                    self.warnings.append("its sound could be read only in part")
+                    return
+
+    def close(self) -> None:
+        """Close the source. Harmless to repeat."""
+        self._packets = iter(())
+        self._next = None
+        if self._source is not None:
+            self._source.close()
+            self._source = None

@@ -1,0 +1,191 @@
+"""A folder of numbered images, read as a video of constant rate."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+
+from ftpcli.errors import InputError, UsageError
+from ftpcli.inputs import numbered_images
+from ftpcli.records import Frame, VideoInfo
+from ftpcli.video.opening import MAX_PIXELS
+from ftpcli.video.pictures import Orientation, ToRgb
+from ftpcli.video.selection import Selection
+
+DEFAULT_FPS = Fraction(25)
+_MAX_FILE = 1 << 29  # bytes of one compressed image
+
+
+class ImageFolderReader:
+    """The images of a folder in the natural order of their names, with the interface of VideoReader.
+
+    ``pts`` is the position in the folder and the time base 1/fps: an unreadable image leaves its time empty and
+    is counted in ``bad_packets``; ``Frame.index`` counts the images that were decoded. Missing numbers leave no
+    gap (a warning names them). EXIF orientation is applied. Images of another size are scaled to the first one's.
+
+    Args:
+        folder: holds the images, other files are left alone.
+        fps: frames per second, exact; 25 where None, with a warning.
+        rotate, start, end, every: as in VideoReader.
+
+    Raises:
+        UsageError: an option that makes no sense.
+        InputError: no images, or none that can be decoded.
+    """
+
+    info: VideoInfo
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        fps: Fraction | None = None,
+        *,
+        rotate: int | None = None,
+        start: float | None = None,
+        end: float | None = None,
+        every: int = 1,
+    ) -> None:
+        if fps is not None and fps <= 0:
+            raise UsageError(f"{float(fps):g} frames per second: must be more than 0")
+        if rotate not in (None, 0, 90, 180, 270):
+            raise UsageError(f"rotation of {rotate} degrees: only 0, 90, 180 or 270 (counterclockwise) are possible")
+        self._folder = Path(folder)
+        self._fps = DEFAULT_FPS if fps is None else Fraction(fps)
+        self._rotate = rotate
+        self._selection = Selection(os.fspath(folder), start, end, every)
+        self.decoded = 0
+        self.bad_packets = 0
+        self._bad_positions: list[int] = []
+        self.warnings: list[str] = []
+        if fps is None:
+            self.warnings.append(f"images carry no times; {DEFAULT_FPS} frames per second are assumed (--fps)")
+
+    def __enter__(self) -> Self:
+        self._files = numbered_images(self._folder)
+        if not self._files:
+            raise InputError(f"{self._folder}: no images in this folder")
+        self.warnings += _missing_numbers(self._files)
+        for first in self._files:
+            picture = _decode_image(first)
+            if picture is not None:
+                break
+        else:
+            raise InputError(f"{self._folder}: none of its {len(self._files)} images can be decoded")
+        orientation = self._orientation(picture)
+        self._size = _upright_size(picture, orientation)
+        self._names: list[str] = []
+        self.info = VideoInfo(
+            path=os.fspath(self._folder),
+            width=self._size[0],
+            height=self._size[1],
+            rotation=orientation.rotation,
+            time_base=1 / self._fps,
+            average_rate=self._fps,
+            frames=len(self._files),
+            duration=float(len(self._files) / self._fps),
+            start=0.0,
+            codec=first.suffix.lower().removeprefix("."),
+            pixel_format=picture.format.name,
+            has_audio=False,
+            mirrored=orientation.mirrored,
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing stays open between images."""
+
+    def frame_name(self, index: int) -> str:
+        """File name of a frame that was given, by ``Frame.index``."""
+        position = index
+        for bad in self._bad_positions:
+            position += bad <= position
+        return self._files[position].name
+
+    def frame_name(self, index: int) -> str:
+        """File name of the image that became frame ``index``."""
+        return self._names[index]
+
+    def _orientation(self, picture: av.VideoFrame) -> Orientation:
+        orientation = Orientation.of(picture)
+        return orientation if self._rotate is None else replace(orientation, rotation=self._rotate)
+
+    def __iter__(self) -> Iterator[Frame]:
+        resized = 0
+        for position, file in enumerate(self._files):
+            seconds = float(position * self.info.time_base)
+            if self._selection.is_over(seconds):
+                break
+            picture = _decode_image(file)
+            if picture is None:
+                self.bad_packets += 1
+                self._bad_positions.append(position)
+                continue
+            index = self.decoded
+            self.decoded += 1
+            self._names.append(file.name)
+            orientation = self._orientation(picture)
+            resized += _upright_size(picture, orientation) != self._size
+            if self._selection.takes(index, seconds):
+                width, height = self._size
+                if orientation.swaps_sides:
+                    width, height = height, width
+                yield Frame(index, position, seconds, ToRgb(orientation, width, height)(picture))
+        self._selection.check_not_empty()
+        if self._bad_positions:
+            first = self._files[self._bad_positions[0]].name
+            self.warnings.append(f"{self.bad_packets} image(s) cannot be decoded and were left out, first {first}")
+        if resized:
+            self.warnings.append(f"{resized} image(s) have another size; they were scaled to the first one's")
+
+
+def _upright_size(picture: av.VideoFrame, orientation: Orientation) -> tuple[int, int]:
+    size = picture.width, picture.height
+    return size[::-1] if orientation.swaps_sides else size
+
+
+def _decode_image(file: Path) -> av.VideoFrame | None:
+    """The picture, or None where it cannot be decoded or claims an absurd size."""
+    options = {"max_pixels": str(MAX_PIXELS)}
+    try:
+        if file.stat().st_size > _MAX_FILE:
+            return None
+        # Bytes instead of the path: FFmpeg would read "%03d" in a name as a pattern.
+        with av.open(io.BytesIO(file.read_bytes()), "r", options=options) as container:
+            stream = container.streams.video[0]
+            if stream.codec_context is None or stream.width * stream.height > MAX_PIXELS:
+                return None
+            stream.codec_context.options = options
+            return next(container.decode(stream), None)
+    except (av.error.FFmpegError, OSError, ValueError, IndexError, MemoryError):
+        return None
+
+
+def _missing_numbers(files: list[Path]) -> list[str]:
+    """A warning where the names of a sequence skip numbers."""
+    found = [re.fullmatch(r"(.*?)(\d+)", file.stem) for file in files]
+    matches = [match for match in found if match]
+    if len(matches) != len(files) or len({match[1] for match in matches}) > 1:
+        return []
+    numbers = sorted({int(match[2]) for match in matches})
+    missing = numbers[-1] - numbers[0] + 1 - len(numbers)
+    if missing == 0:
+        return []
+    steps = {b - a for a, b in pairwise(numbers)}
+    if len(steps) == 1:  # every n-th frame, evenly
+        return [f"image numbers go up by {steps.pop()}; times take no account of that, choose --fps accordingly"]
+    return [f"{missing} image numbers between {numbers[0]} and {numbers[-1]} are missing; the times leave no gap there"]

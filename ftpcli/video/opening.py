@@ -1,0 +1,182 @@
+"""Opens a container, chooses its video stream and reads what the container says of itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from fractions import Fraction
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from ftpcli.errors import InputError, UsageError
+from ftpcli.records import VideoInfo
+from ftpcli.video.pictures import Orientation, sample_aspect_ratio
+
+#: Larger pictures are refused before memory is asked for (8K is 33 million).
+MAX_PIXELS = 100_000_000
+
+_ADDRESS = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*)://")
+_NETWORK_PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,srtp,rtsp,rtmp,rtmps,srt,crypto,data"
+_NETWORK_TIMEOUT = 30.0  # seconds without an answer
+
+
+def fraction(value: Any) -> Fraction | None:
+    """PyAV's rational as a Fraction, None where unset: PyAV 18 gives Fraction or None, 19 a falsy 0/1."""
+    return Fraction(value.numerator, value.denominator) if value else None
+
+
+def describe(path: str) -> str:
+    """The input's name for messages."""
+    return "standard input" if path == "-" else path
+
+
+def open_container(path: str | os.PathLike[str], *, allow_network: bool = False) -> InputContainer:
+    """Open for reading: a file, a named pipe, ``-`` for standard input, or an address if those are allowed.
+
+    Only that file is read: a playlist in it may name other local files, never an address.
+
+    Raises:
+        UsageError: an address without ``allow_network``.
+        InputError: missing, unreadable, empty, or not a video.
+    """
+    name = os.fspath(path)
+    options = {"max_pixels": str(MAX_PIXELS), "pattern_type": "none"}
+    keywords: dict[str, Any] = {}
+    if int(av.__version__.split(".")[0]) < 19:
+        keywords["metadata_errors"] = "replace"  # tags in another encoding must not stop the reading
+    address = _ADDRESS.match(name)
+    if address and address[1].lower() != "file":
+        if not allow_network:
+            raise UsageError(f"{name}: is a network address; download it first, or allow network addresses explicitly")
+        options["protocol_whitelist"] = _NETWORK_PROTOCOLS
+        keywords["timeout"] = _NETWORK_TIMEOUT
+        target = name
+    elif name == "-":
+        if sys.stdin is not None and sys.stdin.isatty():
+            raise UsageError("standard input is a terminal; pipe a video into it or name a file")
+        options["protocol_whitelist"] = "pipe"
+        target = "pipe:0"
+    else:
+        local = url2pathname(urlsplit(name).path) if address else name
+        _check_file(local, name)
+        options["protocol_whitelist"] = "file,crypto,data"
+        target = "file:" + local  # the prefix keeps names such as "12:30.mp4" from being read as protocols
+    try:
+        return av.open(target, "r", options=options, **keywords)
+    except av.error.FFmpegError as error:
+        raise InputError(f"{describe(name)}: {_reason(error, name)}") from error
+    except (OSError, ValueError, MemoryError) as error:
+        raise InputError(f"{describe(name)}: cannot be read ({error})") from error
+
+
+def _check_file(local: str, name: str) -> None:
+    try:
+        mode = os.stat(local).st_mode
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        missing = isinstance(error, FileNotFoundError)
+        raise InputError(f"{name}: {'no such file' if missing else f'cannot be read ({reason})'}") from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{name}: is a folder, not a video")
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise InputError(f"{name}: is a device; cameras are not read, record to a file first")
+    if stat.S_ISREG(mode) and os.path.getsize(local) == 0:
+        raise InputError(f"{name}: the file is empty")
+    if not os.access(local, os.R_OK):
+        raise InputError(f"{name}: no permission to read it")
+
+
+def _reason(error: av.error.FFmpegError, name: str) -> str:
+    if not isinstance(error, av.error.InvalidDataError):
+        return f"cannot be read ({error.strerror})"
+    if name == "-":
+        return "not a video that can be read from a pipe; save it to a file and name that"
+    try:
+        with open(name, "rb") as file:
+            head = file.read(12)
+    except OSError:
+        head = b""
+    if head[4:8] == b"ftyp":
+        return "is cut off or damaged: its index (moov) is missing, so nothing of it can be decoded"
+    return "not a video, or damaged beyond reading"
+
+
+def choose_stream(container: InputContainer, name: str) -> VideoStream:
+    """The video stream that players show: FFmpeg's best one, never attached cover art or thumbnails.
+
+    Raises:
+        InputError: no video, no decoder for it, or pictures of an absurd size.
+    """
+    pictures = Disposition.attached_pic | Disposition.timed_thumbnails
+    streams = [stream for stream in container.streams.video if not stream.disposition & pictures]
+    if not streams:
+        what = "only cover art" if container.streams.video else "only sound" if container.streams.audio else "no video"
+        raise InputError(f"{describe(name)}: has {what} in it, no moving picture")
+    best = container.streams.best("video")
+    chosen = {stream.index: stream for stream in streams}.get(best.index if best else -1)
+    if chosen is None:
+        chosen = next((stream for stream in streams if stream.disposition & Disposition.default), streams[0])
+    if chosen.codec_context is None:
+        raise InputError(f"{describe(name)}: its video codec has no decoder here; convert it to H.264 first")
+    width, height = chosen.codec_context.width, chosen.codec_context.height
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{describe(name)}: claims pictures of {width}x{height}, refused (limit {MAX_PIXELS:,} pixels)"
+        )
+    # Frame threads would lose the frames behind a damaged last packet and conceal damage differently from
+    # run to run; threads within a frame do neither.
+    chosen.thread_type = "SLICE"
+    chosen.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    return chosen
+
+
+def video_info(name: str, container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> VideoInfo:
+    """What the container and its first decoded frame say, before any override."""
+    orientation = Orientation.of(first)
+    time_base = fraction(stream.time_base) or Fraction(1, 90_000)
+    width, height = first.width, first.height
+    aspect = fraction(stream.sample_aspect_ratio) or Fraction(1)
+    if orientation.swaps_sides:
+        width, height = height, width
+    duration: float | None = None
+    if stream.duration is not None:
+        duration = float(stream.duration * time_base)
+    elif container.duration is not None:
+        duration = container.duration / av.time_base
+    start = first.pts if first.pts is not None else stream.start_time
+    return VideoInfo(
+        path=name,
+        width=width,
+        height=height,
+        rotation=orientation.rotation,
+        time_base=time_base,
+        average_rate=fraction(stream.average_rate) or fraction(stream.guessed_rate),
+        frames=stream.frames or None,
+        duration=duration,
+        start=float(start * time_base) if start is not None else 0.0,
+        codec=stream.codec_context.name,
+        pixel_format=first.format.name,
+        has_audio=bool(container.streams.audio),
+        mirrored=orientation.mirrored,
+        sample_aspect_ratio=sample_aspect_ratio(aspect, orientation),
+    )
+
+
+def probe(path: str | os.PathLike[str], *, allow_network: bool = False) -> VideoInfo:
+    """What a video says of itself. Decodes its first frame; a pipe is used up by that.
+
+    Raises:
+        UsageError, InputError: as VideoReader.
+    """
+    from ftpcli.video.reading import VideoReader
+
+    with VideoReader(path, allow_network=allow_network) as reader:
+        return reader.info

@@ -1,0 +1,251 @@
+"""Reads frames one by one, with their exact times, from a file, a pipe or (where allowed) an address."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from ftpcli.errors import InputError, UsageError
+from ftpcli.records import Frame, VideoInfo
+from ftpcli.video.clock import Clock
+from ftpcli.video.images import ImageFolderReader
+from ftpcli.video.opening import choose_stream, describe, open_container, video_info
+from ftpcli.video.pictures import Orientation, ToRgb, hdr_kind
+from ftpcli.video.selection import Selection
+
+# Damage in the middle of a file is skipped; this many bad packets in a row (minutes of video) means that the
+# rest is rubbish and only costs time.
+_MAX_BAD_IN_A_ROW = 10_000
+_MAX_FAILED_READS = 100
+
+
+class FrameSource(Protocol):
+    """What VideoReader and ImageFolderReader have in common."""
+
+    info: VideoInfo
+    decoded: int  # frames decoded so far, selected or not
+    bad_packets: int  # compressed pictures that could not be decoded
+    warnings: list[str]  # one line each, complete after the last frame
+
+    def __enter__(self) -> Self: ...
+    def close(self) -> None: ...
+    def __iter__(self) -> Iterator[Frame]: ...
+
+
+class VideoReader:
+    """Decodes a video as a stream of upright RGB frames; a context manager, iterated once.
+
+    - ``Frame.index`` counts all decoded frames of the source, also with ``start`` and ``every``. For that, and
+      for exact pictures, decoding always begins at the beginning: nothing is sought.
+    - ``Frame.pts`` is the container's, made strictly increasing where it is not (see Clock).
+    - Truncated or damaged files give what can be decoded; ``bad_packets`` counts the rest.
+    - All frames have the size of the first one: where the picture size changes in mid-stream, later frames are
+      scaled to it, so pixel coordinates stay comparable.
+    - Pixels are as stored: non-square pixels are not stretched, interlaced lines not separated, alpha dropped.
+    - Of several video streams FFmpeg's best is taken, never cover art.
+
+    Args:
+        path: a file of any name, or ``-`` for standard input, which is never sought.
+        rotate: degrees counterclockwise (0, 90, 180, 270) in place of the rotation that the file asks for;
+            mirroring stays as the file has it.
+        start: seconds on the source's own clock; earlier frames are decoded but not given.
+        end: seconds; the first frame at or after it ends the reading.
+        every: give one frame of this many, beginning with the first selected one.
+        allow_network: accept http, rtsp and other addresses.
+
+    Raises:
+        UsageError: an option that makes no sense, or an address without ``allow_network``.
+        InputError: not a readable video, not one decodable frame, or no frame in the range.
+    """
+
+    info: VideoInfo
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        rotate: int | None = None,
+        start: float | None = None,
+        end: float | None = None,
+        every: int = 1,
+        allow_network: bool = False,
+    ) -> None:
+        if rotate not in (None, 0, 90, 180, 270):
+            raise UsageError(f"rotation of {rotate} degrees: only 0, 90, 180 or 270 (counterclockwise) are possible")
+        self._path = os.fspath(path)
+        self._name = describe(self._path)
+        self._rotate = rotate
+        self._selection = Selection(self._name, start, end, every)
+        self._allow_network = allow_network
+        self._container: InputContainer | None = None
+        self._pictures: Iterator[av.VideoFrame] | None = None
+        self.decoded = 0
+        self.bad_packets = 0
+        self.warnings: list[str] = []
+
+    def __enter__(self) -> Self:
+        self._container = open_container(self._path, allow_network=self._allow_network)
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. Harmless to repeat."""
+        self._pictures = None
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def _open(self) -> None:
+        assert self._container is not None
+        stream = choose_stream(self._container, self._path)
+        try:
+            stream.codec_context.open(strict=False)
+        except (av.error.FFmpegError, ValueError, MemoryError) as error:
+            raise InputError(f"{self._name}: its {stream.codec_context.name} video cannot be decoded") from error
+        pictures = self._decode(self._container, stream)
+        first = next(pictures, None)
+        if first is None:
+            packets = f" ({self.bad_packets} damaged packets)" if self.bad_packets else ""
+            raise InputError(f"{self._name}: not one frame could be decoded{packets}")
+        info = video_info(self._path, self._container, stream, first)
+        orientation = Orientation.of(first)
+        if not orientation.exact:
+            self.warnings.append(f"asks for a rotation between quarter turns; turned by {orientation.rotation} degrees")
+        if self._rotate is not None:
+            orientation = Orientation(self._rotate, orientation.mirrored)
+            info = self._turned(info, self._rotate)
+        if first.interlaced_frame:
+            self.warnings.append("is interlaced: each frame shows two moments; deinterlace it first for better results")
+        if (kind := hdr_kind(first)) is not None:
+            self.warnings.append(f"is HDR ({kind}): colours are converted without tone mapping and may look pale")
+        self.info = info
+        self._to_rgb = ToRgb(orientation, first.width, first.height)
+        self._clock = Clock(info.time_base, info.average_rate, stream.start_time)
+        self._size = first.width, first.height
+        self._pictures = chain((first,), pictures)
+
+    @staticmethod
+    def _turned(info: VideoInfo, rotation: int) -> VideoInfo:
+        swapped = (info.rotation - rotation) % 180 != 0
+        return replace(
+            info,
+            rotation=rotation,
+            width=info.height if swapped else info.width,
+            height=info.width if swapped else info.height,
+            sample_aspect_ratio=1 / info.sample_aspect_ratio if swapped else info.sample_aspect_ratio,
+        )
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._pictures is None:
+            raise RuntimeError("a VideoReader is iterated once, inside its with block")
+        pictures, self._pictures = self._pictures, None
+        resized = 0
+        damaged = 0
+        for picture in pictures:
+            pts = self._clock(picture.pts, picture.duration)
+            seconds = float(pts * self.info.time_base)
+            if self._selection.is_over(seconds):
+                break
+            index = self.decoded
+            self.decoded += 1
+            resized += (picture.width, picture.height) != self._size
+            damaged += bool(picture.is_corrupt)
+            if self._selection.takes(index, seconds):
+                yield Frame(index, pts, seconds, self._convert(picture))
+        else:
+            self._compare_with_claim()
+        self._selection.check_not_empty()
+        self.warnings += self._clock.warnings()
+        if resized:
+            self.warnings.append(f"{resized} frame(s) have another size; they were scaled to the first one's")
+        if damaged:
+            self.warnings.append(f"{damaged} frame(s) are damaged and were shown as well as they decode")
+        if self.bad_packets:
+            self.warnings.append(f"{self.bad_packets} packet(s) are damaged and were skipped")
+
+    def _convert(self, picture: av.VideoFrame) -> np.ndarray:
+        try:
+            return self._to_rgb(picture)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise InputError(f"{self._name}: pictures of format {picture.format.name} cannot be converted") from error
+
+    def _compare_with_claim(self) -> None:
+        claimed = self.info.frames
+        # Some writers count frames that show nothing (packed B-frames); a few too many are no damage.
+        if claimed is not None and claimed - self.decoded > max(2, claimed // 100):
+            self.warnings.append(f"claims {claimed} frames, of which {self.decoded} could be decoded")
+
+    def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+        """All frames in order of presentation, the decoder drained at the end."""
+        bad_in_a_row = 0
+        for packet in self._packets(container, stream):
+            try:
+                pictures = stream.decode(packet)
+            except av.error.EOFError:
+                break
+            except (av.error.FFmpegError, ValueError, MemoryError):
+                self.bad_packets += 1
+                bad_in_a_row += 1
+                if bad_in_a_row >= _MAX_BAD_IN_A_ROW:
+                    self.warnings.append(f"{bad_in_a_row} damaged packets in a row; the rest was not read")
+                    break
+                continue
+            bad_in_a_row = 0
+            yield from pictures
+        try:
+            yield from stream.decode(None)
+        except (av.error.FFmpegError, ValueError, MemoryError):
+            self.bad_packets += 1
+
+    def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+        """Compressed packets; unreadable places are passed over, empty packets left out (they end decoding)."""
+        failures = 0
+        while True:
+            try:
+                for packet in container.demux(stream):
+                    if packet.size:
+                        failures = 0
+                        yield packet
+                return
+            except (av.error.FFmpegError, ValueError, MemoryError) as error:
+                failures += 1
+                self.bad_packets += 1
+                if failures >= _MAX_FAILED_READS or isinstance(error, OSError):
+                    self.warnings.append(f"reading ended early ({error.__class__.__name__})")
+                    return
+
+
+def open_source(
+    path: str | os.PathLike[str],
+    *,
+    fps: Fraction | None = None,
+    rotate: int | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    every: int = 1,
+    allow_network: bool = False,
+) -> VideoReader | ImageFolderReader:
+    """The reader for a video, or for a folder of numbered images (only then is ``fps`` used)."""
+    if os.fspath(path) != "-" and Path(path).is_dir():
+        return ImageFolderReader(path, fps, rotate=rotate, start=start, end=end, every=every)
+    return VideoReader(path, rotate=rotate, start=start, end=end, every=every, allow_network=allow_network)

@@ -1,0 +1,47 @@
+"""Which frames of a source are wanted: a time range and a stride."""
+
+from __future__ import annotations
+
+import math
+
+from ftpcli.errors import InputError, UsageError
+
+
+class Selection:
+    """Frames with ``start <= seconds < end``, one of ``every``, beginning with the first of them."""
+
+    def __init__(self, name: str, start: float | None, end: float | None, every: int) -> None:
+        for value in (start, end):
+            if value is not None and math.isnan(value):
+                raise UsageError("start and end must be numbers of seconds")
+        if start is not None and end is not None and start >= end:
+            raise UsageError(f"start ({start:g} s) must lie before end ({end:g} s)")
+        if every < 1:
+            raise UsageError(f"every {every}: must be 1 or more")
+        self._name = name
+        self._start = start
+        self._end = end
+        self._every = every
+        self._first: int | None = None
+        self._last_seconds: float | None = None
+
+    def is_over(self, seconds: float) -> bool:
+        """True from the first frame on that lies at or after the end."""
+        self._last_seconds = seconds
+        return self._end is not None and seconds >= self._end
+
+    def takes(self, index: int, seconds: float) -> bool:
+        if self._start is not None and seconds < self._start:
+            return False
+        if self._first is None:
+            self._first = index
+        return (index - self._first) % self._every == 0
+
+    def check_not_empty(self) -> None:
+        """Raises InputError where the source ended without a frame in the range."""
+        if self._first is not None or self._last_seconds is None:
+            return
+        last = self._last_seconds
+        if self._end is not None and last >= self._end:
+            raise InputError(f"{self._name}: no frame lies before the end, {self._end:g} s; the first is at {last:g} s")
+        raise InputError(f"{self._name}: no frame from the start, {self._start:g} s, on; the last is at {last:g} s")
