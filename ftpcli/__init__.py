@@ -1,3 +1,22 @@
 """ftp: annotates people in video with the FTP-Pose model."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+__all__ = ["Annotation", "Annotator", "Options", "__version__", "annotate", "open_poses"]
+
+if TYPE_CHECKING:
+    from ftpcli.formats import open_poses
+    from ftpcli.pipeline import Annotation, Annotator, Options, annotate
+
+
+def __getattr__(name: str) -> Any:
+    """Public names load what they need when first used: ``import ftpcli`` itself is quick."""
+    import importlib
+
+    homes = {"open_poses": "ftpcli.formats"}
+    if name in __all__:
+        return getattr(importlib.import_module(homes.get(name, "ftpcli.pipeline")), name)
+    raise AttributeError(f"module 'ftpcli' has no attribute {name!r}")

@@ -46,8 +46,7 @@ def save_weights(
     Raises:
         OutputError: the file cannot be written.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {
         name: (value.half() if half and value.is_floating_point() else value).contiguous()
@@ -61,9 +60,9 @@ def save_weights(
     temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, temporary, metadata=metadata)
+        temporary.write_bytes(save(tensors, metadata=metadata))
         os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         temporary.unlink(missing_ok=True)
         raise OutputError(f"{path}: weights cannot be written ({error}); free space or choose another place") from error
 

@@ -131,7 +131,7 @@ PRESETS: dict[str, ModelConfig] = {
         shared_blocks=4,
         upsample=4,
         head_width=96,
-        cross_mlp_ratio=3.0,
+        cross_mlp_ratio=2.5,
     ),
 }
 

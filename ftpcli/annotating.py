@@ -1,0 +1,281 @@
+"""Annotates one source into files: part file, resuming, overlay, final move. Knows nothing of the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ftpcli import __version__
+from ftpcli.errors import FtpError, InputError, UsageError
+from ftpcli.formats import PartWriter, check_joints, check_target, format_of, part_path
+from ftpcli.pipeline import Annotated, Annotation, Annotator, Options, Stored
+from ftpcli.smoothing import Smoother
+
+if TYPE_CHECKING:
+    from ftpcli.video import VideoWriter
+
+
+class Interrupted(FtpError):
+    """The run was asked to stop; what was done is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where one source's results go.
+
+    Attributes:
+        out: the poses file.
+        format: ``jsonl``, ``coco``, ``posetrack``, ``posetrack17``; None goes by the extension.
+        joints: ``default`` or ``all`` (COCO files with every joint of the model).
+        overlay: a video with the skeletons drawn in.
+        overwrite: replace files that are there.
+        resume: go on with an interrupted run's part file, if there is one.
+    """
+
+    out: Path
+    format: str | None = None
+    joints: str = "default"
+    overlay: Path | None = None
+    overwrite: bool = False
+    resume: bool = False
+
+    def check(self) -> None:
+        """Refuse before any work what could not be written after it (OutputError, UsageError)."""
+        check_joints(format_of(self.out, self.format), self.joints)
+        check_target(self.out, overwrite=self.overwrite)
+        if self.overlay is not None:
+            if self.overlay.suffix.lower() not in (".mp4", ".mov", ".mkv"):
+                raise UsageError(f"{self.overlay}: an overlay's name ends in .mp4, .mov or .mkv")
+            if self.overlay.resolve() == self.out.resolve():
+                raise UsageError(f"{self.overlay}: --overlay and --out name the same file")
+            check_target(self.overlay, overwrite=self.overwrite)
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a source is; ``total`` frames where the source claims a number."""
+
+    frames: int = 0
+    total: int | None = None
+    people: int = 0
+    replayed: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What came of a source. ``seconds`` is the time of its last frame, ``elapsed`` the work's own."""
+
+    source: str
+    out: str
+    overlay: str | None
+    frames: int
+    people: int
+    tracks: int
+    bad_packets: int
+    warnings: tuple[str, ...]
+    seconds: float
+    elapsed: float
+    replayed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def annotate_file(
+    annotator: Annotator,
+    source: str,
+    target: Target,
+    *,
+    tell: Callable[[Progress], None] = lambda progress: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Summary:
+    """Annotate a source into ``target``. Results go to ``<out>.part.jsonl`` chunk by chunk as they are made.
+
+    Args:
+        tell: called after every chunk.
+        stop: asked after every chunk; True ends the run, keeping the part file.
+
+    Raises:
+        Interrupted: ``stop`` said so.
+        FtpError: the source cannot be read, the target not written. The part file keeps what was done.
+    """
+    target.check()
+    started = time.monotonic()
+    again = os.path.isfile(source) or os.path.isdir(source)  # a pipe's frames cannot be seen a second time
+    if target.resume and not again:
+        raise UsageError(f"{source}: a pipe or stream cannot be resumed; save it to a file first")
+    head = annotator.open(source)  # reads the container's head only
+    header, chunk_frames, info = head.header, head.chunk_frames, head.info
+    if again:
+        head.close()
+    fingerprint = _fingerprint(annotator, source)
+    part = PartWriter(
+        part_path(target.out),
+        header,
+        fingerprint,
+        resume=target.resume,
+        overwrite=target.overwrite and not target.resume,
+    )
+    with part:
+        # A last chunk that was cut short is done again: batches must be those of an unbroken run.
+        part.truncate_to(part.records // chunk_frames * chunk_frames)
+        opened = annotator.open(source, stored=_stored(part)) if again else head
+        with opened as annotation, _overlay(annotation, target, annotator.options) as video:
+            progress = Progress(total=_expected(annotation, annotator))
+            tracks: set[int] = set()
+            try:
+                for chunk in annotation.chunks():
+                    _keep(part, chunk, annotation)
+                    if video is not None:
+                        video.draw(chunk)
+                    for one in chunk:
+                        progress.people += len(one.poses.poses)
+                        tracks.update(pose.track_id for pose in one.poses.poses)
+                    progress.frames, progress.replayed = annotation.frames, annotation.replayed
+                    progress.seconds = chunk[-1].frame.seconds
+                    tell(progress)
+                    if stop():
+                        raise Interrupted(
+                            f"{source}: stopped after {progress.frames} frames; they are kept in {part.path.name}, "
+                            "go on with --resume"
+                        )
+            except FtpError:
+                if not part.records:
+                    part.discard()
+                raise
+            if not progress.frames:
+                part.discard()
+                raise InputError(f"{source}: not one frame could be decoded; copy or convert the video again")
+        smooth = Smoother() if annotator.options.smooth == "one-euro" else None
+        part.finish(
+            target.out,
+            target.format,
+            header=annotation.header,
+            joints=target.joints,
+            overwrite=target.overwrite,
+            frame_name=annotation.frame_name,
+            transform=smooth,
+        )
+    final = annotation.header.source
+    return Summary(
+        source=source,
+        out=str(target.out),
+        overlay=str(target.overlay) if target.overlay else None,
+        frames=progress.frames,
+        people=progress.people,
+        tracks=len(tracks),
+        bad_packets=final["bad_packets"],
+        warnings=tuple(final["warnings"]),
+        seconds=progress.seconds - info.start,
+        elapsed=time.monotonic() - started,
+        replayed=progress.replayed,
+    )
+
+
+def _stored(part: PartWriter) -> Iterator[Stored]:
+    for record in part.stored():
+        rows = record.private.get("detections")
+        yield Stored(record.frame, None if rows is None else np.array(rows, np.float32).reshape(-1, 5))
+
+
+def _keep(part: PartWriter, chunk: list[Annotated], annotation: Annotation) -> None:
+    """Append a chunk's new records; those that were replayed are there already."""
+    if annotation.frames <= part.records:
+        return
+    part.extend((one.raw, {} if one.detections is None else {"detections": one.detections.tolist()}) for one in chunk)
+
+
+class _Overlay:
+    """Draws chunks into a video as they come."""
+
+    def __init__(self, writer: VideoWriter, joints: tuple[str, ...]) -> None:
+        self._writer, self._joints = writer, joints
+
+    def draw(self, chunk: list[Annotated]) -> None:
+        from ftpcli.overlay import draw
+
+        for one in chunk:
+            self._writer.write(draw(one.frame.image, one.poses.poses, self._joints), one.frame.pts)
+
+
+@contextmanager
+def _overlay(annotation: Annotation, target: Target, options: Options) -> Iterator[_Overlay | None]:
+    """The overlay's writer; the file appears once the run is over, and not at all if it fails."""
+    if target.overlay is None:
+        yield None
+        return
+    from ftpcli.video import VideoWriter
+
+    info = annotation.info
+    begin = None if options.start is None else Fraction(options.start)
+    with VideoWriter.like(target.overlay, info, overwrite=target.overwrite, audio_start=begin) as writer:
+        yield _Overlay(writer, annotation.header.joints)
+        if options.end is not None:
+            writer.end_audio_at(Fraction(options.end))
+
+
+def _expected(annotation: Annotation, annotator: Annotator) -> int | None:
+    """How many frames will come, as far as the container and the options tell."""
+    info, o = annotation.info, annotator.options
+    if info.frames is None:
+        return None
+    frames = float(info.frames)
+    if (o.start is not None or o.end is not None) and info.duration:
+        first = max(o.start if o.start is not None else info.start, info.start)
+        last = min(o.end if o.end is not None else info.start + info.duration, info.start + info.duration)
+        frames *= max(0.0, last - first) / info.duration
+    return max(1, round(frames / o.every))
+
+
+def _fingerprint(annotator: Annotator, source: str) -> dict[str, Any]:
+    """What a resumed run must share with the one it goes on with."""
+    estimator, o = annotator.estimator, annotator.options
+    options = {k: None if v is None else str(v) for k, v in dataclasses.asdict(o).items() if k != "boxes"}
+    return {
+        "version": __version__,
+        "input": _identity(source),
+        "model": estimator.provenance.get("sha256"),
+        "detector": annotator.detector.describe() if annotator.detector else None,
+        "boxes": _identity(o.boxes) if o.boxes else None,
+        "options": options,
+        "device": estimator.device.type,
+        "precision": estimator.precision,
+        "batch": estimator.batch,
+    }
+
+
+_SAMPLE = 1 << 20
+
+
+def _identity(path: str) -> dict[str, Any]:
+    """Size and a hash of the first and last MiB of a file; names and sizes of the files of a folder."""
+    if path == "-" or not os.path.exists(path):
+        return {"name": path}
+    digest = hashlib.sha256()
+    try:
+        if os.path.isdir(path):
+            with os.scandir(path) as entries:
+                for name, size in sorted((e.name, e.stat().st_size) for e in entries if e.is_file()):
+                    digest.update(f"{name} {size}\n".encode(errors="surrogateescape"))
+            return {"files": digest.hexdigest()}
+        size = os.path.getsize(path)
+        if not os.path.isfile(path):
+            return {"name": path}
+        with open(path, "rb") as file:
+            digest.update(file.read(_SAMPLE))
+            file.seek(max(0, size - _SAMPLE))
+            digest.update(file.read(_SAMPLE))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    return {"bytes": size, "sha256": digest.hexdigest()}

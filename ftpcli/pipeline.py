@@ -1,0 +1,350 @@
+"""Joins the parts into one chain: frames, people, windows, poses, one record per decoded frame.
+
+Everything streams. Work goes in chunks of a few frames, so that several people's windows share a batch; a chunk's
+bounds depend on frame positions alone, so a resumed run forms the same batches as an unbroken one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from ftpcli import __version__
+from ftpcli.errors import InputError, UsageError
+from ftpcli.people import BoxesFile, DetectAndTrack
+from ftpcli.records import Frame, FramePoses, Header, TrackedFrame, VideoInfo, Window
+from ftpcli.smoothing import Smoother
+from ftpcli.windows import Windows
+
+if TYPE_CHECKING:
+    from ftpcli.detector import Detector
+    from ftpcli.estimator import Estimator
+    from ftpcli.people import PeopleSource
+    from ftpcli.video import FrameSource
+
+#: Frames whose windows are estimated together, and the pixels they may hold in memory.
+CHUNK_FRAMES = 8
+_CHUNK_PIXELS = 8 * 1920 * 1080
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotated:
+    """One frame's outcome.
+
+    Attributes:
+        frame: the picture it belongs to.
+        poses: as they are to be shown (smoothed where that was asked for).
+        raw: as the model gave them.
+        detections: (N, 5) float32 xyxy and score, everything the detector saw; None where boxes were given.
+    """
+
+    frame: Frame
+    poses: FramePoses
+    raw: FramePoses
+    detections: np.ndarray | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """What an interrupted run had worked out for a frame."""
+
+    raw: FramePoses
+    detections: np.ndarray | None
+
+
+class Annotation:
+    """A run over one source. Iterating yields a :class:`FramePoses` per decoded frame, in order.
+
+    Use as a context manager, or run the iteration to its end; either closes the source.
+
+    Args:
+        source: opened (entered) already.
+        people: of this source alone; ids begin with it.
+        stored: what an interrupted run had done, from the first frame on, whole chunks only: detector and model
+            are not asked again about those frames, the tracker is, so that its state is that of an unbroken run.
+        options: recorded in the header.
+    """
+
+    def __init__(
+        self,
+        source: FrameSource,
+        people: PeopleSource,
+        estimator: Estimator,
+        *,
+        smoother: Smoother | None = None,
+        stored: Iterable[Stored] = (),
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        self._source, self._people, self._estimator = source, people, estimator
+        self._smoother = smoother
+        self._stored = iter(stored)
+        self._options = options or {}
+        self._pending: dict[int, tuple[np.ndarray | None, FramePoses | None]] = {}
+        self.frames = 0
+        self.replayed = 0
+
+    @property
+    def info(self) -> VideoInfo:
+        return self._source.info
+
+    @property
+    def chunk_frames(self) -> int:
+        """Frames in a chunk: fewer where pictures are large."""
+        return max(1, min(CHUNK_FRAMES, _CHUNK_PIXELS // max(1, self.info.width * self.info.height)))
+
+    @property
+    def frame_name(self) -> Callable[[int], str] | None:
+        """File name of a frame's picture, where the source is a folder of pictures."""
+        return getattr(self._source, "frame_name", None)
+
+    @property
+    def header(self) -> Header:
+        """Complete once the iteration is over: frames and bad packets are known only then."""
+        info = self.info
+        source = {
+            "name": info.path.replace("\\", "/").rstrip("/").rpartition("/")[2],
+            "width": info.width,
+            "height": info.height,
+            "rotation": info.rotation,
+            "mirrored": info.mirrored,
+            "time_base": str(info.time_base),
+            "average_rate": str(info.average_rate) if info.average_rate else None,
+            "codec": info.codec,
+            "frames": self._source.decoded,
+            "annotated_frames": self.frames,
+            "bad_packets": self._source.bad_packets,
+            "warnings": list(self._source.warnings),
+        }
+        run = {
+            "program": "ftp",
+            "version": __version__,
+            "model": self._estimator.provenance,
+            "people": self._people.describe(),
+            "device": self._estimator.device.type,
+            "precision": self._estimator.precision,
+            "window": self._estimator.window,
+            "options": self._options,
+        }
+        return Header(self._estimator.joints, source, run)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._source.close()
+
+    def __iter__(self) -> Iterator[FramePoses]:
+        for chunk in self.chunks():
+            for one in chunk:
+                yield one.poses
+
+    def chunks(self) -> Iterator[list[Annotated]]:
+        """The same by chunks of consecutive frames, with pictures and raw results."""
+        windows = Windows(self._estimator.window)(self._tracked())
+        while chunk := list(islice(windows, self.chunk_frames)):
+            yield self._annotate(chunk)
+        check_end = getattr(self._people, "check_end", None)
+        if check_end:
+            check_end(self._source.decoded)
+        self.close()
+
+    def _tracked(self) -> Iterator[TrackedFrame]:
+        for frame in self._source:
+            stored = next(self._stored, None)
+            if stored and (stored.raw.index, stored.raw.pts) != (frame.index, frame.pts):
+                raise InputError(
+                    f"{self.info.path}: frame {frame.index} is not the one that the interrupted run saw; "
+                    "start again with --overwrite"
+                )
+            detections = None
+            if isinstance(self._people, DetectAndTrack):
+                detections = stored.detections if stored else None
+                if detections is None:
+                    detections = self._people.detect(frame)
+                tracked = self._people.track(frame, detections)
+            else:
+                tracked = self._people(frame)
+            self._pending[frame.index] = (detections, stored.raw if stored else None)
+            yield tracked
+
+    def _annotate(self, chunk: list[tuple[TrackedFrame, tuple[Window, ...]]]) -> list[Annotated]:
+        pending = [self._pending.pop(tracked.frame.index) for tracked, _ in chunk]
+        raw = [record for _, record in pending if record is not None]
+        if len(raw) < len(chunk):
+            raw = self._estimate(chunk)
+        else:
+            self.replayed += len(chunk)
+        self.frames += len(chunk)
+        return [
+            Annotated(tracked.frame, self._smoother(record) if self._smoother else record, record, detections)
+            for (tracked, _), record, (detections, _) in zip(chunk, raw, pending, strict=True)
+        ]
+
+    def _estimate(self, chunk: list[tuple[TrackedFrame, tuple[Window, ...]]]) -> list[FramePoses]:
+        poses = iter(self._estimator.estimate([window for _, windows in chunk for window in windows]))
+        return [
+            FramePoses(t.frame.index, t.frame.pts, t.frame.seconds, tuple(islice(poses, len(windows))))
+            for t, windows in chunk
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What decides the result, apart from the source. Recorded in every output's header.
+
+    Attributes:
+        weights: ``default`` or a file made by ``ftp train``.
+        detector: ``default``, a model file, or the name of an ultralytics model.
+        tracker: ``bytetrack`` or ``botsort``.
+        min_score: detections from this score on may become people; None is the detector's own advice.
+        boxes: MOT text or a poses file in place of detector and tracker.
+        rotate: degrees counterclockwise in place of the source's own rotation.
+        start, end: seconds on the source's clock.
+        every: look at one frame of this many.
+        fps: frames per second of a folder of pictures.
+        smooth: ``none`` or ``one-euro``.
+    """
+
+    weights: str = "default"
+    detector: str = "default"
+    detector_size: int | None = None
+    tracker: str = "bytetrack"
+    min_score: float | None = None
+    boxes: str | None = None
+    rotate: int | None = None
+    start: float | None = None
+    end: float | None = None
+    every: int = 1
+    fps: Fraction | None = None
+    smooth: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.smooth not in ("none", "one-euro"):
+            raise UsageError(f"--smooth {self.smooth}: choose none or one-euro")
+        if self.tracker not in ("bytetrack", "botsort"):
+            raise UsageError(f"--tracker {self.tracker}: choose bytetrack or botsort")
+        if self.min_score is not None and not 0 <= self.min_score <= 1:
+            raise UsageError(f"--min-score {self.min_score}: must lie between 0 and 1")
+
+
+class Annotator:
+    """The loaded models; opens one :class:`Annotation` per source.
+
+    Args:
+        device, precision, batch: see :class:`ftpcli.estimator.Estimator`.
+        trust: allow detector files that can run code when opened.
+        allow_network: accept addresses as sources.
+
+    Raises:
+        UsageError: an option that makes no sense, or a device that is not there.
+        InputError: weights, detector or boxes file missing or damaged.
+    """
+
+    def __init__(
+        self,
+        options: Options | None = None,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        batch: int = 8,
+        trust: bool = False,
+        allow_network: bool = False,
+    ) -> None:
+        from ftpcli.estimator import Estimator
+
+        self.options = options or Options()
+        self.allow_network = allow_network
+        self.estimator = Estimator.load(self.options.weights, device=device, precision=precision, batch=batch)
+        self.detector: Detector | None = None
+        if self.options.boxes is None:
+            from ftpcli.detector import load_detector
+
+            self.detector = load_detector(
+                None if self.options.detector == "default" else self.options.detector,
+                device=self.estimator.device,
+                precision=self.estimator.precision,
+                image_size=self.options.detector_size,
+                trust=trust,
+            )
+        elif not Path(self.options.boxes).is_file():
+            raise InputError(f"{self.options.boxes}: no such boxes file")
+
+    def open(self, source: str, *, stored: Iterable[Stored] = ()) -> Annotation:
+        """Open a video, a folder of pictures, or ``-`` for standard input.
+
+        Raises:
+            InputError: it cannot be read, or the boxes file does not fit it.
+        """
+        from ftpcli.video import open_source
+
+        o = self.options
+        frames = open_source(
+            source,
+            fps=o.fps,
+            rotate=o.rotate,
+            start=o.start,
+            end=o.end,
+            every=o.every,
+            allow_network=self.allow_network,
+        )
+        frames.__enter__()
+        try:
+            people = self._people(frames.info)
+        except BaseException:
+            frames.close()
+            raise
+        smoother = Smoother() if o.smooth == "one-euro" else None
+        recorded = {k: str(v) if k == "fps" else v for k, v in dataclasses.asdict(o).items() if v is not None}
+        for name in ("weights", "detector", "boxes"):  # where files lie is the machine's business
+            if name in recorded:
+                recorded[name] = Path(recorded[name]).name
+        return Annotation(frames, people, self.estimator, smoother=smoother, stored=stored, options=recorded)
+
+    def _people(self, info: VideoInfo) -> PeopleSource:
+        if self.detector is None:
+            return BoxesFile(self.options.boxes or "", info)
+        rate = float(info.average_rate) / self.options.every if info.average_rate else None
+        return DetectAndTrack(self.detector, self.options.tracker, rate, self.options.min_score)
+
+
+def annotate(
+    source: str,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    batch: int = 8,
+    trust: bool = False,
+    allow_network: bool = False,
+    **options: Any,
+) -> Annotation:
+    """Annotate one video: iterate over the result to get a :class:`FramePoses` per decoded frame.
+
+    >>> with annotate("clip.mp4", smooth="one-euro") as annotation:  # doctest: +SKIP
+    ...     for frame in annotation:
+    ...         print(frame.seconds, [pose.track_id for pose in frame.poses])
+
+    Args:
+        source: a video file, a folder of numbered pictures, or ``-``.
+        options: fields of :class:`Options`.
+
+    Raises:
+        FtpError: see :class:`Annotator`.
+    """
+    chosen = Options(**options)
+    annotator = Annotator(
+        chosen, device=device, precision=precision, batch=batch, trust=trust, allow_network=allow_network
+    )
+    return annotator.open(str(source))

@@ -1,0 +1,147 @@
+"""The model: shapes, configurations of the paper's tables, shared parameters, encode and decode."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ftpcli.errors import UsageError
+from ftpcli.model.config import PRESETS, ModelConfig, preset
+from ftpcli.model.ftp_pose import FTPPose
+
+SMALL = ModelConfig(
+    backbone="vit_tiny_patch16_224", image_size=(64, 48), width=64, shared_blocks=1, head_width=16, stem="conv"
+)
+
+
+def build(config: ModelConfig, seed: int = 0) -> FTPPose:
+    """A model whose zero-initialised parts are random too, so that every path shows in the output."""
+    torch.manual_seed(seed)
+    model = FTPPose(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.05)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "full", "baseline"),
+    [("tiny", 7.84, 7.53), ("small", 34.75, 32.92), ("base", 78.24, 72.84)],
+)
+def test_parameter_counts_in_millions(name: str, full: float, baseline: float) -> None:
+    def millions(config: ModelConfig) -> float:
+        return sum(p.numel() for p in FTPPose(config).parameters()) / 1e6
+
+    config = preset(name)
+    assert millions(config) == pytest.approx(full, abs=0.06)
+    assert millions(config.replace(branches="low", high_ratio=1, low_ratio=1)) == pytest.approx(baseline, abs=0.06)
+
+
+@pytest.mark.parametrize("frames", [1, 3, 5])
+@pytest.mark.parametrize("upsample", [2, 4])
+@pytest.mark.parametrize("branches", ["none", "low", "both"])
+def test_output_shape(frames: int, upsample: int, branches: str) -> None:
+    model = build(SMALL.replace(frames=frames, upsample=upsample, branches=branches))
+    with torch.no_grad():
+        heatmaps = model(torch.randn(2, frames, 3, 64, 48))
+    assert heatmaps.shape == (2, 19, 16, 12)
+    assert torch.isfinite(heatmaps).all()
+
+
+@pytest.mark.parametrize("ratio", [1, 3, 6, 10])
+def test_ratios_keep_the_paper_s_token_counts(ratio: int) -> None:
+    config = preset("tiny").replace(high_ratio=ratio, low_ratio=ratio)
+    model = build(config)
+    assert model.encoder is not None
+    with torch.no_grad():
+        encoded = model.encoder(torch.randn(1, 3, 192, 192), config.grid)
+    assert encoded.low.shape[1] == 576 // ratio
+    assert encoded.high is not None and encoded.high.shape[1] == 768 // ratio
+    assert encoded.key.shape == (1, 192, 192)
+
+
+def test_encode_then_decode_is_forward() -> None:
+    model = build(SMALL)
+    windows = torch.randn(2, 3, 3, 64, 48)
+    with torch.no_grad():
+        tokens = torch.stack([model.encode(windows[:, t]) for t in range(3)], dim=1)
+        torch.testing.assert_close(model.decode(tokens), model(windows), rtol=1e-4, atol=1e-5)
+
+
+def test_neighbours_matter_with_the_encoder_and_not_without() -> None:
+    windows = torch.randn(1, 3, 3, 64, 48)
+    other = windows.clone()
+    other[:, 0] = torch.randn(1, 3, 64, 48)
+    with torch.no_grad():
+        both, none = build(SMALL), build(SMALL.replace(branches="none"))
+        assert not torch.allclose(both(windows), both(other), atol=1e-4)
+        assert torch.equal(none(windows), none(other))
+
+
+def test_both_branches_use_one_set_of_blocks() -> None:
+    model = build(SMALL)
+    assert model.encoder is not None
+    calls: list[int] = []
+    model.encoder.shared[0].register_forward_hook(lambda *_: calls.append(1))
+    model(torch.randn(1, 3, 3, 64, 48)).sum().backward()
+    assert len(calls) == 2
+    named = {name for name, _ in model.named_parameters()}
+    assert len([name for name in named if "attn.qkv.weight" in name and "encoder" in name]) == 2  # one coarse, one shared
+
+
+def test_a_fresh_encoder_leaves_the_single_frame_model_s_output() -> None:
+    torch.manual_seed(1)
+    single = FTPPose(SMALL.replace(branches="none")).eval()
+    full = FTPPose(SMALL).eval()
+    full.load_state_dict(single.state_dict(), strict=False)
+    windows = torch.randn(1, 3, 3, 64, 48)
+    with torch.no_grad():
+        torch.testing.assert_close(full(windows), single(windows), rtol=1e-4, atol=1e-5)
+
+
+def test_other_crop_sizes_and_projected_width() -> None:
+    model = build(SMALL.replace(width=128))
+    with torch.no_grad():
+        assert model(torch.randn(1, 3, 3, 96, 64)).shape == (1, 19, 24, 16)
+
+
+def test_gradients_reach_every_parameter() -> None:
+    model = build(SMALL).train()
+    model(torch.randn(2, 3, 3, 64, 48)).square().sum().backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None]
+    assert without == []
+
+
+def test_same_weights_same_output_and_gaussian_preset_values() -> None:
+    windows = torch.randn(1, 3, 3, 64, 48)
+    with torch.no_grad():
+        assert torch.equal(build(SMALL, 3)(windows), build(SMALL, 3)(windows))
+    assert set(PRESETS) == {"tiny", "small", "base"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"backbone": "resnet50"},
+        {"backbone": "vit_nothing_patch16_9"},
+        {"image_size": (250, 192)},
+        {"frames": 2},
+        {"selector": "best"},
+        {"low_ratio": 0},
+        {"temperature": 0.0},
+    ],
+)
+def test_impossible_configurations_are_one_clear_error(change: dict) -> None:
+    with pytest.raises(UsageError) as caught:
+        FTPPose(SMALL.replace(**change))
+    assert "\n" not in str(caught.value)
+
+
+def test_configuration_survives_a_dictionary() -> None:
+    config = preset("base").replace(temperature=3.0)
+    assert ModelConfig.from_dict(config.to_dict()) == config
+    with pytest.raises(ValueError, match="colour"):
+        ModelConfig.from_dict({"colour": 1})
+    with pytest.raises(UsageError, match="tiny"):
+        preset("huge")
