@@ -1,0 +1,67 @@
+"""The one place where ultralytics is imported, silenced: no installs, no look-ups, no analytics, no banner.
+
+ultralytics reads these switches while it is imported, so they are set first. Its settings file goes to a
+folder of the process's own, because the default one is shared with the user's other ultralytics programs.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+if "YOLO_CONFIG_DIR" not in os.environ:
+    _folder = tempfile.mkdtemp(prefix="ftp-ultralytics-")
+    atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+    os.environ["YOLO_CONFIG_DIR"] = _folder
+os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+os.environ.setdefault("YOLO_OFFLINE", "true")
+os.environ.setdefault("YOLO_VERBOSE", "false")
+
+from ultralytics import YOLO
+from ultralytics.cfg import get_cfg
+from ultralytics.engine.results import Boxes
+from ultralytics.nn import tasks
+from ultralytics.nn.tasks import DetectionModel, yaml_model_load
+from ultralytics.optim import MuSGD
+from ultralytics.trackers import BOTSORT, BYTETracker
+from ultralytics.utils import SETTINGS, IterableSimpleNamespace
+from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
+from ultralytics.utils.nms import non_max_suppression
+
+
+@contextmanager
+def safe_unpickling(wanted: bool) -> Iterator[None]:
+    """While it lasts, ultralytics opens ``.pt`` files with torch's restricted loader and its own list of classes.
+
+    ultralytics has this switch only as an environment variable that it reads once (ULTRALYTICS_SAFE_LOAD).
+    """
+    before = tasks.SAFE_LOAD
+    tasks.SAFE_LOAD = wanted or before
+    try:
+        yield
+    finally:
+        tasks.SAFE_LOAD = before
+
+
+if SETTINGS.get("sync", False):
+    SETTINGS.update(sync=False)
+
+__all__ = [
+    "BOTSORT",
+    "GITHUB_ASSETS_NAMES",
+    "YOLO",
+    "BYTETracker",
+    "Boxes",
+    "DetectionModel",
+    "IterableSimpleNamespace",
+    "MuSGD",
+    "attempt_download_asset",
+    "get_cfg",
+    "non_max_suppression",
+    "safe_unpickling",
+    "yaml_model_load",
+]
