@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.odd_videos import Odd
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -16,3 +21,18 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the shared test data (real clips, golden cases) is not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def odd_video(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Odd]:
+    """Makes an odd video by its name in tests/odd_videos.py, once per session."""
+    made: dict[str, Odd] = {}
+
+    def get(name: str) -> Odd:
+        from tests.odd_videos import make
+
+        if name not in made:
+            made[name] = make(name, tmp_path_factory.mktemp(name))
+        return made[name]
+
+    return get

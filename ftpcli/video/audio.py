@@ -9,10 +9,10 @@ from typing import cast
 
 import av
 from av.audio.stream import AudioStream
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 
 from ftpcli.errors import FtpError
-from ftpcli.video.opening import fraction, open_container
+from ftpcli.video.opening import fraction, is_pipe, open_container
 
 _MAX_FAILED_READS = 100
 
@@ -35,11 +35,12 @@ class AudioCopy:
         self.warnings: list[str] = []
         self.stream: AudioStream | None = None
         self._start = start
-        self._source = None
+        self._source: InputContainer | None = None
+        self._template: AudioStream | None = None
         self._packets: Iterator[av.Packet] = iter(())
         self._next: av.Packet | None = None
         self._last_dts: int | None = None
-        if os.fspath(path) == "-":
+        if is_pipe(os.fspath(path)):
             self.warnings.append("sound cannot be copied from a pipe; the result is silent")
             return
         try:
@@ -47,14 +48,19 @@ class AudioCopy:
         except FtpError as error:
             self.warnings.append(f"sound cannot be read again ({error}); the result is silent")
             return
-        self._template = self._source.streams.best("audio")
+        self._template = cast(AudioStream | None, self._source.streams.best("audio"))
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second, 1 where unknown."""
+        return (self._template.rate if self._template is not None else 0) or 1
 
     def attach(self, output: OutputContainer) -> None:
         """Add the audio stream to an output whose header is not yet written."""
         if self._source is None or self._template is None:
             return
         try:
-            self.stream = cast(AudioStream, output.add_stream_from_template(self._template))
+            self.stream = output.add_stream_from_template(self._template)
         except (av.error.FFmpegError, ValueError) as error:
             name = self._template.name or "unknown"
             self.warnings.append(f"{output.format.name} cannot hold its {name} sound ({error}); the result is silent")
@@ -88,7 +94,7 @@ class AudioCopy:
 
     def _read(self) -> Iterator[av.Packet]:
         """Packets from the start on, each with a dts (audio is stored in order of presentation: pts and dts agree)."""
-        assert self._source is not None
+        assert self._source is not None and self._template is not None
         failures = 0
         following = 0
         while True:

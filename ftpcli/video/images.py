@@ -65,7 +65,6 @@ class ImageFolderReader:
         self._selection = Selection(os.fspath(folder), start, end, every)
         self.decoded = 0
         self.bad_packets = 0
-        self._bad_positions: list[int] = []
         self.warnings: list[str] = []
         if fps is None:
             self.warnings.append(f"images carry no times; {DEFAULT_FPS} frames per second are assumed (--fps)")
@@ -76,12 +75,12 @@ class ImageFolderReader:
             raise InputError(f"{self._folder}: no images in this folder")
         self.warnings += _missing_numbers(self._files)
         for first in self._files:
-            picture = _decode_image(first)
-            if picture is not None:
+            decoded = _decode_image(first)
+            if decoded is not None:
                 break
         else:
             raise InputError(f"{self._folder}: none of its {len(self._files)} images can be decoded")
-        orientation = self._orientation(picture)
+        picture, orientation = decoded[0], self._turned(decoded[1])
         self._size = _upright_size(picture, orientation)
         self._names: list[str] = []
         self.info = VideoInfo(
@@ -110,35 +109,27 @@ class ImageFolderReader:
         """Nothing stays open between images."""
 
     def frame_name(self, index: int) -> str:
-        """File name of a frame that was given, by ``Frame.index``."""
-        position = index
-        for bad in self._bad_positions:
-            position += bad <= position
-        return self._files[position].name
-
-    def frame_name(self, index: int) -> str:
-        """File name of the image that became frame ``index``."""
+        """File name of the image that became frame ``index`` (``Frame.index``)."""
         return self._names[index]
 
-    def _orientation(self, picture: av.VideoFrame) -> Orientation:
-        orientation = Orientation.of(picture)
+    def _turned(self, orientation: Orientation) -> Orientation:
         return orientation if self._rotate is None else replace(orientation, rotation=self._rotate)
 
     def __iter__(self) -> Iterator[Frame]:
         resized = 0
+        first_bad = ""
         for position, file in enumerate(self._files):
             seconds = float(position * self.info.time_base)
             if self._selection.is_over(seconds):
                 break
-            picture = _decode_image(file)
-            if picture is None:
+            decoded = _decode_image(file)
+            if decoded is None:
                 self.bad_packets += 1
-                self._bad_positions.append(position)
+                first_bad = first_bad or file.name
                 continue
             index = self.decoded
             self.decoded += 1
-            self._names.append(file.name)
-            orientation = self._orientation(picture)
+            picture, orientation = decoded[0], self._turned(decoded[1])
             resized += _upright_size(picture, orientation) != self._size
             if self._selection.takes(index, seconds):
                 width, height = self._size
@@ -146,9 +137,8 @@ class ImageFolderReader:
                     width, height = height, width
                 yield Frame(index, position, seconds, ToRgb(orientation, width, height)(picture))
         self._selection.check_not_empty()
-        if self._bad_positions:
-            first = self._files[self._bad_positions[0]].name
-            self.warnings.append(f"{self.bad_packets} image(s) cannot be decoded and were left out, first {first}")
+        if self.bad_packets:
+            self.warnings.append(f"{self.bad_packets} image(s) cannot be decoded and were left out, first {first_bad}")
         if resized:
             self.warnings.append(f"{resized} image(s) have another size; they were scaled to the first one's")
 
@@ -158,21 +148,24 @@ def _upright_size(picture: av.VideoFrame, orientation: Orientation) -> tuple[int
     return size[::-1] if orientation.swaps_sides else size
 
 
-def _decode_image(file: Path) -> av.VideoFrame | None:
-    """The picture, or None where it cannot be decoded or claims an absurd size."""
-    options = {"max_pixels": str(MAX_PIXELS)}
+def _decode_image(file: Path) -> tuple[av.VideoFrame, Orientation] | None:
+    """The picture and how it is to stand, or None where it cannot be decoded or claims an absurd size."""
+    options = {"max_pixels": str(MAX_PIXELS), "protocol_whitelist": "data"}  # a playlist in disguise opens nothing
     try:
         if file.stat().st_size > _MAX_FILE:
             return None
         # Bytes instead of the path: FFmpeg would read "%03d" in a name as a pattern.
-        with av.open(io.BytesIO(file.read_bytes()), "r", options=options) as container:
+        content = file.read_bytes()
+        with av.open(io.BytesIO(content), "r", options=options) as container:
             stream = container.streams.video[0]
             if stream.codec_context is None or stream.width * stream.height > MAX_PIXELS:
                 return None
             stream.codec_context.options = options
-            return next(container.decode(stream), None)
+            for picture in container.decode(stream):
+                return picture, Orientation.of(picture, content[: 1 << 16])
     except (av.error.FFmpegError, OSError, ValueError, IndexError, MemoryError):
-        return None
+        pass
+    return None
 
 
 def _missing_numbers(files: list[Path]) -> list[str]:

@@ -38,6 +38,14 @@ def describe(path: str) -> str:
     return "standard input" if path == "-" else path
 
 
+def is_pipe(path: str) -> bool:
+    """Whether the input is standard input or a named pipe, and so cannot be read a second time."""
+    try:
+        return path == "-" or stat.S_ISFIFO(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def open_container(path: str | os.PathLike[str], *, allow_network: bool = False) -> InputContainer:
     """Open for reading: a file, a named pipe, ``-`` for standard input, or an address if those are allowed.
 
@@ -94,17 +102,23 @@ def _check_file(local: str, name: str) -> None:
         raise InputError(f"{name}: no permission to read it")
 
 
+def file_head(name: str) -> bytes:
+    """The first 64 KiB of a plain file; nothing of a pipe or an address, which cannot be read twice."""
+    try:
+        if name != "-" and os.path.isfile(name):
+            with open(name, "rb") as file:
+                return file.read(1 << 16)
+    except (OSError, ValueError):
+        pass
+    return b""
+
+
 def _reason(error: av.error.FFmpegError, name: str) -> str:
     if not isinstance(error, av.error.InvalidDataError):
         return f"cannot be read ({error.strerror})"
     if name == "-":
         return "not a video that can be read from a pipe; save it to a file and name that"
-    try:
-        with open(name, "rb") as file:
-            head = file.read(12)
-    except OSError:
-        head = b""
-    if head[4:8] == b"ftyp":
+    if file_head(name)[4:8] == b"ftyp":
         return "is cut off or damaged: its index (moov) is missing, so nothing of it can be decoded"
     return "not a video, or damaged beyond reading"
 
@@ -138,9 +152,10 @@ def choose_stream(container: InputContainer, name: str) -> VideoStream:
     return chosen
 
 
-def video_info(name: str, container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> VideoInfo:
+def video_info(
+    name: str, container: InputContainer, stream: VideoStream, first: av.VideoFrame, orientation: Orientation
+) -> VideoInfo:
     """What the container and its first decoded frame say, before any override."""
-    orientation = Orientation.of(first)
     time_base = fraction(stream.time_base) or Fraction(1, 90_000)
     width, height = first.width, first.height
     aspect = fraction(stream.sample_aspect_ratio) or Fraction(1)

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from ftpcli.video.exif import exif_orientation
+
 # AVColorSpace (ITU-T H.273 matrix coefficients) to the scaler's name for the same matrix.
 _MATRICES = {
     1: Colorspace.ITU709,
@@ -40,16 +42,17 @@ class Orientation:
         return self.rotation in (90, 270)
 
     @classmethod
-    def of(cls, frame: av.VideoFrame) -> Orientation:
-        """From the display matrix of the frame, the nearest quarter turn.
+    def of(cls, frame: av.VideoFrame, head: bytes = b"") -> Orientation:
+        """From the display matrix of the frame, the nearest quarter turn. ``head``: the file's first bytes.
 
         The matrix (a b u; c d v; x y w) maps the stored (x, y) to (ax + cy, bx + dy), y down
         (ISO/IEC 14496-12, track header).
         """
         try:
             matrix: Any = frame.side_data.get("DISPLAYMATRIX")
-        except (ValueError, KeyError):  # PyAV 18 knows fewer kinds of side data than its FFmpeg
-            return cls._nearest(-frame.rotation, mirrored=False)
+        except (ValueError, KeyError):  # PyAV 18 knows fewer kinds of side data than its FFmpeg, not EXIF
+            photograph = exif_orientation(head)
+            return cls(*photograph) if photograph else cls._nearest(-frame.rotation, mirrored=False)
         if matrix is None:
             return cls()
         a, b, _, c, d = np.frombuffer(matrix, dtype=np.int32)[:5].astype(np.float64)
@@ -116,8 +119,6 @@ def _matrix(frame: av.VideoFrame) -> Colorspace:
     tagged = _MATRICES.get(int(frame.colorspace))
     if tagged is not None:
         return tagged
-    if frame.format.name.startswith("yuvj"):  # JPEG (JFIF) is BT.601 at any size
-        return Colorspace.ITU601
     return Colorspace.ITU709 if frame.width >= 1280 or frame.height > 576 else Colorspace.ITU601
 
 

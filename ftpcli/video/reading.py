@@ -20,7 +20,7 @@ from ftpcli.errors import InputError, UsageError
 from ftpcli.records import Frame, VideoInfo
 from ftpcli.video.clock import Clock
 from ftpcli.video.images import ImageFolderReader
-from ftpcli.video.opening import choose_stream, describe, open_container, video_info
+from ftpcli.video.opening import MAX_PIXELS, choose_stream, describe, file_head, open_container, video_info
 from ftpcli.video.pictures import Orientation, ToRgb, hdr_kind
 from ftpcli.video.selection import Selection
 
@@ -125,10 +125,10 @@ class VideoReader:
         pictures = self._decode(self._container, stream)
         first = next(pictures, None)
         if first is None:
-            packets = f" ({self.bad_packets} damaged packets)" if self.bad_packets else ""
-            raise InputError(f"{self._name}: not one frame could be decoded{packets}")
-        info = video_info(self._path, self._container, stream, first)
-        orientation = Orientation.of(first)
+            why = f"; damaged, or larger than {MAX_PIXELS:,} pixels" if self.bad_packets else ""
+            raise InputError(f"{self._name}: not one frame could be decoded{why}")
+        orientation = Orientation.of(first, file_head(self._path))
+        info = video_info(self._path, self._container, stream, first, orientation)
         if not orientation.exact:
             self.warnings.append(f"asks for a rotation between quarter turns; turned by {orientation.rotation} degrees")
         if self._rotate is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from fractions import Fraction
+from math import lcm
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
@@ -26,6 +27,9 @@ _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 _BT709 = 1  # H.273: primaries, transfer and matrix
 _LIMITED = 1
+# Ticks per second of an MP4's own clock: FFmpeg's 1,000 would round where tracks begin to milliseconds.
+_MIN_TIMESCALE = 10_000
+_MAX_TIMESCALE = 1_000_000_000
 
 
 class VideoWriter:
@@ -163,7 +167,7 @@ class VideoWriter:
             "file:" + os.fspath(self._temporary),
             "w",
             format=_FORMATS[self.path.suffix.lower()],
-            container_options={"movflags": "+faststart"} if self.path.suffix.lower() != ".mkv" else {},
+            container_options=self._mp4_options() if self.path.suffix.lower() != ".mkv" else {},
         )
         stream = cast(VideoStream, self._container.add_stream(_ENCODERS[self._codec], rate=self._encoder_rate()))
         stream.width = self.width + self.width % 2
@@ -183,6 +187,16 @@ class VideoWriter:
         if self._audio is not None and not self._audio.warnings:
             self._audio.attach(self._container)
         self._container.start_encoding()
+
+    def _mp4_options(self) -> dict[str, str]:
+        """Index in front; the clock in which tracks state where they begin, exact for pictures and sound."""
+        ticks = self._time_base.denominator
+        while ticks < _MIN_TIMESCALE:
+            ticks *= 2
+        both = lcm(ticks, self._audio.sample_rate if self._audio else 1)
+        if both <= _MAX_TIMESCALE:
+            ticks = both
+        return {"movflags": "+faststart", "movie_timescale": str(min(ticks, _MAX_TIMESCALE))}
 
     def _encoder_rate(self) -> Fraction:
         """A rate that the encoder's 32-bit fields can hold."""
