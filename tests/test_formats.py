@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -311,9 +313,7 @@ def test_posetrack_stand_ins_of_a_coco_model(tmp_path: Path) -> None:
     assert value["annotations"][0]["scores"][1:3] == pytest.approx([0.3, 0.3])
     confidence[5] = 0
     value = json.loads(
-        write(
-            tmp_path / "b.json", [FramePoses(0, 0, 0.0, (p,))], header(COCO17.joints), format="posetrack"
-        ).read_text()
+        write(tmp_path / "b.json", [FramePoses(0, 0, 0.0, (p,))], header(COCO17.joints), format="posetrack").read_text()
     )
     table = np.array(value["annotations"][0]["keypoints"]).reshape(17, 3)
     assert not table[1:3].any() and not table[5].any(), "without a shoulder there is no stand-in"
@@ -498,6 +498,30 @@ def test_a_failing_source_leaves_nothing_behind(tmp_path: Path, name: str) -> No
     with pytest.raises(OSError, match="not ours"):
         write_poses(tmp_path / "a.json", header(), failing(frames(4), OSError("not ours")), name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_writing_and_reading_hold_one_frame_at_a_time(tmp_path: Path, name: str) -> None:
+    items = frames(60)
+    alive: list[weakref.ref[np.ndarray]] = []
+
+    def living() -> int:
+        return sum(reference() is not None for reference in alive)
+
+    def stream() -> Iterator[FramePoses]:
+        for item in items:
+            poses = tuple(Pose(p.track_id, p.box, p.score, p.keypoints.copy(), p.confidence) for p in item.poses)
+            alive.extend(weakref.ref(p.keypoints) for p in poses)
+            assert living() <= 6, "those of this frame and of the one before"
+            yield FramePoses(item.index, item.pts, item.seconds, poses)
+
+    write_poses(tmp_path / "a.json", header(), stream(), name)
+    assert len(alive) > 60 and living() == 0
+    alive.clear()
+    with open_poses(tmp_path / "a.json") as reader:
+        for frame in reader:
+            alive.extend(weakref.ref(p.keypoints) for p in frame.poses)
+            assert living() <= 6
 
 
 def test_existing_files_are_kept_unless_asked_otherwise(tmp_path: Path) -> None:

@@ -84,6 +84,9 @@ class Sink(ABC):
     def close(self, frames: int) -> None:
         """Write what comes last, now that the number of frames is known."""
 
+    def release(self) -> None:  # noqa: B027 (most sinks hold nothing)
+        """Let go of what the sink holds besides its stream, whether it was closed or not."""
+
 
 def dumps(value: Any) -> str:
     """JSON on one line, plain ASCII, numpy values as what they hold.

@@ -84,13 +84,13 @@ class _Scanner:
         return InputError(f"{self._path}: not a whole JSON document: {what} at character {position}")
 
     def _grow(self) -> bool:
-        """Read on, at least doubling what is not yet used; False at the end of the file."""
+        """Read on, doubling what is not yet used up to a little over MAX_ELEMENT; False at the end of the file."""
         if self._ended:
             return False
         self._buffer = self._buffer[self._at :]
         self._before += self._at
         self._at = 0
-        more = self._handle.read(max(_CHUNK, len(self._buffer)))
+        more = self._handle.read(max(_CHUNK, min(len(self._buffer), MAX_ELEMENT + 1 - len(self._buffer))))
         self._ended = not more
         self._buffer += more
         return not self._ended
@@ -141,6 +141,8 @@ class _Scanner:
                     return value
                 problem, at = "the value has no end", end
             if len(self._buffer) - self._at > MAX_ELEMENT:
-                raise self.error(f"{problem}, or one entry is longer than {MAX_ELEMENT >> 20} MB,", at)
+                raise self.error(
+                    f"an entry is longer than {MAX_ELEMENT >> 20} MB, or {problem[0].lower()}{problem[1:]}", at
+                )
             if not self._grow() and problem != "the value has no end":
                 raise self.error(problem, at)

@@ -49,7 +49,7 @@ class ImageListSink(Sink):
 
     def __init__(self, stream: OutputStream, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
-        self._spool = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115 (closed by close())
+        self._spool = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115 (closed by release())
         self._first = True
 
     def start(self, **root: Any) -> None:
@@ -73,6 +73,8 @@ class ImageListSink(Sink):
             entry = self.image(index, frames) | frame_times(index, pts, seconds)
             self._put((",\n" if number else "\n") + dumps(entry))
         self._put("\n]}\n")
+
+    def release(self) -> None:
         self._spool.close()
 
     @abstractmethod

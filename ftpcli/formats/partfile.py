@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,9 +94,8 @@ class PartWriter:
             raise
 
     def _open(self) -> int:
+        check_target(self.path, overwrite=True)
         try:
-            if self.path.exists() and not stat.S_ISREG(self.path.stat().st_mode):
-                raise OutputError(f"{self.path}: not a plain file; name another output")
             descriptor = open_locked(os.fspath(self.path))
         except OSError as error:
             raise write_error(self.path, error) from error

@@ -89,10 +89,13 @@ def write_poses(
     with atomic_output(path, overwrite=overwrite) as stream:
         sink = _SINKS[name](stream, header, WriteOptions(joints, frame_name))
         count, last = 0, -1
-        for frame in frames:
-            if frame.index <= last:
-                raise OutputError(f"{os.fspath(path)}: frame {frame.index} comes after frame {last}")
-            sink.write(frame)
-            count, last = count + 1, frame.index
-        sink.close(count)
+        try:
+            for frame in frames:
+                if frame.index <= last:
+                    raise OutputError(f"{os.fspath(path)}: frame {frame.index} comes after frame {last}")
+                sink.write(frame)
+                count, last = count + 1, frame.index
+            sink.close(count)
+        finally:
+            sink.release()
     return count
