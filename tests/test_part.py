@@ -212,14 +212,14 @@ def test_the_lock_goes_with_a_killed_process_and_its_lines_stay(tmp_path: Path) 
         "from ftpcli.formats import PartWriter\n"
         "from tests.formats_samples import frames, header\n"
         "part = PartWriter(sys.argv[1], header(), {})\n"
-        "items = frames(3000)\n"
+        "items = frames(1000)\n"
         "print('ready', flush=True)\n"
         "for item in items: part.append(item, {'n': item.index})\n"
         "print('done', flush=True); sys.stdin.read()\n"
     )
     root = Path(__file__).resolve().parent.parent
     generator = random.Random(1)
-    items = frames(3000)
+    items = frames(1000)
     seen = []
     for _ in range(4):
         path.unlink(missing_ok=True)
@@ -228,7 +228,7 @@ def test_the_lock_goes_with_a_killed_process_and_its_lines_stay(tmp_path: Path) 
         )
         assert process.stdout and process.stdin
         assert process.stdout.readline() == "ready\n"
-        time.sleep(generator.uniform(0.005, 0.15))
+        time.sleep(generator.uniform(0.005, 0.08))
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
@@ -237,7 +237,7 @@ def test_the_lock_goes_with_a_killed_process_and_its_lines_stay(tmp_path: Path) 
             seen.append(part.records)
             for record, item in zip(part.stored(), items, strict=False):
                 assert flat(record.frame) == flat(item) and record.private == {"n": item.index}
-    assert any(0 < n < 3000 for n in seen)
+    assert any(0 < n < 1000 for n in seen)
 
 
 # --- disks --------------------------------------------------------------------------------------------------------
@@ -319,10 +319,11 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     assert not Path("/dev/null").is_file()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
 def test_a_read_only_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     try:
+        if os.access(tmp_path, os.W_OK):
+            pytest.skip("nothing is forbidden to this user (root)")
         for attempt in (
             lambda: write_poses(tmp_path / "a.jsonl", header(), []),
             lambda: PartWriter(tmp_path / "p", header(), {}),

@@ -20,7 +20,7 @@ MAX_ELEMENT = 8 << 20
 #: Objects and lists inside each other in what a file says of itself.
 MAX_DEPTH = 40
 #: People in one frame.
-MAX_PEOPLE = 10_000
+MAX_PEOPLE = 2_000
 #: Pixels, both signs. Joints may lie outside the picture, but not this far.
 MAX_COORDINATE = 1e6
 #: Pixels of one side of a picture.

@@ -72,6 +72,10 @@ def encode_record(frame: FramePoses, joints: int, *, exact: bool = False) -> dic
         OutputError: a box or score is not a number, or the number of joints is another.
     """
     where = f"frame {frame.index}"
+    if len(frame.poses) > checks.MAX_PEOPLE:
+        raise OutputError(
+            f"{where}: {len(frame.poses):,} people, more than the {checks.MAX_PEOPLE:,} a record may hold"
+        )
     people = []
     for pose in frame.poses:
         keypoints, confidence = located(pose)
