@@ -80,9 +80,9 @@ def side_colour(*names: str) -> Colour:
 
 def line_width(box: np.ndarray, shape: Sequence[int]) -> int:
     """Pixels: about 1/100 of the person's height, at most 1/100 of the picture's longer side."""
-    size = max(box[2] - box[0], box[3] - box[1])
-    size = min(size, max(shape[:2])) if math.isfinite(size) else 0
-    return max(1, round(size / 100))
+    if not np.isfinite(box).all():
+        return 1
+    return max(1, round(min(max(box[2] - box[0], box[3] - box[1]), max(shape[:2])) / 100))
 
 
 def _near(points: np.ndarray, shape: Sequence[int]) -> np.ndarray:

@@ -129,6 +129,7 @@ class ImageFolderReader:
                 continue
             index = self.decoded
             self.decoded += 1
+            self._names.append(file.name)
             picture, orientation = decoded[0], self._turned(decoded[1])
             resized += _upright_size(picture, orientation) != self._size
             if self._selection.takes(index, seconds):
