@@ -116,8 +116,20 @@ def build_model(path: Path, **changes: Any) -> tuple[FTPPose, dict[str, Any]]:
 
 
 def transfer(model: FTPPose, state: dict[str, torch.Tensor]) -> tuple[list[str], list[str]]:
-    """Copy every tensor of the same name and shape into the model; names taken and names left as they were."""
+    """Copy every tensor of the same name and shape into the model; names taken and names left as they were.
+
+    A position embedding of another 4:3 crop size is resampled to the model's.
+    """
+    from timm.layers import resample_abs_pos_embed
+
     own = model.state_dict()
+    state = dict(state)
+    name = "backbone.vit.pos_embed"
+    if name in state and state[name].shape[1] != own[name].shape[1] and state[name].shape[2] == own[name].shape[2]:
+        side = round(((state[name].shape[1] - 1) / 12) ** 0.5)  # crops are 4:3
+        if 12 * side * side == state[name].shape[1] - 1:
+            grid = list(model.config.grid)
+            state[name] = resample_abs_pos_embed(state[name], grid, [4 * side, 3 * side], num_prefix_tokens=1)
     taken = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
     model.load_state_dict(taken, strict=False)
     return sorted(taken), sorted(set(own) - set(taken))

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from ftpcli.crops import normalise
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Augmentation, make_window
-from ftpcli.training.sources import Source
+from ftpcli.training.sources.common import Source
 
 
 @dataclass(frozen=True, slots=True)

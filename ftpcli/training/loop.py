@@ -23,9 +23,9 @@ from ftpcli.training import distributed
 from ftpcli.training.batches import Batch, Mixture, training_batches
 from ftpcli.training.checkpoint import load_checkpoint, save_checkpoint
 from ftpcli.training.losses import heatmap_loss, joint_weights
-from ftpcli.training.optimiser import Average, parameter_groups, rate
+from ftpcli.training.optimiser import Average, build_optimisers, rate
 from ftpcli.training.recipe import Recipe
-from ftpcli.training.sources import Source
+from ftpcli.training.sources.common import Source
 from ftpcli.training.validation import validate
 from ftpcli.weights import load_weights, save_weights, sha256, transfer
 
@@ -101,7 +101,7 @@ class _Trainer:
             _plain_attention(self.model)
         self.size = (recipe.size[0], recipe.size[1]) if recipe.size else config.image_size
         self._initialise()
-        self.optimiser = torch.optim.AdamW(parameter_groups(self.model, recipe), lr=recipe.lr, betas=(0.9, 0.98))
+        self.optimisers = build_optimisers(self.model, recipe)
         self.average = Average(self.model, recipe.ema) if recipe.ema else None
         self.mixture = Mixture(run.sources, recipe.seed)
         self.steps = recipe.steps or max(1, recipe.epochs * len(self.mixture) // recipe.batch)
@@ -144,7 +144,8 @@ class _Trainer:
             if saved.get(part) != now[part]:
                 raise UsageError(f"{self._checkpoint}: made with another {part}; resume with the same options")
         self.model.load_state_dict(content["model"])
-        self.optimiser.load_state_dict(content["optimiser"])
+        for optimiser, state in zip(self.optimisers, content["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
         if self.average:
             self.average.state = {k: v.to(self.device) for k, v in content["average"].items()}
         torch.set_rng_state(content["rng"])
@@ -157,7 +158,7 @@ class _Trainer:
             "format": "ftp-checkpoint",
             "signature": json.dumps(self._signature()),
             "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "average": self.average.state if self.average else {},
             "rng": torch.get_rng_state(),
             "step": self.step,
@@ -256,8 +257,9 @@ class _Trainer:
     def _one_step(self, batch: Batch) -> float:
         recipe = self.run_.recipe
         factor = rate(self.step, self.steps, recipe)
-        for group in self.optimiser.param_groups:
-            group["lr"] = recipe.lr * group["scale"] * factor
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = recipe.lr * group["scale"] * factor
         self.parallel.train()
         total = 0.0
         for part in _split(batch, recipe.accumulate):
@@ -274,8 +276,9 @@ class _Trainer:
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip or float("inf"))
         if not (math.isfinite(total) and math.isfinite(norm.item())):
             self._diverged(total)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        for optimiser in self.optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
         self.step += 1
         if self.average:
             self.average.update(self.model, self.step)

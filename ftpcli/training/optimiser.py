@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,22 +12,37 @@ from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.training.recipe import Recipe
 
 
-def parameter_groups(model: FTPPose, recipe: Recipe) -> list[dict]:
-    """Groups with a rate ``scale``: new modules 1, the backbone's layers less, nothing for biases' decay."""
-    depth = model.backbone.depth
-    groups: dict[tuple[float, bool], dict] = {}
+def build_optimisers(model: FTPPose, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """AdamW, with Muon before it for the blocks' matrices where the recipe says so.
+
+    Every group carries a ``scale``: new modules 1, the backbone's layers less; biases and norms do not decay.
+    """
+    groups: dict[tuple[bool, float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         scale = 1.0
         if name.startswith("backbone."):
+            depth = model.backbone.depth
             scale = recipe.backbone_lr * recipe.layer_decay ** (depth - _layer(name, depth))
         if scale == 0:
             parameter.requires_grad_(False)
             continue
         decays = parameter.ndim > 1 and "pos_embed" not in name and not name.endswith("time")
-        group = groups.setdefault((scale, decays), {"params": [], "scale": scale, "lr": recipe.lr * scale})
-        group["weight_decay"] = recipe.weight_decay if decays else 0.0
-        group["params"].append(parameter)
-    return list(groups.values())
+        matrix = parameter.ndim == 2 and (".blocks." in name or name.startswith(("encoder.", "head.cross", "head.mlp")))
+        groups.setdefault((recipe.optimiser == "muon" and matrix and decays, scale, decays), []).append(parameter)
+
+    def rows(muon: bool) -> list[dict[str, Any]]:
+        return [
+            {"params": members, "scale": scale, "weight_decay": recipe.weight_decay if decays else 0.0}
+            for (is_muon, scale, decays), members in groups.items()
+            if is_muon == muon
+        ]
+
+    built: list[torch.optim.Optimizer] = []
+    if rows(True):
+        built.append(torch.optim.Muon(rows(True), lr=recipe.lr, adjust_lr_fn="match_rms_adamw"))
+    if rows(False):
+        built.append(torch.optim.AdamW(rows(False), lr=recipe.lr, betas=(0.9, 0.98)))
+    return built
 
 
 def _layer(name: str, depth: int) -> int:

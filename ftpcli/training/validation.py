@@ -11,7 +11,7 @@ from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.model.heatmap import decode_heatmaps
 from ftpcli.skeleton import BODY12
 from ftpcli.training.batches import plain_batches
-from ftpcli.training.sources import Source
+from ftpcli.training.sources.common import Source
 
 
 @torch.no_grad()

@@ -1,0 +1,98 @@
+"""What a backbone may start from: foreign checkpoints of plain ViTs (timm, MAE, ViTPose), by file."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.layers import resample_abs_pos_embed
+
+from ftpcli.errors import InputError
+from ftpcli.model.backbone import Backbone
+
+_WRAPPERS = ("model", "state_dict", "module", "model_ema")
+_PREFIXES = ("module.", "backbone.", "encoder.", "vit.")
+
+
+def backbone_state(path: Path, backbone: Backbone) -> dict[str, torch.Tensor]:
+    """Tensors of a ViT checkpoint under our backbone's names, position embedding resampled to its grid.
+
+    Known forms: timm's own names; MAE (``{"model": ...}``, decoder ignored); ViTPose (``{"state_dict": ...}``,
+    ``backbone.`` prefix, ``last_norm`` for the final norm). ``.safetensors`` or a checkpoint of tensors; a pickle
+    of anything else is refused.
+
+    Raises:
+        InputError: unreadable, or its blocks are not those of the backbone; the message names what differs.
+    """
+    found = _strip(_read(path))
+    own = backbone.vit.state_dict()
+    taken: dict[str, torch.Tensor] = {}
+    for name, value in found.items():
+        name = name.replace("last_norm.", "norm.")
+        if name == "pos_embed" and name in own:
+            value = _resampled(path, value, backbone)
+        if name in own and own[name].shape == value.shape:
+            taken[name] = value.float()
+    missing = [name for name in own if name.startswith("blocks.") and name not in taken]
+    if missing:
+        at = missing[0]
+        have = tuple(found[at].shape) if at in found else "absent"
+        raise InputError(
+            f"{path}: not a checkpoint of this backbone ({len(missing)} block tensors do not fit, first {at}: "
+            f"{have}, wanted {tuple(own[at].shape)}); name the matching --backbone"
+        )
+    return taken
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load
+
+            return load(path.read_bytes())
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path}: holds more than tensors, so opening it could run code; save its state dictionary alone"
+        ) from error
+    except Exception as error:  # both libraries raise many kinds for damaged files
+        raise InputError(f"{path}: cannot be read as a checkpoint ({type(error).__name__})") from error
+
+
+def _strip(content: Any) -> dict[str, torch.Tensor]:
+    while isinstance(content, dict) and not any(isinstance(v, torch.Tensor) for v in content.values()):
+        inner = next((content[key] for key in _WRAPPERS if key in content), None)
+        if inner is None:
+            return {}
+        content = inner
+    tensors = (
+        {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)} if isinstance(content, dict) else {}
+    )
+    for prefix in _PREFIXES * 2:
+        if any(name.startswith(prefix + "blocks.") or name.startswith(prefix + "backbone.") for name in tensors):
+            tensors = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
+    return tensors
+
+
+def _resampled(path: Path, value: torch.Tensor, backbone: Backbone) -> torch.Tensor:
+    """A (1, 1 + N, C) or (1, N, C) embedding on our grid. ViTPose's is 16x12, others are square."""
+    own = backbone.vit.state_dict()["pos_embed"]
+    if value.ndim != 3 or value.shape[2] != own.shape[2]:
+        raise InputError(f"{path}: position embedding of width {tuple(value.shape)}, wanted {own.shape[2]}")
+    count = value.shape[1]
+    for prefix in (1, 0):
+        side = round((count - prefix) ** 0.5)
+        grids = [(side, side)] if side * side == count - prefix else []
+        unit = round(((count - prefix) / 12) ** 0.5)
+        if 12 * unit * unit == count - prefix:
+            grids.append((4 * unit, 3 * unit))
+        if grids:
+            grid = list(backbone.vit.patch_embed.grid_size)  # type: ignore[union-attr,arg-type]
+            if not prefix:
+                value = torch.cat([torch.zeros_like(value[:, :1]), value], dim=1)
+            return resample_abs_pos_embed(value.float(), grid, list(grids[0]), num_prefix_tokens=1)
+    raise InputError(f"{path}: position embedding of {count} tokens is neither square nor 4:3")

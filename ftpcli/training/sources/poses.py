@@ -1,0 +1,83 @@
+"""Poses files of ours with their video: how a corrected annotation becomes training data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ftpcli.errors import InputError
+from ftpcli.formats import VISIBLE, open_poses
+from ftpcli.records import FramePoses, Pose
+from ftpcli.skeleton import Skeleton
+from ftpcli.training.augment import Example
+from ftpcli.training.sources.common import CACHE_BYTES
+
+
+class Poses:
+    """Every person of a poses file (JSON Lines, COCO, PoseTrack) in the frames of its video.
+
+    The video stands beside the file under the name that the file recorded. Joints from a confidence of 0.3 on are
+    taught, weaker ones are not; a corrector who moves a joint sets its visibility to 2 (COCO) or its confidence
+    to 1 (JSON Lines). Neighbours are the video's own frames.
+
+    Raises:
+        InputError: the file or its video cannot be read, no person is in it, or the video is too long to hold.
+    """
+
+    def __init__(self, path: Path, skeleton: Skeleton) -> None:
+        self.name = str(path)
+        self._path = path
+        self._people: list[tuple[FramePoses, Pose]] = []
+        with open_poses(path) as reader:
+            header = reader.header
+            for frame in reader:
+                self._people += [(frame, pose) for pose in frame.poses if _usable(pose)]
+        if not self._people:
+            raise InputError(f"{path}: has no person to learn from")
+        self._columns = skeleton.indices(header.joints)
+        unknown = [joint for joint, column in zip(header.joints, self._columns, strict=True) if column is None]
+        if len(unknown) == len(header.joints):
+            raise InputError(f"{path}: none of its joints is in the model's {skeleton.name} skeleton")
+        name = header.source.get("name")
+        self._video = path.parent / Path(str(name)).name
+        if not name or not self._video.exists():
+            raise InputError(f"{path}: its video {name or '(no name recorded)'} is not beside it; copy it there")
+        self._rotation = header.source.get("rotation")
+        self._joints = len(skeleton.joints)
+        self.groups = ["poses"] * len(self._people)
+        self._frames: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self._people)
+
+    def _read(self) -> None:
+        from ftpcli.video import open_source
+
+        rotate = self._rotation if self._rotation in (0, 90, 180, 270) else None
+        size = 0
+        with open_source(self._video, rotate=rotate) as reader:
+            for frame in reader:
+                size += frame.image.nbytes
+                if size > CACHE_BYTES:
+                    raise InputError(f"{self._video}: too long to train on as a whole; cut it into shorter clips")
+                self._frames[frame.index] = frame.image
+
+    def example(self, index: int, frames: int) -> Example:
+        if not self._frames:
+            self._read()
+        record, pose = self._people[index]
+        key = self._frames.get(record.index)
+        if key is None:
+            raise InputError(f"{self._path}: frame {record.index} is not in {self._video.name}; is it the same video?")
+        reach = range(record.index - frames // 2, record.index + frames // 2 + 1)
+        joints, weight = np.zeros((self._joints, 2)), np.zeros(self._joints)
+        for point, confidence, column in zip(pose.keypoints, pose.confidence, self._columns, strict=True):
+            if column is not None and confidence >= VISIBLE:
+                joints[column], weight[column] = point, 1.0
+        return Example([self._frames.get(t, key) for t in reach], pose.box, joints, weight)
+
+
+def _usable(pose: Pose) -> bool:
+    x1, y1, x2, y2 = pose.box
+    return bool(x2 > x1 and y2 > y1 and (pose.confidence >= VISIBLE).any())
