@@ -1,2 +1,133 @@
-def command() -> None:
-    raise NotImplementedError
+"""``ftp eval``: score prediction files, or a model on a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+METRICS = ("posetrack", "posetrack21", "coco")
+DATASETS = ("posetrack17", "posetrack18", "posetrack21", "coco", "clips", "detector")
+
+_FILES, _MODEL, _OUT = "Prediction files", "A model on a data set", "Output"
+
+
+def command(
+    annotations: Annotated[
+        Path | None, typer.Option(help="Annotation file or folder of files.", rich_help_panel=_FILES)
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(help="Prediction file or folder with files of the same names.", rich_help_panel=_FILES),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help=f"One of {', '.join(METRICS)}. Data sets have a metric of their own.", rich_help_panel=_FILES
+        ),
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(help="Weights file, or 'default' for the bundled ones.", rich_help_panel=_MODEL)
+    ] = "default",
+    data: Annotated[
+        Path | None, typer.Option(help="The data set's folder (COCO: also a file).", rich_help_panel=_MODEL)
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help=f"One of {', '.join(DATASETS)}.", rich_help_panel=_MODEL)] = None,
+    split: Annotated[str, typer.Option(help="Which part of the data set.", rich_help_panel=_MODEL)] = "val",
+    boxes: Annotated[
+        str, typer.Option(help="Person boxes: gt (from the annotations) or detected:FILE.", rich_help_panel=_MODEL)
+    ] = "gt",
+    min_box_score: Annotated[
+        float, typer.Option(help="Leave out weaker detected boxes.", rich_help_panel=_MODEL)
+    ] = 0.2,
+    single: Annotated[
+        bool, typer.Option("--single", help="Replace neighbouring frames by the key frame.", rich_help_panel=_MODEL)
+    ] = False,
+    blur: Annotated[int, typer.Option(min=0, help="Blur every picture by up to N pixels.", rich_help_panel=_MODEL)] = 0,
+    every: Annotated[
+        int, typer.Option(min=1, help="Clips: estimate every N-th frame only (no jitter then).", rich_help_panel=_MODEL)
+    ] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MODEL)] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=_MODEL)] = "auto",
+    batch: Annotated[int, typer.Option(min=1, help="Windows at a time.", rich_help_panel=_MODEL)] = 16,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the prediction files (default: beside the report).", rich_help_panel=_OUT),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the report as JSON.", rich_help_panel=_OUT)] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_OUT)
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.", rich_help_panel=_OUT)] = False,
+) -> None:
+    """Score prediction files against annotations, or a model on a data set.
+
+    Two uses: --annotations GT --predictions PRED --metric METRIC, or --data ROOT --dataset NAME [--weights FILE].
+    """
+    from ftpcli.errors import UsageError
+    from ftpcli.evaluation.report import summary, write_json
+    from ftpcli.formats.output import check_target
+
+    if metric is not None and metric not in METRICS:
+        raise UsageError(f"--metric {metric}: unknown; choose one of {', '.join(METRICS)}")
+    if dataset is not None and dataset not in DATASETS:
+        raise UsageError(f"--dataset {dataset}: unknown; choose one of {', '.join(DATASETS)}")
+    files, model = (annotations, predictions), (data, dataset)
+    if any(files) and any(model):
+        raise UsageError("give --annotations and --predictions, or --data and --dataset, not both")
+    if not all(files) and not all(model):
+        raise UsageError("give --annotations, --predictions and --metric, or --data and --dataset")
+    if report is not None:
+        check_target(report, overwrite=overwrite)
+
+    if annotations is not None and predictions is not None:
+        from ftpcli.evaluation.files import evaluate_files
+
+        if metric is None:
+            raise UsageError(f"--metric is needed: one of {', '.join(METRICS)}")
+        result = evaluate_files(annotations, predictions, metric)
+        result |= {"boxes": {"source": "not stated", "note": "those that the prediction files were made with"}}
+    else:
+        assert data is not None and dataset is not None
+        from ftpcli.evaluation.model import evaluate_model
+        from ftpcli.evaluation.runs import BoxSource, RunOptions
+
+        if metric == "coco" or (metric is not None and not dataset.startswith("posetrack")):
+            raise UsageError(f"--metric {metric} does not go with --dataset {dataset}; leave it out")
+        with _folder(out, report) as folder:
+            options = RunOptions(
+                data=data,
+                dataset=dataset,
+                predictions=folder,
+                split=split,
+                boxes=BoxSource.parse(boxes),
+                metric=metric,
+                single=single,
+                blur=blur,
+                every=every,
+                min_score=min_box_score,
+                overwrite=overwrite,
+            )
+            result = evaluate_model(options, weights, device=device, precision=precision, batch=batch, quiet=quiet)
+
+    for line in result.get("warnings", ()):
+        typer.echo(f"ftp: warning: {line}", err=True)
+    typer.echo(summary(result))
+    if report is not None:
+        write_json(result, report, overwrite=overwrite, indent=1)
+
+
+@contextmanager
+def _folder(out: Path | None, report: Path | None) -> Iterator[Path]:
+    """The folder for prediction files: the one asked for, one beside the report, or a temporary one."""
+    if out is None and report is not None:
+        out = report.with_name(f"{report.stem}_predictions")
+    if out is not None:
+        yield out
+    else:
+        with TemporaryDirectory(prefix="ftp-eval-") as name:
+            yield Path(name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -21,8 +23,6 @@ def first_video(video: VideoFile, notices: Notices) -> VideoFile:
     numbers = [frame.folder.split("_")[0] for frame in video.frames]
     if len(set(numbers)) == 1:
         return video
-    import dataclasses
-
     kept = tuple(frame for frame, number in zip(video.frames, numbers, strict=True) if number == numbers[0])
     notices.add(
         "several videos",
@@ -68,12 +68,13 @@ def _key(frame: FrameEntry) -> tuple[str, ...]:
 def _check_order(truth: VideoFile, predicted: VideoFile, notices: Notices) -> None:
     """Frames are paired by position; say so where ids or names tell another order."""
     pairs = list(zip(truth.frames, predicted.frames, strict=True))
-    if all(a.image_id is not None and b.image_id is not None for a, b in pairs):
+    ids = ({frame.image_id for frame in truth.frames}, {frame.image_id for frame in predicted.frames})
+    if None not in ids[0] | ids[1] and ids[0] & ids[1]:
         wrong = [(a, b) for a, b in pairs if a.image_id != b.image_id]
     else:
         wrong = [(a, b) for a, b in pairs if _key(a) != _key(b)]
         if wrong and _rising(truth) and _rising(predicted):
-            return  # renamed copies of the same frames, in order
+            return  # another numbering of the same frames, in order
     if wrong:
         a, b = wrong[0]
         notices.add(
@@ -86,7 +87,8 @@ def _check_order(truth: VideoFile, predicted: VideoFile, notices: Notices) -> No
 
 def _rising(video: VideoFile) -> bool:
     numbers = [frame.number for frame in video.frames]
-    return None not in numbers and all(a < b for a, b in zip(numbers, numbers[1:], strict=False))  # type: ignore[operator]
+    known = [number for number in numbers if number is not None]
+    return len(known) == len(numbers) and all(a < b for a, b in pairwise(known))
 
 
 def check_tracks(truth: VideoFile, predicted: VideoFile, notices: Notices, strict: bool) -> str | None:
@@ -103,7 +105,9 @@ def check_tracks(truth: VideoFile, predicted: VideoFile, notices: Notices, stric
             notices.add("no track ids", video.path, f"{missing} people lack a track_id; there are no tracking figures")
             reason = reason or f"{video.path.name} lacks track ids"
         if len(video.track) and video.track.max() >= MAX_TRACK_ID:
-            raise InputError(f"{video.path}: track_id {video.track.max()} is too large, it must be below {MAX_TRACK_ID}")
+            raise InputError(
+                f"{video.path}: track_id {video.track.max()} is too large, it must be below {MAX_TRACK_ID}"
+            )
         for frame in video.frames:
             tracks = video.track[frame.rows][video.has_track[frame.rows]]
             if len(tracks) > 1 and len(np.unique(tracks)) < len(tracks):
@@ -118,7 +122,7 @@ def check_tracks(truth: VideoFile, predicted: VideoFile, notices: Notices, stric
 def check_posetrack21(truth: VideoFile, predicted: VideoFile, notices: Notices) -> None:
     """What the PoseTrack21 program asks for beyond poseval (B5)."""
     for video in (truth, predicted):
-        if video.form != "2018":
+        if video.form == "2017":
             raise InputError(f"{video.path}: PoseTrack21's evaluation reads the 2018 form only, this is the 2017 form")
     if predicted.empty_scores:
         raise InputError(
@@ -130,7 +134,7 @@ def check_posetrack21(truth: VideoFile, predicted: VideoFile, notices: Notices) 
             raise InputError(f"{truth.path}: image {entry.image_id} lacks 'is_labeled', which tells frames to evaluate")
         if not entry.labelled:
             continue
-        if entry.image_id != other.image_id:
+        if predicted.form != "native" and entry.image_id != other.image_id:
             raise InputError(
                 f"{predicted.path}: image id {other.image_id} stands where the annotations have {entry.image_id}; "
                 "list the frames in the same order"
@@ -146,12 +150,10 @@ def check_posetrack21(truth: VideoFile, predicted: VideoFile, notices: Notices) 
         notices.add(
             "integers",
             predicted.path,
-            f"{whole} frames hold whole numbers only, so the official program cuts their scores to integers; write floats",
+            f"{whole} frames hold whole numbers only, so the official program cuts their scores; write floats",
         )
-    if "_test" not in predicted.path.name and predicted.path.parent.name != "sequences":
-        notices.add(
-            "file name", predicted.path, "the official program would not find it: '_test' is not in its name"
-        )
+    if predicted.form != "native" and "_test" not in predicted.path.name and predicted.path.parent.name != "sequences":
+        notices.add("file name", predicted.path, "the official program would not find it: '_test' is not in its name")
 
 
 def check_ties(video: VideoFile, notices: Notices) -> None:
@@ -188,10 +190,11 @@ def annotation_pairs(annotations: Path, predictions: Path, notices: Notices) -> 
         raise InputError(f"{annotations}: no .json files in this folder{hint}")
     pairs = []
     for path in files:
-        partner = next((p for p in (predictions / path.name, predictions / f"{path.stem}.jsonl") if p.is_file()), None)
-        if partner is None:
-            raise InputError(f"{predictions / path.name}: no prediction file for {path.name}; write one, also when empty")
-        pairs.append((path, partner))
+        partners = [predictions / path.name, predictions / f"{path.stem}.jsonl"]
+        found = next((partner for partner in partners if partner.is_file()), None)
+        if found is None:
+            raise InputError(f"{partners[0]}: no prediction file for {path}; write one, also when it is empty")
+        pairs.append((path, found))
     extra = sorted({p.name for p in predictions.glob("*.json")} - {p.name for p in files})
     if extra:
         notices.add("extra files", predictions / extra[0], f"{len(extra)} prediction files have no annotations")

@@ -18,13 +18,14 @@ from ftpcli.posetrack.files import JOINTS, VideoFile, read_video
 METRICS = ("posetrack", "posetrack21", "coco")
 
 
-def evaluate_files(annotations: Path, predictions: Path, metric: str) -> dict[str, Any]:
+def evaluate_files(annotations: Path, predictions: Path, metric: str, untracked: str | None = None) -> dict[str, Any]:
     """Score prediction files.
 
     Args:
         annotations, predictions: files, or folders with files of equal names. Forms of 2017 and 2018 are
             recognised file by file. For "coco": two files.
         metric: "posetrack" (poseval: AP, MOTA), "posetrack21" (mAP, pose HOTA) or "coco" (OKS AP).
+        untracked: why the track ids mean nothing; tracking figures are then null with this reason.
 
     Returns:
         The report: percent for PoseTrack, fractions for COCO; NaN where a figure is not a number; its
@@ -40,34 +41,35 @@ def evaluate_files(annotations: Path, predictions: Path, metric: str) -> dict[st
         return evaluate_coco(annotations, predictions)
     evaluate = {"posetrack": _posetrack, "posetrack21": _posetrack21}[metric]
     notices = Notices()
-    result = evaluate(checks.annotation_pairs(annotations, predictions, notices), notices)
+    result = evaluate(checks.annotation_pairs(annotations, predictions, notices), notices, untracked)
     return {"metric": metric, **result, "warnings": notices.lines()}
 
 
-def _read_predictions(path: Path, slots: bool) -> VideoFile:
+def _read_predictions(path: Path, slots: bool, notices: Notices) -> VideoFile:
     if path.suffix.lower() == ".jsonl":
         from ftpcli.evaluation.native import read_native
 
-        return read_native(path)
+        return read_native(path, notices)
     return read_video(path, slots)
 
 
-def _posetrack(pairs: list[tuple[Path, Path]], notices: Notices) -> dict[str, Any]:
+def _posetrack(pairs: list[tuple[Path, Path]], notices: Notices, untracked: str | None) -> dict[str, Any]:
     """poseval: AP (B3) and CLEAR MOT (B4)."""
     pool, tracking = JointPool(len(JOINTS)), MotCounter(len(JOINTS))
-    evaluated, reason = 0, None
+    evaluated, reason = 0, untracked
     for truth_path, predicted_path in pairs:
         truth = checks.first_video(read_video(truth_path), notices)
-        predicted = checks.first_video(_read_predictions(predicted_path, False), notices)
+        predicted = checks.first_video(_read_predictions(predicted_path, False, notices), notices)
         checks.check_pair(truth, predicted, notices)
         checks.check_ties(predicted, notices)
-        reason = checks.check_tracks(truth, predicted, notices, strict=False) or reason
+        broken = checks.check_tracks(truth, predicted, notices, strict=False)
+        reason = reason or broken
         frames = prepare_posetrack(truth, predicted)
         evaluated += len(frames)
         far = [distances(frame) for frame in frames]
         for frame, distance in zip(frames, far, strict=True):
             pool.add(frame, distance)
-        if len(frames) == 1:
+        if len(frames) == 1 and not untracked:
             text = "only one evaluated frame, where the official tracking evaluation stops"
             notices.add("one frame", truth_path, text)
             reason = reason or f"{truth_path.name}: {text}"
@@ -81,16 +83,17 @@ def _posetrack(pairs: list[tuple[Path, Path]], notices: Notices) -> dict[str, An
     return {**result, "MOT": None, "MOT_error": reason}
 
 
-def _posetrack21(pairs: list[tuple[Path, Path]], notices: Notices) -> dict[str, Any]:
+def _posetrack21(pairs: list[tuple[Path, Path]], notices: Notices, untracked: str | None) -> dict[str, Any]:
     """The PoseTrack21 kit: mAP and pose HOTA (B5)."""
     pool, tracking = JointPool(len(JOINTS21)), HotaCounter(len(JOINTS21))
-    evaluated, reason = 0, None
+    evaluated, reason = 0, untracked
     for truth_path, predicted_path in pairs:
-        truth, predicted = read_video(truth_path, slots=True), _read_predictions(predicted_path, True)
+        truth, predicted = read_video(truth_path, slots=True), _read_predictions(predicted_path, True, notices)
         checks.check_pair(truth, predicted, notices)
         checks.check_posetrack21(truth, predicted, notices)
         checks.check_ties(predicted, notices)
-        reason = checks.check_tracks(truth, predicted, notices, strict=True) or reason
+        broken = checks.check_tracks(truth, predicted, notices, strict=True)
+        reason = reason or broken
         frames = prepare_posetrack21(truth, predicted)
         evaluated += len(frames)
         if any(not len(frame.truth) for frame in frames):

@@ -131,10 +131,10 @@ def _threshold(
     if not len(index):
         return
 
-    pairs, inverse, together = np.unique(index[:, 1:], axis=0, return_inverse=True, return_counts=True)
-    inverse = inverse.reshape(-1)
-    of_joint = pairs[:, 0]
-    owned, othered = owner_counts[pairs[:, 1], of_joint], other_counts[pairs[:, 2], of_joint]
+    key = (joint * len(owner_counts) + owner) * len(other_counts) + other
+    _, first, inverse, together = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
+    of_joint = joint[first]
+    owned, othered = owner_counts[owner[first], of_joint], other_counts[other[first], of_joint]
     union = np.maximum(1, owned + othered - together)
     share = {"AssA": union, "AssRe": np.maximum(1, owned), "AssPr": np.maximum(1, othered)}
     for name, divisor in share.items():
@@ -145,8 +145,8 @@ def _threshold(
     order = np.lexsort((index[:, 0], owner, joint))
     starts = np.ones(len(order), dtype=bool)
     starts[1:] = (np.diff(joint[order]) != 0) | (np.diff(owner[order]) != 0) | (np.diff(other[order]) != 0)
-    first = np.flatnonzero(starts)
-    length = np.diff(np.append(first, len(order)))
-    run_pair = inverse[order[first]]
+    begin = np.flatnonzero(starts)
+    length = np.diff(np.append(begin, len(order)))
+    run_pair = inverse[order[begin]]
     total = np.bincount(of_joint[run_pair], weights=length * (length / union[run_pair]), minlength=joints)
     fields["FragA"][a] = total / np.maximum(1, found)

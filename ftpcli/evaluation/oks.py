@@ -31,13 +31,13 @@ def evaluate_coco(annotations: Path, predictions: Path) -> dict[str, Any]:
         and, for joints other than COCO's 17, "sigmas".
     """
     notices = Notices()
-    truth = _truth(annotations)
+    truth = load_truth(annotations)
     detections = _detections(predictions, truth, notices)
     return {"metric": "coco", **coco_stats(truth, detections, annotations, notices), "warnings": notices.lines()}
 
 
 def coco_stats(truth: dict[str, Any], detections: list[dict[str, Any]], path: Path, notices: Notices) -> dict[str, Any]:
-    """"stats", "joints" and "sigmas" for a COCO data set and a list of COCO results with the set's joints."""
+    """ "stats", "joints" and "sigmas" for a COCO data set and a list of COCO results with the set's joints."""
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
@@ -85,7 +85,28 @@ def joint_names(truth: dict[str, Any], path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _truth(path: Path) -> dict[str, Any]:
+def coco_detections(path: Path, truth: dict[str, Any]) -> list[dict[str, Any]]:
+    """Person boxes of a COCO results list (``image_id``, ``bbox`` xywh, ``score``) for the images of ``truth``."""
+    data = load_json(path)
+    if not isinstance(data, list):
+        raise InputError(f"{path}: not a detection list (the outermost value is not a list)")
+    images = {image["id"] for image in truth["images"]}
+    boxes = []
+    for k, entry in enumerate(data):
+        where = f"detection {k}"
+        if not isinstance(entry, dict) or not {"image_id", "bbox", "score"} <= entry.keys():
+            raise InputError(f"{path}: {where} lacks 'image_id', 'bbox' or 'score'")
+        box = numbers(entry["bbox"], 4, path, f"bbox of {where}").tolist()
+        score = float(numbers([entry["score"]], 1, path, f"score of {where}")[0])
+        if entry.get("category_id", 1) == 1 and entry["image_id"] in images:
+            boxes.append({"image_id": entry["image_id"], "category_id": 1, "bbox": box, "score": score})
+    if data and not boxes:
+        raise InputError(f"{path}: none of its {len(data)} boxes belongs to an image of the annotations")
+    return boxes
+
+
+def load_truth(path: Path) -> dict[str, Any]:
+    """A checked COCO-keypoints file; ``area``, ``iscrowd``, ``num_keypoints`` and ids are filled in where missing."""
     data = load_json(path)
     if not isinstance(data, dict):
         raise InputError(f"{path}: not a COCO-keypoints file (the outermost value is not an object)")
@@ -136,7 +157,9 @@ def _detections(path: Path, truth: dict[str, Any], notices: Notices) -> list[dic
             raise InputError(f"{path}: {where} lacks 'image_id' or 'keypoints'")
         if entry["image_id"] not in images:
             raise InputError(f"{path}: {where} is for image {entry['image_id']!r}, which the annotations do not have")
-        own = named or _unnamed(len(entry["keypoints"]) if isinstance(entry["keypoints"], list) else 0, joints, path, where)
+        own = named or _unnamed(
+            len(entry["keypoints"]) if isinstance(entry["keypoints"], list) else 0, joints, path, where
+        )
         points = numbers(entry["keypoints"], 3 * len(own), path, f"keypoints of {where}").reshape(-1, 3)
         at = {joint: i for i, joint in enumerate(own)}
         absent = [joint for joint in joints if joint in COCO17.joints and joint not in at]

@@ -97,7 +97,8 @@ def _people(video: VideoFile, entry: FrameEntry, rows: slice) -> People:
 def _people21(video: VideoFile, entry: FrameEntry) -> People:
     people = _people(video, entry, entry.rows)
     xy = people.xy[:, _COLUMNS21]
-    return People(people.track, xy, (xy > 0).all(axis=2), people.score[:, _COLUMNS21], people.head)
+    has = np.all(xy > 0, axis=2)
+    return People(people.track, xy, has, people.score[:, _COLUMNS21], people.head)
 
 
 def _covered(xy: np.ndarray, regions: tuple[np.ndarray, ...], video: VideoFile, entry: FrameEntry) -> np.ndarray:
@@ -119,8 +120,8 @@ def _outside(people: People, regions: tuple[np.ndarray, ...], video: VideoFile, 
 def _outside21(people: People, regions: tuple[np.ndarray, ...], video: VideoFile, entry: FrameEntry) -> People:
     """As above, except that the program tells people without joints by x <= 0 and y <= 0 of all of them."""
     xy = np.where(_covered(people.xy, regions, video, entry)[..., None], 0.0, people.xy)
-    people = People(people.track, xy, (xy > 0).all(axis=2), people.score, people.head)
-    return people.keep((xy > 0).any(axis=(1, 2)))
+    people = People(people.track, xy, np.all(xy > 0, axis=2), people.score, people.head)
+    return people.keep(np.any(xy > 0, axis=(1, 2)))
 
 
 def _check_heads(people: People, video: VideoFile, entry: FrameEntry) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ftpcli.errors import OutputError
 from ftpcli.evaluation.average_precision import PrecisionRecall
 from ftpcli.evaluation.hota import FIELDS
 from ftpcli.evaluation.mota import ClearMot
+from ftpcli.formats.output import atomic_output
 
-_SIDES = {part: (f"left_{part.lower()}", f"right_{part.lower()}") for part in ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle")}
+_SIDES = {
+    part: (f"left_{part.lower()}", f"right_{part.lower()}")
+    for part in ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle")
+}
 #: The columns of the papers' tables, each the mean of its joints; "Mean" follows.
 GROUPS: dict[str, tuple[str, ...]] = {"Head": ("head_top", "head_bottom", "nose"), **_SIDES}
 #: The same columns as the PoseTrack21 program calls them.
@@ -104,22 +106,14 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_report(report: Mapping[str, Any], path: Path, overwrite: bool = False) -> None:
-    """Write the report beside its name, then move it into place."""
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: exists already; give --overwrite to replace it")
-    write_json(plain(report), path, indent=1)
+def write_json(value: Any, path: Path, *, overwrite: bool = False, indent: int | None = None) -> None:
+    """Write JSON under a temporary name, then move it into place; NaN becomes null.
 
-
-def write_json(value: Any, path: Path, indent: int | None = None) -> None:
-    """Write JSON to a temporary name beside ``path`` and move it into place."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text(json.dumps(value, indent=indent, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    Raises:
+        OutputError: the file exists and is not to be replaced, or cannot be written.
+    """
+    with atomic_output(path, overwrite=overwrite) as stream:
+        stream.write((json.dumps(plain(value), indent=indent, allow_nan=False) + "\n").encode())
 
 
 def paper_table(rows: Sequence[tuple[str, str, Mapping[str, float | None]]]) -> str:
@@ -132,3 +126,78 @@ def paper_table(rows: Sequence[tuple[str, str, Mapping[str, float | None]]]) -> 
         cells = ("-" if v is None or math.isnan(v) else f"{v:.1f}" for v in (values[name] for name in names))
         lines.append(f"{figure:<{width}}  {boxes:<{source}}  " + "  ".join(f"{cell:>8}" for cell in cells))
     return "\n".join(lines)
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """The report as text for people. The box source stands in every row."""
+    boxes = "boxes=" + box_label(report.get("boxes", {}))
+    write = {
+        "posetrack": _posetrack_text,
+        "posetrack21": _posetrack21_text,
+        "coco": _coco_text,
+        "pck": _pck_text,
+        "detector": _detector_text,
+    }[report["metric"]]
+    return write(report, boxes)
+
+
+def box_label(boxes: Mapping[str, Any]) -> str:
+    """``gt``, ``detected:FILE`` or ``not stated``."""
+    source = str(boxes.get("source", "not stated"))
+    return f"{source}:{boxes['file']}" if "file" in boxes else source
+
+
+def _posetrack_text(report: Mapping[str, Any], boxes: str) -> str:
+    ap, mot = report["AP"], report["MOT"]
+    rows = [("AP", boxes, ap["groups"])]
+    if mot is not None:
+        rows.append(("MOTA", boxes, mot["MOTA"]["groups"]))
+    lines = [paper_table(rows), f"{report['frames_evaluated']} frames evaluated (poseval's rules, percent)"]
+    if mot is None:
+        lines.append(f"no tracking figures: {report['MOT_error']}")
+    else:
+        figures = (f"{name} {mot[name]['mean']:.1f}" for name in ("MOTP", "precision", "recall"))
+        lines.append(f"tracking, {boxes}: " + ", ".join(figures))
+    return "\n".join(lines)
+
+
+def _posetrack21_text(report: Mapping[str, Any], boxes: str) -> str:
+    rows = [("AP", boxes, dict(zip((*GROUPS, "Mean"), report["AP"]["map"].values(), strict=True)))]
+    lines = [paper_table(rows), f"{report['frames_evaluated']} frames evaluated (PoseTrack21's rules, percent)"]
+    if report["HOTA"] is None:
+        lines.append(f"no tracking figures: {report['HOTA_error']}")
+    else:
+        figures = (f"{name} {report['HOTA'][name]['total']:.1f}" for name in FIELDS)
+        lines.append(f"tracking, {boxes}: " + ", ".join(figures))
+    return "\n".join(lines)
+
+
+def _coco_text(report: Mapping[str, Any], boxes: str) -> str:
+    lines = [f"OKS {boxes}: " + ", ".join(f"{name} {value:.3f}" for name, value in report["stats"].items())]
+    if report.get("pck"):
+        lines.append(_pck_text(report, boxes))
+    return "\n".join(lines)
+
+
+def _pck_text(report: Mapping[str, Any], boxes: str) -> str:
+    rows, lines = [], []
+    for threshold, result in report["pck"].items():
+        joints = {joint: _percent(value) for joint, value in result["per_joint"].items()}
+        columns = {name: float(np.mean([joints[joint] for joint in members])) for name, members in _SIDES.items()}
+        rows.append((f"PCK@{threshold}", boxes, {**columns, "Mean": _percent(result["mean"])}))
+        sources = (f"{name} {_percent(value):.1f}" for name, value in result["per_source"].items())
+        counts = f"{result['joints']} joints of {result['persons']} persons"
+        lines.append(f"PCK@{threshold} {boxes}, {counts}: " + ", ".join(sources))
+    if report.get("jitter") is not None:
+        own, labels = report["jitter"], report["jitter_of_labels"]
+        lines.append(f"jitter {boxes}: {own:.4f} torso lengths per frame^2 (the labels' own: {labels:.4f})")
+    return "\n".join([paper_table(rows), *lines])
+
+
+def _percent(value: float | None) -> float:
+    return math.nan if value is None else 100 * value
+
+
+def _detector_text(report: Mapping[str, Any], boxes: str) -> str:
+    figures = (f"{name} {report[name]:.3f}" for name in ("ap50", "ap75", "ap", "recall50") if name in report)
+    return f"person boxes, {report['pictures']} pictures, {report['boxes']} people: " + ", ".join(figures)

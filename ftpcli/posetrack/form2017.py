@@ -70,7 +70,9 @@ def _regions(regions: Any, path: Path, where: str) -> tuple[np.ndarray, ...] | N
     polygons = []
     for region in regions:
         points = need_list(region, "point", path, f"an ignore region of {where}")
-        corners = [[_number(need(p, axis, path, f"a region point of {where}"), path, where) for axis in "xy"] for p in points]
+        corners = [
+            [_number(need(p, axis, path, f"a region point of {where}"), path, where) for axis in "xy"] for p in points
+        ]
         polygons.append(np.array(corners, dtype=np.float64).reshape(-1, 2))
     return tuple(polygons)
 

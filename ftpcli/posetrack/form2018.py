@@ -81,7 +81,7 @@ def _categories(path: Path, data: dict[str, Any]) -> tuple[str, ...] | None:
 def _refuse_eyes(path: Path, names: Sequence[str]) -> None:
     if ("left_eye" in names or "right_eye" in names) and not {"head_bottom", "head_top"} <= set(names):
         raise InputError(
-            f"{path}: has COCO's eyes where PoseTrack needs head_bottom and head_top; write predictions with these joints"
+            f"{path}: has COCO's eyes where PoseTrack needs head_bottom and head_top; write predictions with those"
         )
 
 
@@ -145,7 +145,11 @@ def _add_person(
     """Add one annotation; returns 1 where its ``scores`` is an empty list."""
     points = numbers(values, 3 * names, path, f"keypoints of {where}").reshape(names, 3)[columns]
     scores, given = np.full(len(columns), np.nan), annotation.get("scores")
-    if given:
+    if given is None and "keypoint_scores" in annotation:
+        # Our COCO files keep the joints' own confidence; the person's score is folded in as A6 advises.
+        own = numbers(annotation["keypoint_scores"], names, path, f"keypoint_scores of {where}")[columns]
+        scores = own * float(numbers([annotation.get("score", 1.0)], 1, path, f"score of {where}")[0])
+    elif given:
         scores = numbers(given, names, path, f"scores of {where}")[columns]
     track = annotation.get("track_id")
     if track is not None and whole_number(track) is None:

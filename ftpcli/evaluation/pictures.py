@@ -1,0 +1,53 @@
+"""Reading single pictures, and blurring them for robustness figures."""
+
+from __future__ import annotations
+
+import zlib
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ftpcli.errors import InputError
+from ftpcli.records import Frame
+from ftpcli.training.augment import motion_kernel
+
+
+class Pictures:
+    """Reads pictures as frames and keeps the last few, since windows overlap.
+
+    Args:
+        blur: longest motion blur in pixels, 0 for none; see `blurred`.
+        keep: how many pictures are held.
+    """
+
+    def __init__(self, blur: int = 0, keep: int = 8) -> None:
+        self.blur = blur
+        self.read = lru_cache(maxsize=keep)(self._read)
+
+    def _read(self, path: Path, index: int) -> Frame:
+        """The picture as frame ``index``; raises InputError where it is missing or damaged."""
+        try:
+            content = np.fromfile(path, np.uint8)
+        except FileNotFoundError:
+            raise InputError(f"{path}: picture is missing; the data set must be complete to be evaluated") from None
+        except OSError as error:
+            raise InputError(f"{path}: picture cannot be read ({error.strerror})") from None
+        image = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB) if content.size else None
+        if image is None:
+            raise InputError(f"{path}: not a picture, or damaged")
+        return Frame(index, index, float(index), blurred(image, self.blur, f"{path.parent.name}/{path.name}"))
+
+
+def blurred(image: np.ndarray, longest: int, name: str) -> np.ndarray:
+    """The picture under a straight motion blur of its own: direction and length (0 to ``longest`` pixels) by chance.
+
+    The chance hangs on ``name`` alone, so every run sees the same pictures, and each frame of a video is blurred
+    otherwise, as cameras and limbs do it.
+    """
+    if longest <= 0:
+        return image
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    angle, length = float(rng.uniform(0, 180)), round(float(rng.uniform(0, longest)))
+    return cv2.filter2D(image, -1, motion_kernel(angle, length))
