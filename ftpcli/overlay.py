@@ -56,7 +56,7 @@ def draw(
     for pose in poses:
         width = thickness or line_width(pose.box, canvas.shape)
         if boxes:
-            _draw_box(canvas, pose.box, person_colour(pose.track_id), max(1, round(width * 0.6)))
+            _draw_box(canvas, pose.box, person_colour(pose.track_id), max(1, round(width * 0.5)))
         _draw_skeleton(canvas, pose, joints, bones, threshold, width)
     if ids:  # over all skeletons, or a neighbour would cover them
         for pose in poses:
@@ -79,10 +79,10 @@ def side_colour(*names: str) -> Colour:
 
 
 def line_width(box: np.ndarray, shape: Sequence[int]) -> int:
-    """Pixels: about 1/100 of the person's height, at most 1/100 of the picture's longer side."""
+    """Pixels: about 1/120 of the person's height, at most 1/120 of the picture's longer side."""
     if not np.isfinite(box).all():
         return 1
-    return max(1, round(min(max(box[2] - box[0], box[3] - box[1]), max(shape[:2])) / 100))
+    return max(1, round(min(max(box[2] - box[0], box[3] - box[1]), max(shape[:2])) / 120))
 
 
 def _near(points: np.ndarray, shape: Sequence[int]) -> np.ndarray:

@@ -63,7 +63,7 @@ def render(
     Records and frames belong together by frame index; their times must agree. The rotation that the poses were
     made with is applied. Every frame of the video is written, with its own time: those without a record (poses
     made with ``--every``) show nobody. Where the poses were made with ``--start`` or ``--end``, frames and sound
-    outside of that range are left out.
+    outside of that range are left out, and with ``--start`` the result begins at 0.
 
     Args:
         video: a video, ``-`` for standard input, or a folder of images.

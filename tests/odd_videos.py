@@ -489,7 +489,7 @@ def clock_restarts(folder: Path) -> Odd:
     path = folder / "glued.ts"
     path.write_bytes(part.read_bytes() * 2)
     expected = [index / 25 for index in range(120)]
-    return Odd(path, expected, warning="the clock starts again 1 time", marks=[*range(60), *range(60)])
+    return Odd(path, expected, warning="the clock is set anew 1 time", marks=[*range(60), *range(60)])
 
 
 @_odd()

@@ -113,9 +113,9 @@ def test_an_id_keeps_its_colour_and_neighbours_differ():
 def test_lines_grow_with_the_person():
     shape = (1080, 1920)
     assert line_width(np.array([0, 0, 20, 40.0]), shape) == 1
-    assert line_width(np.array([0, 0, 200, 400.0]), shape) == 4
-    assert line_width(np.array([0, 0, 600, 1000.0]), shape) == 10
-    assert line_width(np.array([0, 0, 1e9, 1e9]), shape) == 19  # no wider than the picture allows
+    assert line_width(np.array([0, 0, 200, 480.0]), shape) == 4
+    assert line_width(np.array([0, 0, 600, 1000.0]), shape) == 8
+    assert line_width(np.array([0, 0, 1e9, 1e9]), shape) == 16  # no wider than the picture allows
     assert line_width(np.array([np.nan] * 4), shape) == 1
     thin = draw(plain(), [person((100, 10, 200, 230))], PERSON19.joints, boxes=False, ids=False, thickness=1)
     thick = draw(plain(), [person((100, 10, 200, 230))], PERSON19.joints, boxes=False, ids=False, thickness=9)

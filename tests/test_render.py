@@ -135,9 +135,9 @@ def test_poses_of_a_range(tmp_path):
     done = render(clip, poses, tmp_path / "out.mp4", preset="ultrafast")
     frames = read(tmp_path / "out.mp4")[1]
     assert marks(frames) == list(range(10, 30))
-    assert [frame.seconds for frame in frames] == pytest.approx([index / 25 for index in range(10, 30)])
+    assert [frame.seconds for frame in frames] == pytest.approx([index / 25 for index in range(20)])
     times = [time for _, time in audio_packets(tmp_path / "out.mp4")]
-    assert 0.37 < times[0] < 0.42 and 1.15 < times[-1] < 1.22
+    assert -0.03 < times[0] < 0.02 and 0.75 < times[-1] < 0.82
     assert done.people == 20
 
 

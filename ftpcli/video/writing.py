@@ -17,10 +17,10 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from av.video.stream import VideoStream
 
 from ftpcli.errors import OutputError, UsageError
-from ftpcli.formats.lock import open_locked
-from ftpcli.formats.output import check_target, sync_folder, write_error
+from ftpcli.formats.output import write_error
 from ftpcli.records import VideoInfo
 from ftpcli.video.audio import AudioCopy
+from ftpcli.video.pending import PendingFile
 
 _ENCODERS = {"h264": "libx264", "hevc": "libx265"}
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -28,16 +28,17 @@ PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "sl
 _BT709 = 1  # H.273: primaries, transfer and matrix
 _LIMITED = 1
 # Ticks per second of an MP4's own clock: FFmpeg's 1,000 would round where tracks begin to milliseconds.
-_MIN_TIMESCALE = 10_000
 _MAX_TIMESCALE = 1_000_000_000
+_LATEST_START = 60  # seconds
 
 
 class VideoWriter:
     """Encodes RGB frames with given pts; a context manager.
 
-    - Times are written in the source's time base, also where the rate varies. A pts that does not increase is
-      moved to one tick after the last. Where the first pts is negative, pictures and sound are shifted
-      together so that it becomes 0.
+    - Times are the source's own, in its time base, also where the rate varies. A pts that does not increase is
+      moved to one tick after the last. Pictures and sound are shifted together so that the first frame is at 0
+      where it is before 0, later than a minute (clocks of cameras and broadcasts), or the first of a part
+      (``audio_start``): players would show nothing until then, or leave it out.
     - yuv420p, BT.709, index at the front of the file. An odd width or height is filled up by repeating the last
       column or row; pixel coordinates stay as they are.
     - Sound is copied without re-encoding where the container can hold it, else a warning says so.
@@ -51,7 +52,8 @@ class VideoWriter:
         rate: frames per second where known; only a hint for the encoder.
         sample_aspect_ratio: width over height of a pixel, passed on to players.
         audio_from: the file whose sound to copy.
-        audio_start: seconds on the source's clock before which sound is left out; see also ``end_audio_at``.
+        audio_start: seconds on the source's clock where the part begins that is written: sound before it is left
+            out, and times are counted from the first frame. See also ``end_audio_at``.
         codec: "h264" or "hevc".
         crf: constant rate factor, 0 (best) to 51.
         preset: the encoder's speed, one of PRESETS.
@@ -90,6 +92,7 @@ class VideoWriter:
             raise UsageError(f"crf {crf}: must lie between 0 (best) and 51")
         if width < 1 or height < 1:
             raise ValueError(f"frames of {width}x{height} cannot be written")
+        self._is_mp4 = self.path.suffix.lower() != ".mkv"
         self.width, self.height = width, height
         self.frames = 0
         self._time_base = time_base
@@ -101,9 +104,7 @@ class VideoWriter:
         self._codec, self._crf, self._preset = codec, crf, preset
         self._overwrite = overwrite
         self._allow_network = allow_network
-        self._target = Path(os.path.realpath(self.path))  # a symbolic link stays one
-        self._temporary = self._target.with_name(f".{self._target.name}.tmp")
-        self._lock: int | None = None
+        self._file: PendingFile | None = None
         self._container: av.container.OutputContainer | None = None
         self._audio: AudioCopy | None = None
         self._reformatter = VideoReformatter()
@@ -137,11 +138,8 @@ class VideoWriter:
         return self._audio is not None and self._audio.stream is not None
 
     def __enter__(self) -> Self:
-        check_target(self.path, overwrite=self._overwrite)
+        self._file = PendingFile(self.path, overwrite=self._overwrite)
         try:
-            self._lock = open_locked(os.fspath(self._temporary))
-            if self._lock is None:
-                raise OutputError(f"{self.path}: another run is writing it; wait for that one or name another output")
             if self._audio_from is not None:
                 self._audio = AudioCopy(self._audio_from, self._audio_start, allow_network=self._allow_network)
             try:
@@ -163,11 +161,12 @@ class VideoWriter:
         return self
 
     def _open(self) -> None:
+        assert self._file is not None
         self._container = av.open(
-            "file:" + os.fspath(self._temporary),
+            "file:" + os.fspath(self._file.path),
             "w",
             format=_FORMATS[self.path.suffix.lower()],
-            container_options=self._mp4_options() if self.path.suffix.lower() != ".mkv" else {},
+            container_options=self._mp4_options() if self._is_mp4 else {},
         )
         stream = cast(VideoStream, self._container.add_stream(_ENCODERS[self._codec], rate=self._encoder_rate()))
         stream.width = self.width + self.width % 2
@@ -188,15 +187,20 @@ class VideoWriter:
             self._audio.attach(self._container)
         self._container.start_encoding()
 
+    @property
+    def _timescale(self) -> int:
+        """Ticks per second that FFmpeg chooses for the pictures' track of an MP4."""
+        ticks = self._time_base.denominator
+        while ticks < 10_000:
+            ticks *= 2
+        return ticks
+
     def _mp4_options(self) -> dict[str, str]:
         """Index in front; the clock in which tracks state where they begin, exact for pictures and sound."""
-        ticks = self._time_base.denominator
-        while ticks < _MIN_TIMESCALE:
-            ticks *= 2
-        both = lcm(ticks, self._audio.sample_rate if self._audio else 1)
-        if both <= _MAX_TIMESCALE:
-            ticks = both
-        return {"movflags": "+faststart", "movie_timescale": str(min(ticks, _MAX_TIMESCALE))}
+        ticks = lcm(self._timescale, self._audio.sample_rate if self._audio else 1)
+        if ticks > _MAX_TIMESCALE:
+            ticks = min(self._timescale, _MAX_TIMESCALE)
+        return {"movflags": "+faststart", "movie_timescale": str(ticks)}
 
     def _encoder_rate(self) -> Fraction:
         """A rate that the encoder's 32-bit fields can hold."""
@@ -221,12 +225,7 @@ class VideoWriter:
             raise RuntimeError("a VideoWriter is written to inside its with block")
         if image.shape != (self.height, self.width, 3) or image.dtype != np.uint8:
             raise ValueError(f"expected ({self.height}, {self.width}, 3) uint8, got {image.shape} {image.dtype}")
-        if self._last_pts is None:
-            self._shift = max(0, -pts)
-        pts += self._shift
-        if self._last_pts is not None and pts <= self._last_pts:
-            pts = self._last_pts + 1
-        self._last_pts = pts
+        pts = self._placed(pts)
         if self.width % 2 or self.height % 2:
             border = cv2.copyMakeBorder(image, 0, self.height % 2, 0, self.width % 2, cv2.BORDER_REPLICATE)
             image = border.astype(np.uint8, copy=False)
@@ -246,6 +245,26 @@ class VideoWriter:
         except (av.error.FFmpegError, OSError, ValueError, OverflowError) as error:
             raise _refused(self.path, error) from error
         self.frames += 1
+
+    def _placed(self, pts: int) -> int:
+        """Where a frame goes in the output, in ticks."""
+        last = self._last_pts
+        if last is None:
+            late = pts * self._time_base > _LATEST_START
+            if late and self._audio_start is None:
+                seconds = float(pts * self._time_base)
+                self._warnings.append(f"starts at {seconds:g} s on its own clock; what is written starts at 0")
+            if pts < 0 or late or self._audio_start is not None:
+                self._shift = -pts
+        pts += self._shift
+        if last is not None:
+            pts = max(pts, last + 1)
+            gap = (pts - last) * self._time_base
+            if self._is_mp4 and gap * self._timescale >= 1 << 31:
+                hours = float(gap / 3600)
+                raise OutputError(f"{self.path}: a gap of {hours:.0f} hours does not fit into MP4; write .mkv instead")
+        self._last_pts = pts
+        return pts
 
     def _mux(self, frame: av.VideoFrame | None) -> None:
         assert self._container is not None
@@ -286,7 +305,8 @@ class VideoWriter:
         if not self.frames:
             self._abandon()
             raise OutputError(f"{self.path}: there was no frame to write")
-        self._move_into_place()
+        if self._file is not None:
+            self._file.commit()
 
     def _close_files(self) -> None:
         container, self._container = self._container, None
@@ -296,24 +316,6 @@ class VideoWriter:
         finally:
             if container is not None:
                 container.close()
-
-    def _move_into_place(self) -> None:
-        try:
-            if self._lock is not None:
-                os.fsync(self._lock)
-            check_target(self.path, overwrite=self._overwrite)
-            os.replace(self._temporary, self._target)
-        except (OSError, OutputError) as error:
-            reason = error if isinstance(error, OutputError) else write_error(self.path, error)
-            raise OutputError(f"{reason}; the finished video was kept as {self._temporary}") from error
-        finally:
-            self._unlock()
-        sync_folder(self._target.parent)
-
-    def _unlock(self) -> None:
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            os.close(lock)
 
     def _discard_container(self) -> None:
         container, self._container = self._container, None
@@ -326,10 +328,8 @@ class VideoWriter:
         if self._audio is not None:
             self._audio.close()
         self._discard_container()
-        if self._lock is not None:  # removed while still locked: it cannot be another run's
-            with contextlib.suppress(OSError):
-                self._temporary.unlink()
-        self._unlock()
+        if self._file is not None:
+            self._file.discard()
 
 
 def _refused(path: Path, error: Exception) -> OutputError:
