@@ -70,7 +70,8 @@ class AudioCopy:
 
     def give_up(self, reason: str) -> None:
         """Go on without sound."""
-        self.warnings.append(f"its sound cannot be copied ({reason}); the result is silent")
+        begun = self._last_dts is not None
+        self.warnings.append(f"its sound cannot be copied ({reason}); the {'rest' if begun else 'result'} is silent")
         self.stream = None
         self._next = None
 

@@ -281,7 +281,7 @@ class VideoWriter:
         for packet in self._audio.until(until, self._shift * self._time_base):
             try:
                 self._container.mux(packet)
-            except av.error.InvalidDataError as error:
+            except ValueError as error:  # the packet is refused; a full disk is an OSError
                 self._audio.give_up(_text(error))
                 return
 
