@@ -337,7 +337,7 @@ def test_anchors_of_ignore_regions(tmp_path: Path) -> None:
 # -- training and evaluation
 
 
-SMALL: dict[str, Any] = {"image_size": 64, "first_size": 64, "batch": 4, "epochs": 4.0, "warmup": 0.1, "seed": 5}
+SMALL: dict[str, Any] = {"image_size": 64, "first_size": 64, "batch": 4, "epochs": 2.5, "warmup": 0.1, "seed": 5}
 
 
 def test_a_resumed_training_is_the_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,31 +345,40 @@ def test_a_resumed_training_is_the_uninterrupted_one(tmp_path: Path, monkeypatch
 
     data = {"a": (coco_file(tmp_path), 1.0)}
     whole = train_detector(data, None, tmp_path / "whole", **SMALL)
-    assert whole == {"step": 6, "steps": 6, "interrupted": False}
+    assert whole == {"step": 4, "steps": 4, "interrupted": False}
 
     one_step = training._Training._one_step
 
-    def stop_at_three(self: Any) -> dict[str, float]:
+    def stop_at_two(self: Any) -> dict[str, float]:
         items = one_step(self)
-        if self.step == 3:
+        if self.step == 2:
             os.kill(os.getpid(), training.signal.SIGTERM)
         return items
 
-    monkeypatch.setattr(training._Training, "_one_step", stop_at_three)
+    monkeypatch.setattr(training._Training, "_one_step", stop_at_two)
     first = train_detector(data, None, tmp_path / "parts", **SMALL)
-    assert first == {"step": 3, "steps": 6, "interrupted": True}
+    assert first == {"step": 2, "steps": 4, "interrupted": True}
     monkeypatch.setattr(training._Training, "_one_step", one_step)
     with pytest.raises(UsageError, match="holds a training already"):
         train_detector(data, None, tmp_path / "parts", **SMALL)
     with pytest.raises(UsageError, match="optimizer musgd, not adamw"):
         train_detector(data, None, tmp_path / "parts", resume=True, optimizer="adamw", **SMALL)
-    assert train_detector(data, None, tmp_path / "parts", resume=True, **SMALL)["step"] == 6
+    assert train_detector(data, None, tmp_path / "parts", resume=True, **SMALL)["step"] == 4
     networks = [load_network(tmp_path / name / "detector.safetensors")[0].state_dict() for name in ("whole", "parts")]
     assert all(torch.equal(a, b) for a, b in zip(networks[0].values(), networks[1].values(), strict=True))
     config = load_network(tmp_path / "whole" / "detector.safetensors")[1]
-    assert config.provenance["data"] == {"a": {"pictures": 6, "weight": 1.0}} and config.provenance["steps"] == 6
+    assert config.provenance["data"] == {"a": {"pictures": 6, "weight": 1.0}} and config.provenance["steps"] == 4
     lines = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
-    assert lines[-1]["step"] == 6 and all(np.isfinite(v) for v in lines[-1]["loss"].values())
+    assert lines[-1]["step"] == 4 and all(np.isfinite(v) for v in lines[-1]["loss"].values())
+
+
+def test_the_loss_falls(tmp_path: Path) -> None:
+    import ftpcli.detector.training as training
+
+    recipe = DetectorRecipe(**(SMALL | {"epochs": 20.0, "muon": 2.0, "mosaic": 0.0}))
+    run = training._Training({"a": (coco_file(tmp_path), 1.0)}, None, tmp_path, recipe, torch.device("cpu"), {})
+    losses = [sum(run._one_step().values()) for _ in range(24)]
+    assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
 
 
 @pytest.mark.slow

@@ -147,10 +147,17 @@ def _place(
     """Draw a picture into a tile, mirrored, scaled, stretched, turned and moved at random."""
     h, w = picture.image.shape[:2]
     fit = min(width / w, height / h)
-    scale = fit * np.exp(rng.uniform(np.log(ranges[0]), np.log(ranges[1])))
+    empty = not len(picture.people) and not len(picture.ignore)
+    # people-free pictures are few and have no upright that matters: look into them closely, from any side
+    most = 2 * ranges[1] if empty else ranges[1]
+    scale = fit * np.exp(rng.uniform(np.log(ranges[0]), np.log(most)))
     stretch = np.exp(rng.uniform(-0.12, 0.12))
     sx, sy = scale * stretch, scale / stretch
-    angle = np.deg2rad(rng.uniform(-8, 8)) if rng.random() < 0.3 else 0.0
+    chance = rng.random()
+    if empty:
+        angle = np.deg2rad(rng.uniform(-180, 180)) if chance < 0.5 else 0.0
+    else:
+        angle = np.deg2rad(rng.uniform(-8, 8)) if chance < 0.3 else 0.0
     mirror = -1.0 if rng.random() < 0.5 else 1.0
     cos, sin = np.cos(angle), np.sin(angle)
     linear = np.array([[cos * sx * mirror, -sin * sy], [sin * sx * mirror, cos * sy]])

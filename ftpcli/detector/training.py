@@ -174,10 +174,7 @@ class _Training:
         self._save()
         if self.val:
             report = self._check()
-            numbers = {k: v for k, v in report.items() if not isinstance(v, dict)}
-            self.provenance["val"] = {k: round(v, 4) if isinstance(v, float) else v for k, v in numbers.items()}
-        self.config = replace(self.config, provenance=self.provenance | {"steps": self.step})
-        save_network(self.average, self.config, self.out / "detector.safetensors")
+            self._export(report)
         return report | {"step": self.step, "steps": self.steps, "interrupted": self.step < self.steps}
 
     # -- schedule
@@ -276,6 +273,15 @@ class _Training:
         for old in folder.glob("*.safetensors"):
             if old.name != name:
                 old.unlink()
+        self._export()
+
+    def _export(self, report: Mapping[str, Any] | None = None) -> None:
+        """Write the averaged weights as a detector that can be used at once, complete or not."""
+        about = self.provenance | {"steps": self.step}
+        if report:
+            numbers = {k: v for k, v in report.items() if not isinstance(v, dict)}
+            about["val"] = {k: round(v, 4) if isinstance(v, float) else v for k, v in numbers.items()}
+        save_network(self.average, replace(self.config, provenance=about), self.out / "detector.safetensors")
 
     def _restore(self) -> None:
         path = self.out / "checkpoint" / "state.json"
