@@ -115,8 +115,8 @@ class Annotation:
             "height": info.height,
             "rotation": info.rotation,
             "mirrored": info.mirrored,
-            "time_base": str(info.time_base),
-            "average_rate": str(info.average_rate) if info.average_rate else None,
+            "time_base": _ratio(info.time_base),
+            "average_rate": _ratio(info.average_rate) if info.average_rate else None,
             "codec": info.codec,
             "frames": self._source.decoded,
             "annotated_frames": self.frames,
@@ -348,3 +348,7 @@ def annotate(
         chosen, device=device, precision=precision, batch=batch, trust=trust, allow_network=allow_network
     )
     return annotator.open(str(source))
+
+
+def _ratio(value: Fraction) -> str:
+    return f"{value.numerator}/{value.denominator}"

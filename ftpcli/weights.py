@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftpcli.errors import InputError, OutputError
+from ftpcli.errors import InputError, OutputError, UsageError
 from ftpcli.model.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ftpcli.model.ftp_pose import FTPPose
 
 FORMAT = "ftp-pose"
+_ENTRY = "ftp"
 ASSETS = Path(__file__).parent / "assets"
 DEFAULT_WEIGHTS = ASSETS / "ftp-pose-tiny.safetensors"
 
@@ -52,11 +53,9 @@ def save_weights(
         name: (value.half() if half and value.is_floating_point() else value).contiguous()
         for name, value in state.items()
     }
-    metadata = {
-        "format": FORMAT,
-        "config": json.dumps(config.to_dict()),
-        "provenance": json.dumps(provenance, sort_keys=True),
-    }
+    # One entry: safetensors writes several in an order that changes from run to run.
+    content = {"format": FORMAT, "config": config.to_dict(), "provenance": provenance}
+    metadata = {_ENTRY: json.dumps(content, sort_keys=True)}
     temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,15 +66,15 @@ def save_weights(
         raise OutputError(f"{path}: weights cannot be written ({error}); free space or choose another place") from error
 
 
-def read_header(path: Path, expected: str = FORMAT) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    """Metadata and tensors of a safetensors file of ours; raises InputError for any other file."""
+def load_weights(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor], dict[str, Any]]:
+    """Configuration, fp32 tensors and provenance of a weights file; raises InputError."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
         content = path.read_bytes()
         length = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
+        entry = (json.loads(content[8 : 8 + length]).get("__metadata__") or {}).get(_ENTRY)
         tensors = load(content)
     except OSError as error:
         raise InputError(f"{path}: weights cannot be read ({error.strerror})") from error
@@ -83,18 +82,13 @@ def read_header(path: Path, expected: str = FORMAT) -> tuple[dict[str, str], dic
         raise InputError(
             f"{path}: not a whole safetensors weights file; give a file made by 'ftp train', or copy it again"
         ) from error
-    if not isinstance(metadata, dict) or metadata.get("format") != expected:
-        raise InputError(f"{path}: not weights of this program ({expected}); give a file made by 'ftp train'")
-    return metadata, tensors
-
-
-def load_weights(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor], dict[str, Any]]:
-    """Configuration, fp32 tensors and provenance of a weights file; raises InputError."""
-    metadata, tensors = read_header(path)
     try:
-        config = ModelConfig.from_dict(json.loads(metadata["config"]))
-        provenance = json.loads(metadata.get("provenance", "{}"))
-    except (ValueError, KeyError, RecursionError) as error:
+        header = json.loads(entry) if isinstance(entry, str) else {}
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise InputError(f"{path}: not pose weights of this program; give a file made by 'ftp train'")
+        config = ModelConfig.from_dict(header["config"])
+        provenance = dict(header.get("provenance") or {})
+    except (ValueError, KeyError, TypeError, AttributeError, UsageError, RecursionError) as error:
         raise InputError(f"{path}: the weights' header is damaged ({error}); copy the file again") from error
     return config, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, provenance
 

@@ -32,7 +32,7 @@ def figure(centre: tuple[float, float], scale: float, rng: np.random.Generator) 
         if part in _FIGURE:
             x, y = _FIGURE[part]
             side = 1 if joint.startswith("left_") else -1
-            points[i] = (x * side, y) + rng.normal(0, 1.5, 2)
+            points[i] = np.array([x * side, y]) + rng.normal(0, 1.5, 2)
     return points * scale + np.array(centre)
 
 

@@ -1,0 +1,424 @@
+"""Training: loss, augmentation, sources, resuming bit by bit, refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ftpcli.errors import FtpError, InputError, UsageError
+from ftpcli.model.config import ModelConfig
+from ftpcli.model.ftp_pose import FTPPose
+from ftpcli.skeleton import PERSON19
+from ftpcli.training.augment import STRONG, Augmentation, Example, make_window, motion_kernel
+from ftpcli.training.batches import Mixture, training_batches
+from ftpcli.training.initialise import backbone_state
+from ftpcli.training.loop import DivergedError, Run, train
+from ftpcli.training.losses import heatmap_loss
+from ftpcli.training.optimiser import Average, build_optimisers, rate
+from ftpcli.training.recipe import RECIPES, Recipe, recipe
+from ftpcli.training.sources import Clips, CocoKeypoints, DataSpec, Poses, open_data
+from tests.training_data import make_clips, make_coco
+
+CONFIG = ModelConfig(
+    backbone="vit_tiny_patch16_224", image_size=(64, 48), width=64, shared_blocks=1, head_width=16, heatmap="softmax"
+)
+SIZE = (128, 96)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> CocoKeypoints:
+    return CocoKeypoints(make_coco(tmp_path_factory.mktemp("coco")), PERSON19)
+
+
+def quick(**changes: object) -> Recipe:
+    return dataclasses.replace(recipe("scratch"), steps=20, batch=4, warmup=2, precision="fp32", **changes)
+
+
+# Loss -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("heatmap", ["gaussian", "softmax"])
+def test_unlabelled_joints_teach_nothing(heatmap: str) -> None:
+    config = CONFIG.replace(heatmap=heatmap)
+    maps = torch.randn(2, 19, 16, 12, requires_grad=True)
+    joints = torch.rand(2, 19, 2) * 40
+    weight = torch.ones(2, 19)
+    weight[0, 3] = 0
+    heatmap_loss(maps, joints, weight, config, 2.0, 20.0).backward()
+    assert maps.grad is not None
+    assert not maps.grad[0, 3].any()
+    assert maps.grad[0, 4].any() and maps.grad[1, 3].any()
+
+
+def test_squared_error_is_equation_4() -> None:
+    from ftpcli.model.heatmap import gaussian_targets
+
+    joints = torch.rand(3, 19, 2) * 40
+    maps = torch.randn(3, 19, 16, 12)
+    target = gaussian_targets(joints, (16, 12))
+    loss = heatmap_loss(maps, joints, torch.ones(3, 19), CONFIG.replace(heatmap="gaussian"), 2.0, 0.0)
+    torch.testing.assert_close(loss, (maps - target).square().mean())
+
+
+def test_no_labelled_joint_is_no_loss_and_no_nan() -> None:
+    loss = heatmap_loss(torch.randn(1, 19, 16, 12), torch.zeros(1, 19, 2), torch.zeros(1, 19), CONFIG, 2.0, 0.0)
+    assert loss.item() == 0
+
+
+# Augmentation -----------------------------------------------------------------------------------------------------
+
+
+def marked(joint: int, at: tuple[int, int]) -> Example:
+    """A picture with a white dot where one joint is."""
+    image = np.zeros((200, 160, 3), np.uint8)
+    image[at[1] - 2 : at[1] + 3, at[0] - 2 : at[0] + 3] = 255
+    joints, weight = np.zeros((19, 2)), np.zeros(19)
+    joints[joint], weight[joint] = at, 1
+    return Example([image], np.array([30.0, 30, 130, 170]), joints, weight)
+
+
+def test_labels_follow_the_picture_through_every_geometry() -> None:
+    left = PERSON19.joints.index("left_wrist")
+    right = PERSON19.joints.index("right_wrist")
+    how = dataclasses.replace(Augmentation.none(), flip=0.5, scale=0.3, rotate=0.8, rotation=40, shift=0.05)
+    flips = 0
+    for seed in range(40):
+        example = marked(left, (70, 90))
+        crops, joints, weight = make_window(example, SIZE, 1, how, np.random.default_rng(seed))
+        joint = left if weight[left] else right
+        flips += joint == right
+        assert weight.sum() == 1
+        bright = crops[0, ..., 0].astype(float)
+        rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+        centre = np.array([(bright * columns).sum(), (bright * rows).sum()]) / bright.sum()
+        assert np.abs(centre - joints[joint]).max() < 0.6
+        assert example.weight[left] == 1 and not example.weight[right]  # the source's own record is untouched
+    assert 8 < flips < 32
+
+
+def test_a_still_becomes_a_moving_window_whose_key_frame_is_labelled() -> None:
+    example = marked(0, (80, 100))
+    how = dataclasses.replace(Augmentation.none(), motion=0.1)
+    crops, joints, _ = make_window(example, SIZE, 3, how, np.random.default_rng(4))
+    assert not np.array_equal(crops[0], crops[1]) and not np.array_equal(crops[1], crops[2])
+    y, x = np.argwhere(crops[1][..., 0] > 128).mean(axis=0)
+    assert abs(x - joints[0, 0]) < 0.6 and abs(y - joints[0, 1]) < 0.6
+    plain, _, _ = make_window(example, SIZE, 3, Augmentation.none(), np.random.default_rng(4))
+    assert np.array_equal(plain[0], plain[2])
+
+
+def test_joints_outside_the_crop_weigh_nothing() -> None:
+    example = marked(5, (80, 100))
+    example.joints[6], example.weight[6] = (-200.0, 50.0), 1.0
+    _, _, weight = make_window(example, SIZE, 1, Augmentation.none(), np.random.default_rng(0))
+    assert weight[5] == 1 and weight[6] == 0
+
+
+def test_strong_augmentation_keeps_shape_and_is_a_function_of_the_seed(people: CocoKeypoints) -> None:
+    for seed in range(30):
+        a = make_window(people.example(seed % 12, 3), SIZE, 3, STRONG, np.random.default_rng(seed))
+        b = make_window(people.example(seed % 12, 3), SIZE, 3, STRONG, np.random.default_rng(seed))
+        assert a[0].shape == (3, *SIZE, 3) and a[0].dtype == np.uint8
+        assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_motion_kernel_sums_to_one() -> None:
+    for angle in (0, 30, 90, 179):
+        kernel = motion_kernel(angle, 9)
+        assert kernel.sum() == pytest.approx(1) and np.count_nonzero(kernel) >= 7
+
+
+# Sources ----------------------------------------------------------------------------------------------------------
+
+
+def test_coco_joints_by_name_and_unlabelled_masked(people: CocoKeypoints) -> None:
+    example = people.example(0, 1)
+    assert len(people) == 12 and set(people.groups) == {"drawn"}
+    assert example.weight[PERSON19.joints.index("left_wrist")] == 1
+    assert example.weight[PERSON19.joints.index("left_ear")] == 0
+    # A figure that faces the camera has its left on the picture's right.
+    assert example.joints[5, 0] > example.joints[6, 0]
+
+
+def test_coco_bad_input(tmp_path: Path) -> None:
+    path = make_coco(tmp_path, 3)
+    good = json.loads(path.read_text())
+
+    def broken(**changes: object) -> Path:
+        path.write_text(json.dumps(good | changes))
+        return path
+
+    with pytest.raises(InputError, match="tail"):
+        CocoKeypoints(broken(categories=[{"keypoints": ["tail", *PERSON19.joints[1:]]}]), PERSON19)
+    with pytest.raises(InputError, match="no labelled person"):
+        CocoKeypoints(broken(annotations=[a | {"bbox": [0, 0, 0, 5]} for a in good["annotations"]]), PERSON19)
+    with pytest.raises(InputError, match="not a COCO-keypoints file"):
+        CocoKeypoints(broken(images=3), PERSON19)
+    path.write_text("{")
+    with pytest.raises(InputError, match="not a JSON file"):
+        CocoKeypoints(path, PERSON19)
+    (tmp_path / "images" / "001.png").unlink()
+    path.write_text(json.dumps(good))
+    with pytest.raises(InputError, match=r"1 pictures are missing, first .*001\.png"):
+        CocoKeypoints(path, PERSON19)
+    kept = CocoKeypoints(path, PERSON19, skip_missing=True)
+    assert len(kept) == 2 and kept.missing == 1
+
+
+def test_clips_give_true_neighbours_and_the_key_frame_at_the_ends(tmp_path: Path) -> None:
+    clips = Clips(make_clips(tmp_path), PERSON19)
+    assert len(clips) == 5
+    first, middle = clips.example(0, 3), clips.example(2, 3)
+    assert np.array_equal(first.images[0], first.images[1])
+    assert not np.array_equal(middle.images[0], middle.images[1])
+    assert not np.array_equal(middle.images[1], middle.images[2])
+    wrist = PERSON19.joints.index("left_wrist")
+    assert middle.joints[wrist, 0] - first.joints[wrist, 0] == pytest.approx(4)
+    with pytest.raises(InputError, match="no clip in split"):
+        Clips(tmp_path, PERSON19, "test")
+
+
+def test_an_exported_annotation_is_training_data(tmp_path: Path) -> None:
+    from ftpcli.formats import write_poses
+    from ftpcli.records import FramePoses, Header, Pose
+
+    folder = make_clips(tmp_path / "clips", clips=1)
+    (tmp_path / "0.mp4").write_bytes((folder / "0.mp4").read_bytes())
+    clip = Clips(folder, PERSON19).example(2, 1)
+    pose = Pose(1, clip.box, 0.9, clip.joints, clip.weight * 0.8)
+    frames = [FramePoses(i, i, i / 25, (pose,) if i == 2 else ()) for i in range(5)]
+    source = {"name": "0.mp4", "width": 160, "height": 200, "rotation": 0, "time_base": "1/25"}
+    for name in ("poses.jsonl", "poses.json"):
+        write_poses(tmp_path / name, Header(PERSON19.joints, source, {}), frames)
+        poses = open_data(DataSpec.parse(f"poses={tmp_path / name}"), PERSON19, "train")
+        assert isinstance(poses, Poses) and len(poses) == 1
+        example = poses.example(0, 3)
+        shoulder = PERSON19.joints.index("left_shoulder")
+        np.testing.assert_allclose(example.joints[shoulder], clip.joints[shoulder], atol=0.01)
+        assert len(example.images) == 3 and not np.array_equal(example.images[0], example.images[1])
+    (tmp_path / "0.mp4").unlink()
+    with pytest.raises(InputError, match=r"video 0\.mp4 is not beside it"):
+        Poses(tmp_path / "poses.jsonl", PERSON19)
+
+
+def test_data_specification() -> None:
+    assert DataSpec.parse("coco=a/b.json:0.5") == DataSpec("coco", Path("a/b.json"), 0.5)
+    assert DataSpec.parse("clips=C:/x") == DataSpec("clips", Path("C:/x"), 1.0)
+    for text in ("coco", "coco=", "tigers=a", "coco=a:0", "coco=a:-1"):
+        with pytest.raises(UsageError):
+            DataSpec.parse(text)
+
+
+# Order ------------------------------------------------------------------------------------------------------------
+
+
+def test_weights_say_how_often_a_source_is_passed(people: CocoKeypoints) -> None:
+    mixture = Mixture([(people, 1.0), (people, 0.5), (people, 2.0)], seed=1)
+    assert len(mixture) == 12 + 6 + 24
+    order = mixture.order(0)
+    assert sorted(i for s, i in order if s == 0) == list(range(12))
+    assert sorted(i for s, i in order if s == 2) == sorted([*range(12), *range(12)])
+    halves = [i for s, i in order if s == 1] + [i for s, i in mixture.order(1) if s == 1]
+    assert sorted(halves) == list(range(12))  # the second epoch goes on where the first ended
+    assert mixture.order(0) == order and mixture.order(1) != order
+
+
+def test_batches_do_not_depend_on_workers_or_on_where_one_starts(people: CocoKeypoints) -> None:
+    def batches(**changes: int) -> list:
+        options = {"first": 0, "steps": 4, "workers": 0, "rank": 0, "world": 1} | changes
+        mixture = Mixture([(people, 1.0)], seed=3)
+        return list(training_batches(mixture, size=(64, 48), frames=1, augmentation=STRONG, batch=4, seed=3, **options))
+
+    whole = batches()
+    assert len(whole) == 4
+    torch.testing.assert_close(batches(first=2)[0].windows, whole[2].windows, rtol=0, atol=0)
+    torch.testing.assert_close(batches(workers=1, steps=2)[1].windows, whole[1].windows, rtol=0, atol=0)
+    halves = [batches(rank=rank, world=2)[1].windows for rank in (0, 1)]
+    torch.testing.assert_close(torch.cat(halves), whole[1].windows, rtol=0, atol=0)
+
+
+# Optimiser --------------------------------------------------------------------------------------------------------
+
+
+def test_layer_wise_rates_and_frozen_backbone() -> None:
+    model = FTPPose(CONFIG)
+    groups = build_optimisers(model, RECIPES["paper"])[0].param_groups
+    scales = sorted({group["scale"] for group in groups})
+    assert scales[-1] == 1.0 and scales[0] == pytest.approx(0.1 * 0.75**12) and len(scales) == 14
+    assert sum(p.numel() for g in groups for p in g["params"]) == sum(p.numel() for p in model.parameters())
+    frozen = dataclasses.replace(RECIPES["paper"], backbone_lr=0.0)
+    build_optimisers(model, frozen)
+    assert not any(p.requires_grad for p in model.backbone.parameters())
+    assert all(p.requires_grad for p in model.head.parameters())
+
+
+def test_muon_takes_the_blocks_matrices_only() -> None:
+    model = FTPPose(CONFIG)
+    muon, adamw = build_optimisers(model, dataclasses.replace(RECIPES["scratch"], optimiser="muon"))
+    assert all(p.ndim == 2 for group in muon.param_groups for p in group["params"])
+    counted = sum(len(g["params"]) for o in (muon, adamw) for g in o.param_groups)
+    assert counted == len(list(model.parameters()))
+
+
+def test_schedules() -> None:
+    paper = dataclasses.replace(RECIPES["paper"], warmup=10)
+    assert rate(0, 100, paper) == pytest.approx(0.1) and rate(79, 100, paper) == 1
+    assert rate(80, 100, paper) == pytest.approx(0.1)
+    cosine = dataclasses.replace(RECIPES["scratch"], warmup=0, final=0.2)
+    assert rate(0, 100, cosine) == 1 and rate(100, 100, cosine) == pytest.approx(0.2)
+
+
+def test_average_follows() -> None:
+    model = torch.nn.Linear(2, 2)
+    average = Average(model, 0.9)
+    before = average.state["weight"].clone()
+    with torch.no_grad():
+        model.weight += 1
+    average.update(model, 10**6)
+    torch.testing.assert_close(average.state["weight"], before + 0.1)
+
+
+# The loop ---------------------------------------------------------------------------------------------------------
+
+
+def state_of(folder: Path) -> dict:
+    return torch.load(folder / "checkpoint.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_ten_steps_a_stop_and_ten_steps_are_twenty_steps(people: CocoKeypoints, tmp_path: Path, optimiser: str) -> None:
+    def run(folder: str, **changes: object) -> Run:
+        options = {"save_minutes": 1e9, **changes}
+        return Run(CONFIG, quick(optimiser=optimiser), tmp_path / folder, [(people, 1.0)], [people], **options)
+
+    whole = train(run("whole", validate_every=10))
+    assert whole["finished"] and whole["step"] == 20
+    stopped = train(run("halves", stop_at=10, validate_every=10))
+    assert not stopped["finished"] and stopped["step"] == 10
+    again = train(run("halves", resume=True, validate_every=10))
+    assert again["finished"]
+    a, b = state_of(tmp_path / "whole"), state_of(tmp_path / "halves")
+    for part in ("model", "average"):
+        assert all(torch.equal(value, b[part][name]) for name, value in a[part].items())
+    assert a["best"] == b["best"]
+    assert (tmp_path / "whole/last.safetensors").read_bytes() == (tmp_path / "halves/last.safetensors").read_bytes()
+    rows = [json.loads(line) for line in (tmp_path / "whole/log.jsonl").read_text().splitlines()]
+    step = next(row for row in rows if row["event"] == "step")
+    assert step["samples_per_second"] > 0 and step["loader_samples_per_second"] > 0
+
+
+def test_it_learns_and_the_best_weights_annotate(people: CocoKeypoints, tmp_path: Path) -> None:
+    config = CONFIG.replace(branches="none", frames=1, stem="conv")
+    chosen = dataclasses.replace(quick(), steps=60, batch=8, lr=2e-3, ema=0.9, augmentation=Augmentation.none())
+    rows: list[dict] = []
+    outcome = train(Run(config, chosen, tmp_path, [(people, 1.0)], [people], log_every=10), rows.append)
+    losses = [row["loss"] for row in rows if row["event"] == "step"]
+    assert losses[-1] < losses[0] - 1.0
+    assert outcome["best"] > 0.5
+
+    from ftpcli.estimator import Estimator
+
+    estimator = Estimator.load(tmp_path / "best.safetensors", device="cpu", precision="fp32")
+    assert estimator.window == 1 and estimator.joints == PERSON19.joints
+
+
+def test_resuming_with_other_options_is_refused(people: CocoKeypoints, tmp_path: Path) -> None:
+    run = Run(CONFIG, quick(), tmp_path, [(people, 1.0)], stop_at=1)
+    train(run)
+    with pytest.raises(UsageError, match="another recipe"):
+        train(dataclasses.replace(run, recipe=quick(lr=1.0), resume=True))
+    with pytest.raises(UsageError, match="another config"):
+        train(dataclasses.replace(run, config=CONFIG.replace(low_ratio=3), resume=True))
+    (tmp_path / "checkpoint.pt").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="not a whole checkpoint"):
+        train(dataclasses.replace(run, resume=True))
+    with pytest.raises(InputError, match="no checkpoint"):
+        train(dataclasses.replace(run, out=tmp_path / "other", resume=True))
+
+
+def test_a_diverging_run_stops_and_keeps_the_last_checkpoint(
+    people: CocoKeypoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(CONFIG, quick(), tmp_path, [(people, 1.0)], stop_at=2)
+    train(run)
+    kept = (tmp_path / "checkpoint.pt").read_bytes()
+    monkeypatch.setattr("ftpcli.training.loop.heatmap_loss", lambda maps, *_: maps.sum() * float("nan"))
+    with pytest.raises(DivergedError, match="checkpoint of step 2"):
+        train(dataclasses.replace(run, resume=True, stop_at=0))
+    assert (tmp_path / "checkpoint.pt").read_bytes() == kept
+
+
+def test_a_full_disk_keeps_the_previous_checkpoint(
+    people: CocoKeypoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(CONFIG, quick(), tmp_path, [(people, 1.0)], stop_at=1)
+    train(run)
+    kept = (tmp_path / "checkpoint.pt").read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ftpcli.training.checkpoint.torch.save", full)
+    with pytest.raises(FtpError, match="previous one is kept"):
+        train(dataclasses.replace(run, resume=True, stop_at=2))
+    assert (tmp_path / "checkpoint.pt").read_bytes() == kept
+
+
+# Foreign checkpoints ----------------------------------------------------------------------------------------------
+
+
+def vit_state(positions: int, width: int = 192, prefix: str = "", final: str = "norm") -> dict[str, torch.Tensor]:
+    model = FTPPose(CONFIG.replace(image_size=(256, 192)))
+    state = {}
+    for name, value in model.backbone.vit.state_dict().items():
+        value = torch.randn(1, positions, width) if name == "pos_embed" else torch.randn_like(value.float())
+        state[prefix + name.replace("norm.", f"{final}.") if name.startswith("norm.") else prefix + name] = value
+    return state
+
+
+@pytest.mark.parametrize(
+    ("form", "positions"), [("timm", 197), ("mae", 197), ("vitpose", 193), ("vitpose", 433), ("bare", 192)]
+)
+def test_foreign_backbones_are_mapped_and_resampled(tmp_path: Path, form: str, positions: int) -> None:
+    path = tmp_path / "checkpoint.pth"
+    if form == "vitpose":
+        state = vit_state(positions, prefix="backbone.", final="last_norm")
+        torch.save({"state_dict": state | {"keypoint_head.x": torch.ones(1)}, "meta": {"epoch": 3}}, path)
+    elif form == "mae":
+        state = vit_state(positions)
+        torch.save({"model": state | {"decoder_pos_embed": torch.ones(1, 2, 3)}}, path)
+    else:
+        state = vit_state(positions)
+        torch.save(state, path)
+    model = FTPPose(CONFIG)
+    taken = backbone_state(path, model.backbone)
+    assert taken["pos_embed"].shape == (1, 1 + 12, 192)
+    assert "norm.weight" in taken and "patch_embed.proj.weight" in taken
+    key = next(name for name in state if name.endswith("blocks.3.attn.qkv.weight"))
+    assert torch.equal(taken["blocks.3.attn.qkv.weight"], state[key])
+
+
+def test_foreign_checkpoints_that_do_not_fit(tmp_path: Path) -> None:
+    backbone = FTPPose(CONFIG).backbone
+    path = tmp_path / "x.pth"
+    torch.save({"conv.weight": torch.zeros(3)}, path)
+    with pytest.raises(InputError, match="not a checkpoint of this backbone"):
+        backbone_state(path, backbone)
+    marker = tmp_path / "owned"
+
+    class Evil:
+        def __reduce__(self) -> tuple:
+            return (open, (str(marker), "w"))
+
+    torch.save({"model": Evil()}, path)
+    with pytest.raises(InputError, match="could run code"):
+        backbone_state(path, backbone)
+    assert not marker.exists()
+    path.write_bytes(b"zzz")
+    with pytest.raises(InputError):
+        backbone_state(path, backbone)
