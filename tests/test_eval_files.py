@@ -128,7 +128,7 @@ def test_track_ids_twice_in_a_frame(tmp_path: Path) -> None:
         run(tmp_path, once, twice)
     report = run(tmp_path, twice, once)
     assert report["MOT"] is None and any("occurs twice" in line for line in report["warnings"])
-    with pytest.raises(InputError, match="gt/.*occurs twice"):
+    with pytest.raises(InputError, match=r"gt/.*occurs twice"):
         evaluate_files(tmp_path / "gt", tmp_path / "pred", "posetrack21")
 
 
@@ -186,9 +186,7 @@ WRONG: list[tuple[str, Callable[[Data], None], str]] = [
 
 
 @pytest.mark.parametrize(("side", "spoil", "text"), WRONG, ids=[row[2][:40] for row in WRONG])
-def test_wrong_files_are_one_clear_line(
-    tmp_path: Path, side: str, spoil: Callable[[Data], None], text: str
-) -> None:
+def test_wrong_files_are_one_clear_line(tmp_path: Path, side: str, spoil: Callable[[Data], None], text: str) -> None:
     data = {"gt": video18(frames()), "pred": video18(frames())}
     spoil(data[side])
     with pytest.raises(FtpError, match=text) as caught:
@@ -226,7 +224,7 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
     predicted.mkdir()
     with pytest.raises(InputError, match=rf"pred/{NAME}.json: no prediction file"):
         evaluate_files(tmp_path / "gt", predicted, "posetrack")
-    with pytest.raises(InputError, match="no .json files"):
+    with pytest.raises(InputError, match=r"no .json files"):
         evaluate_files(predicted, predicted, "posetrack")
     (predicted / "000001_mpii.mat").touch()
     with pytest.raises(InputError, match=r"\.mat files are not read"):
@@ -242,7 +240,7 @@ def test_file_against_file_whatever_the_names(tmp_path: Path) -> None:
 
 def test_posetrack21_refuses_what_its_program_cannot_read(tmp_path: Path) -> None:
     truth = video18(frames())
-    with pytest.raises(InputError, match="pred/.*reads the 2018 form only"):
+    with pytest.raises(InputError, match=r"pred/.*reads the 2018 form only"):
         run(tmp_path, truth, as_2017(video18(frames())), "posetrack21")
     fifteen = video18(frames())
     fifteen["categories"][0]["keypoints"] = [j for j in fifteen["categories"][0]["keypoints"] if "ear" not in j]

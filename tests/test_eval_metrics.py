@@ -152,7 +152,13 @@ def test_last_frame_is_left_out_of_tracking(tmp_path: Path) -> None:
 
 def test_switches_remember_the_last_match_however_long_ago(tmp_path: Path) -> None:
     truth = [[person()] for _ in range(6)]
-    predicted: Frames = [[person(track=1)], [person(900, 0, 3)], [person(track=2)], [person(track=2)], [person(track=1)]]
+    predicted: Frames = [
+        [person(track=1)],
+        [person(900, 0, 3)],
+        [person(track=2)],
+        [person(track=2)],
+        [person(track=1)],
+    ]
     predicted.append([person(track=1)])
     # Matches in frames 0, 2, 3, 4; a miss and a false positive in frame 1; switches in frames 2 and 4.
     mot = evaluate(tmp_path, truth, predicted)["MOT"]

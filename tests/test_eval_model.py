@@ -85,7 +85,13 @@ def test_prediction_files_list_every_frame_with_full_scores(
         data = json.loads((tmp_path / sequence.file.name).read_text())
         if layout == "17":
             names = [entry["image"][0]["name"] for entry in data["annolist"]]
-            scores = [s for e in data["annolist"] for r in e["annorect"] for p in r["annopoints"][0]["point"] for s in p["score"]]
+            scores = [
+                s
+                for e in data["annolist"]
+                for r in e["annorect"]
+                for p in r["annopoints"][0]["point"]
+                for s in p["score"]
+            ]
         else:
             names = [image["file_name"] for image in data["images"]]
             assert [image["id"] for image in data["images"]] == [frame.image_id for frame in sequence.frames]
@@ -126,17 +132,13 @@ def test_merged_detections_by_image_id_are_the_same_boxes(posetrack: dict[str, P
     assert seen[0] == seen[1] and len(seen[0]) > 10
 
 
-def test_windows_are_true_neighbours_and_the_key_frame_at_the_ends(
-    posetrack: dict[str, Path], tmp_path: Path
-) -> None:
+def test_windows_are_true_neighbours_and_the_key_frame_at_the_ends(posetrack: dict[str, Path], tmp_path: Path) -> None:
     root = posetrack["17"]
     index = PoseTrackIndex(root, "17")
     model = KnowingModel(posetrack_truth(index))
     evaluate_pose_model(model, options(root, "17", tmp_path))
     places = {
-        fingerprint(read_rgb(path)): (sequence.name, i)
-        for sequence in index
-        for i, path in enumerate(sequence.images)
+        fingerprint(read_rgb(path)): (sequence.name, i) for sequence in index for i, path in enumerate(sequence.images)
     }
     ends = 0
     for window in model.seen:
@@ -201,7 +203,11 @@ def coco_set(folder: Path) -> tuple[Path, list[tuple[np.ndarray, dict[str, tuple
     """Two pictures with two people each, COCO's 17 joints and their own extras."""
     rng = np.random.default_rng(3)
     names = [*COCO17.joints, "head_bottom", "head_top"]
-    data: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "person", "keypoints": names}]}
+    data: dict[str, Any] = {
+        "images": [],
+        "annotations": [],
+        "categories": [{"id": 1, "name": "person", "keypoints": names}],
+    }
     known = []
     for i, source in enumerate(("street", "field"), 1):
         image = rng.integers(0, 255, (120, 160, 3)).astype(np.uint8)
@@ -286,12 +292,15 @@ def clip_set(folder: Path, frames: int = 9) -> Path:
     body = np.array([[10 + 20 * (i % 2), 5 + 7 * (i // 2)] for i in range(12)], dtype=float)
     keypoints = []
     for t in range(frames):
-        points = body + [2 * t, 0]
+        points = body + np.array([2.0 * t, 0.0])
         if t >= 6:
             points[10:, 1] = 60
         keypoints.append([[20.0, 2.0], *points.tolist()])
     clip = {"file": "a.mkv", "split": "val", "width": 64, "height": 48, "fps": 10, "frames": frames}
-    data = {"joints": ["face", *BODY12], "clips": [clip | {"keypoints": keypoints}, clip | {"split": "train", "keypoints": []}]}
+    data = {
+        "joints": ["face", *BODY12],
+        "clips": [clip | {"keypoints": keypoints}, clip | {"split": "train", "keypoints": []}],
+    }
     (folder / "clips.json").write_text(json.dumps(data))
     return folder
 

@@ -20,7 +20,11 @@ Data = dict[str, Any]
 
 def truth(joints: tuple[str, ...] = COCO17.joints, people: int = 3, side: float = 120.0) -> Data:
     rng = np.random.default_rng(5)
-    data: Data = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "person", "keypoints": list(joints)}]}
+    data: Data = {
+        "images": [],
+        "annotations": [],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(joints)}],
+    }
     for k in range(people):
         points = rng.uniform(0, side, (len(joints), 2)).round(1) + 10
         data["images"].append({"id": k + 1, "file_name": f"{k}.jpg", "width": 300, "height": 300})
@@ -42,7 +46,7 @@ def truth(joints: tuple[str, ...] = COCO17.joints, people: int = 3, side: float 
 def results(data: Data, shift: float = 0.0) -> list[Data]:
     found = []
     for k, entry in enumerate(data["annotations"]):
-        points = np.array(entry["keypoints"]).reshape(-1, 3) + [shift, 0, 0]
+        points = np.array(entry["keypoints"]).reshape(-1, 3) + np.array([shift, 0, 0])
         found.append({**entry, "keypoints": points.ravel().tolist(), "score": 0.9 - k / 10})
     return found
 
@@ -139,5 +143,5 @@ def test_a_missing_pycocotools_names_the_extra(tmp_path: Path, monkeypatch: pyte
 
 def test_not_json(tmp_path: Path) -> None:
     (tmp_path / "gt.json").write_text("no")
-    with pytest.raises(InputError, match="gt.json: not valid JSON"):
+    with pytest.raises(InputError, match=r"gt\.json: not valid JSON"):
         evaluate_files(tmp_path / "gt.json", tmp_path / "gt.json", "coco")
