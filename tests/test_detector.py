@@ -17,10 +17,11 @@ import torch
 from ftpcli.detector import DetectorRecipe, evaluate_detector, load_detector, train_detector
 from ftpcli.detector.data import Mixture, Picture, _move, _place, load_pictures, make_sample
 from ftpcli.detector.evaluation import evaluate
+from ftpcli.detector.gradients import MaskedLoss, collate
 from ftpcli.detector.inference import find_people, letterbox, tidy
 from ftpcli.detector.loading import BUNDLED
 from ftpcli.detector.network import DetectorConfig, build_network, load_network, save_network
-from ftpcli.detector.training import _collate, _MaskedLoss, _stop_signals
+from ftpcli.detector.training import _stop_signals
 from ftpcli.errors import InputError, UsageError
 
 
@@ -318,7 +319,7 @@ def test_samples_depend_on_the_generator_alone(tmp_path: Path) -> None:
 
 
 def test_ignored_anchors_teach_nothing() -> None:
-    loss = _MaskedLoss()
+    loss = MaskedLoss()
     scores, target = torch.zeros(1, 3, 1), torch.tensor([[[0.0], [0.0], [0.8]]])
     loss.ignore = torch.tensor([[[True], [False], [True]]])
     value = loss(scores, target)
@@ -328,7 +329,7 @@ def test_ignored_anchors_teach_nothing() -> None:
 def test_anchors_of_ignore_regions(tmp_path: Path) -> None:
     sample = make_sample(Mixture({"a": (coco_file(tmp_path), 1.0)}), 64, np.random.default_rng(0), 0.0)
     marked = type(sample)(sample.image, sample.people, np.array([[0, 0, 32, 64]], np.float32))
-    batch = _collate([sample, marked], torch.device("cpu"))
+    batch = collate([sample, marked], torch.device("cpu"))
     assert batch["ignore"].shape == (2, 64 + 16 + 4, 1)
     grid = batch["ignore"][1, :64, 0].reshape(8, 8)
     assert grid[:, :4].all() and not grid[:, 4:].any()  # rows are y, columns x

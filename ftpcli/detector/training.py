@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -20,15 +19,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ftpcli.detector._ultralytics import MuSGD
-from ftpcli.detector.data import Mixture, Sample, make_sample
+from ftpcli.detector.checkpoint import read_checkpoint, restore_checkpoint, save_checkpoint
+from ftpcli.detector.data import Mixture, make_sample
 from ftpcli.detector.evaluation import evaluate
+from ftpcli.detector.gradients import MaskedLoss, collate, make_optimizer, to_float
 from ftpcli.detector.inference import find_people
 from ftpcli.detector.network import DetectorConfig, build_network, save_network
-from ftpcli.errors import InputError, UsageError
+from ftpcli.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +103,6 @@ def train_detector(
     )
 
 
-class _MaskedLoss(nn.Module):
-    """Binary cross-entropy that leaves out the anchors of ignore regions, unless they belong to a person."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ignore: torch.Tensor | None = None  # (B, anchors, 1) bool
-
-    def forward(self, scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        loss = nn.functional.binary_cross_entropy_with_logits(scores, target, reduction="none")
-        if self.ignore is not None:
-            loss = loss.masked_fill(self.ignore & (target == 0), 0.0)
-        return loss
-
-
 class _Training:
     """One training: state, schedule, step, checkpoints."""
 
@@ -137,11 +122,18 @@ class _Training:
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.mixture = Mixture(data)
         self.steps = max(1, math.ceil(recipe.epochs * len(self.mixture) / recipe.batch))
-        self.optimizer = _optimizer(self.network, recipe)
+        self.optimizer = make_optimizer(
+            self.network,
+            recipe.optimizer,
+            lr=recipe.lr,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            muon=recipe.muon,
+        )
         vars(self.network.args)["epochs"] = max(2, math.ceil(recipe.epochs))  # the end-to-end loss counts them
         self.criterion: Any = self.network.init_criterion()
         self.network.criterion = self.criterion
-        self.masked = _MaskedLoss()
+        self.masked = MaskedLoss()
         for part in (self.criterion, *(getattr(self.criterion, head, None) for head in ("one2many", "one2one"))):
             if hasattr(part, "bce"):
                 part.bce = self.masked
@@ -204,7 +196,7 @@ class _Training:
         size, lr = self._size(), self._lr()
         rng = np.random.default_rng([recipe.seed, self.step, 0])
         mosaic = recipe.mosaic if self._progress() < 1 - recipe.plain else recipe.mosaic * 0.4
-        batch = _collate([make_sample(self.mixture, size, rng, mosaic) for _ in range(recipe.batch)], self.device)
+        batch = collate([make_sample(self.mixture, size, rng, mosaic) for _ in range(recipe.batch)], self.device)
         self.masked.ignore = batch.pop("ignore")
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["share"]
@@ -213,7 +205,7 @@ class _Training:
         self.network.train()
         with torch.autocast(self.device.type, torch.bfloat16):
             output = self.network(batch["img"])
-        loss, items = self.network.loss(batch, _to_float(output))
+        loss, items = self.network.loss(batch, to_float(output))
         self.optimizer.zero_grad(set_to_none=True)
         loss.sum().backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), 10.0 if recipe.optimizer == "musgd" else 1e9)
@@ -257,23 +249,12 @@ class _Training:
             file.write(json.dumps(record) + "\n")
 
     def _save(self) -> None:
-        """Everything needed to go on: weights, average, optimizer. The state file, written last, makes it valid."""
-        folder = self.out / "checkpoint"
-        folder.mkdir(exist_ok=True)
-        name = f"{self.step}.safetensors"
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
-        save_file({k: v.contiguous() for k, v in tensors.items()}, folder / name)
-        partial = folder / "state.json.partial"
-        state = {"step": self.step, "tensors": name, "recipe": asdict(self.recipe), "pictures": self.mixture.counts}
-        partial.write_text(json.dumps(state), encoding="utf-8")
-        os.replace(partial, folder / "state.json")
-        for old in folder.glob("*.safetensors"):
-            if old.name != name:
-                old.unlink()
+        state = {"step": self.step, "recipe": asdict(self.recipe), "pictures": self.mixture.counts}
+        save_checkpoint(self.out / "checkpoint", self._networks(), self.optimizer, state)
         self._export()
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return {"network": self.network, "average": self.average}
 
     def _export(self, report: Mapping[str, Any] | None = None) -> None:
         """Write the averaged weights as a detector that can be used at once, complete or not."""
@@ -284,94 +265,16 @@ class _Training:
         save_network(self.average, replace(self.config, provenance=about), self.out / "detector.safetensors")
 
     def _restore(self) -> None:
-        path = self.out / "checkpoint" / "state.json"
-        if not path.exists():
+        found = read_checkpoint(self.out / "checkpoint")
+        if not found:
             return
-        try:
-            state = json.loads(path.read_text(encoding="utf-8"))
-            tensors = load_file(path.parent / state["tensors"])
-            before, now = dict(state["recipe"]), asdict(self.recipe)
-        except Exception as error:
-            raise InputError(f"{path}: the checkpoint cannot be read ({error})") from error
+        state, tensors = found
+        now = asdict(self.recipe)
         for name in ("architecture", "end2end", "optimizer"):
-            if before[name] != now[name]:
-                raise UsageError(f"{self.out}: was trained with {name} {before[name]}, not {now[name]}")
-        split: dict[str, dict[str, torch.Tensor]] = {"network": {}, "average": {}, "optimizer": {}}
-        for key, tensor in tensors.items():
-            kind, _, rest = key.partition(".")
-            split[kind][rest] = tensor
-        self.network.load_state_dict(split["network"])
-        self.average.load_state_dict(split["average"])
-        states: dict[int, dict[str, torch.Tensor]] = {}
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        for key, tensor in split["optimizer"].items():
-            index, _, rest = key.partition(".")
-            if tensor.ndim:  # in the parameter's own memory order, which decides the order of sums
-                tensor = torch.empty_like(parameters[int(index)]).copy_(tensor)
-            states.setdefault(int(index), {})[rest] = tensor
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": states, "param_groups": groups})
+            if state["recipe"][name] != now[name]:
+                raise UsageError(f"{self.out}: was trained with {name} {state['recipe'][name]}, not {now[name]}")
+        restore_checkpoint(tensors, self._networks(), self.optimizer)
         self.step = state["step"]
-
-
-def _optimizer(network: nn.Module, recipe: DetectorRecipe) -> torch.optim.Optimizer:
-    """Weights of convolutions with decay, everything else without. ``share`` scales the group's learning rate."""
-    matrices = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(
-            [{"params": matrices, "share": 1.0}, {"params": others, "share": 1.0, "weight_decay": 0.0}],
-            lr=recipe.lr,
-            betas=(recipe.momentum, 0.99),
-            weight_decay=recipe.weight_decay,
-        )
-    if recipe.optimizer == "musgd":
-        plain = {"momentum": recipe.momentum, "nesterov": True}
-        return MuSGD(
-            [
-                {"params": matrices, **plain, "share": 1.0, "use_muon": True, "weight_decay": recipe.weight_decay},
-                {"params": others, **plain, "share": 1.0, "use_muon": False, "weight_decay": 0.0},
-            ],
-            lr=recipe.lr,
-            muon=recipe.muon,
-            sgd=1.0,
-        )
-    raise UsageError(f"unknown optimizer '{recipe.optimizer}': musgd or adamw")
-
-
-def _collate(samples: list[Sample], device: torch.device) -> dict[str, torch.Tensor]:
-    """A batch as ultralytics' loss wants it, with ``ignore`` (B, anchors, 1): anchors inside ignore regions."""
-    size = samples[0].image.shape[0]
-    stack = torch.from_numpy(np.stack([s.image for s in samples])).to(device).permute(0, 3, 1, 2)
-    boxes = torch.from_numpy(np.concatenate([s.people for s in samples])) / size
-    which = torch.cat([torch.full((len(s.people),), float(i)) for i, s in enumerate(samples)])
-    centres = np.concatenate(
-        [
-            np.stack(np.meshgrid(*[(np.arange(size // stride) + 0.5) * stride] * 2), -1).reshape(-1, 2)
-            for stride in (8, 16, 32)
-        ]
-    )
-    ignore = np.zeros((len(samples), len(centres), 1), bool)
-    for i, sample in enumerate(samples):
-        for x0, y0, x1, y1 in sample.ignore:
-            inside = (centres[:, 0] >= x0) & (centres[:, 0] <= x1) & (centres[:, 1] >= y0) & (centres[:, 1] <= y1)
-            ignore[i, inside, 0] = True
-    return {
-        "img": (stack.float() / 255).contiguous(memory_format=torch.channels_last),
-        "batch_idx": which.to(device),
-        "cls": torch.zeros(len(boxes), 1, device=device),
-        "bboxes": torch.cat([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1).float().to(device),
-        "ignore": torch.from_numpy(ignore).to(device),
-    }
-
-
-def _to_float(value: Any) -> Any:
-    """The network's nested output in fp32: the loss is computed outside autocast."""
-    if isinstance(value, torch.Tensor):
-        return value.float()
-    if isinstance(value, dict):
-        return {k: _to_float(v) for k, v in value.items()}
-    return type(value)(_to_float(v) for v in value)
 
 
 @contextmanager
