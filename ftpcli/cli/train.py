@@ -95,6 +95,7 @@ def command(
     ] = False,
     validate_every: Annotated[int, typer.Option(min=1, help="Steps.", rich_help_panel=_RUN)] = 1000,
     save_minutes: Annotated[float, typer.Option(min=0.0, help="Between checkpoints.", rich_help_panel=_RUN)] = 5.0,
+    log_every: Annotated[int, typer.Option(min=1, help="Steps between lines of the log.", rich_help_panel=_RUN)] = 50,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also log there (extra: log).", rich_help_panel=_RUN)
     ] = False,
@@ -166,6 +167,7 @@ def command(
             "resume": resume,
             "validate_every": validate_every,
             "save_minutes": save_minutes,
+            "log_every": log_every,
             "tensorboard": tensorboard,
         },
     )

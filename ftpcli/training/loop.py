@@ -17,6 +17,7 @@ from torch import nn
 
 from ftpcli import __version__
 from ftpcli.errors import FtpError, UsageError
+from ftpcli.estimator import choose_precision
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.training import distributed
@@ -89,6 +90,7 @@ def train(run: Run, tell: Callable[[dict[str, Any]], None] = lambda row: None) -
 class _Trainer:
     def __init__(self, run: Run, tell: Callable[[dict[str, Any]], None]) -> None:
         self.run_, self.tell = run, tell
+        self._board = _tensorboard(run.out) if run.tensorboard else None
         recipe, config = run.recipe, run.config
         self.rank, self.world = distributed.rank_and_world()
         if recipe.batch % (self.world * recipe.accumulate):
@@ -107,7 +109,8 @@ class _Trainer:
         self.steps = recipe.steps or max(1, recipe.epochs * len(self.mixture) // recipe.batch)
         self.step = 0
         self.best = -1.0
-        self.autocast = recipe.precision == "bf16" or (recipe.precision == "auto")
+        self.autocast = _autocast(recipe.precision, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.autocast == torch.float16)
         self.joint_weights = joint_weights(config.joints).to(self.device) if recipe.weigh_joints else None
         self.signalled = False
         run.out.mkdir(parents=True, exist_ok=True)
@@ -148,6 +151,7 @@ class _Trainer:
             optimiser.load_state_dict(state)
         if self.average:
             self.average.state = {k: v.to(self.device) for k, v in content["average"].items()}
+        self.scaler.load_state_dict(content["scaler"])
         torch.set_rng_state(content["rng"])
         self.step, self.best = content["step"], content["best"]
 
@@ -160,6 +164,7 @@ class _Trainer:
             "model": self.model.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "average": self.average.state if self.average else {},
+            "scaler": self.scaler.state_dict(),
             "rng": torch.get_rng_state(),
             "step": self.step,
             "best": self.best,
@@ -188,6 +193,10 @@ class _Trainer:
         self.run_.out.mkdir(parents=True, exist_ok=True)
         with open(self.run_.out / "log.jsonl", "a", encoding="utf-8") as log:
             log.write(json.dumps(row) + "\n")
+        if self._board is not None and row["event"] in ("step", "validation"):
+            for name in ("loss", "lr", "samples_per_second", "score"):
+                if name in row:
+                    self._board.add_scalar(name, row[name], row["step"])
         self.tell(row)
 
     def run(self) -> dict[str, Any]:
@@ -266,19 +275,23 @@ class _Trainer:
             weight = part.weight.to(self.device)
             if self.joint_weights is not None:
                 weight = weight * self.joint_weights
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
                 heatmaps = self.parallel(part.windows.to(self.device))
             loss = heatmap_loss(
                 heatmaps, part.joints.to(self.device), weight, self.run_.config, recipe.sigma, recipe.foreground
             )
-            (loss / recipe.accumulate).backward()
+            self.scaler.scale(loss / recipe.accumulate).backward()
             total += loss.item() / recipe.accumulate
+        for optimiser in self.optimisers:
+            self.scaler.unscale_(optimiser)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip or float("inf"))
-        if not (math.isfinite(total) and math.isfinite(norm.item())):
+        # With fp16 the scaler skips a step whose gradients overflowed, and tries a smaller scale.
+        if not (math.isfinite(total) and (self.scaler.is_enabled() or math.isfinite(norm.item()))):
             self._diverged(total)
         for optimiser in self.optimisers:
-            optimiser.step()
+            self.scaler.step(optimiser)
             optimiser.zero_grad(set_to_none=True)
+        self.scaler.update()
         self.step += 1
         if self.average:
             self.average.update(self.model, self.step)
@@ -325,7 +338,7 @@ class _Trainer:
                 limit=run.validation_limit,
                 batch=32,
                 sigma=run.recipe.sigma,
-                autocast=self.autocast,
+                autocast=self.autocast is not None,
             )
             for source in run.validation
         ]
@@ -336,6 +349,23 @@ class _Trainer:
         if score > self.best:
             self.best = score
             self._export("best")
+
+
+def _autocast(precision: str, device: torch.device) -> torch.dtype | None:
+    """The type that matrix products are done in; None for fp32."""
+    if precision == "fp16":
+        if device.type == "cpu":
+            raise UsageError("--precision fp16: for GPUs; a CPU trains in bf16 or fp32")
+        return torch.float16
+    return torch.bfloat16 if choose_precision(precision, device) == "bf16" else None
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UsageError("--tensorboard: not installed; pip install 'ftpcli[log]'") from error
+    return SummaryWriter(folder)
 
 
 def _split(batch: Batch, parts: int) -> list[Batch]:
