@@ -94,7 +94,7 @@ class Bomb:
         return os.system, (f"touch {self.path}",)
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".torchscript", ".engine"])
+@pytest.mark.parametrize("suffix", [".pt", ".torchscript", ".engine", "_saved_model"])
 def test_a_pickle_is_not_opened_unasked(tmp_path: Path, suffix: str) -> None:
     sign, path = tmp_path / "sign", tmp_path / f"model{suffix}"
     with open(path, "wb") as file:
@@ -161,6 +161,19 @@ def test_a_trusted_ultralytics_model_runs(tmp_path: Path, photo: np.ndarray) -> 
     damaged.write_bytes(path.read_bytes()[:10000])
     with pytest.raises(InputError, match="ultralytics cannot open it"):
         load_detector(damaged, trust=True)
+
+
+def test_files_that_are_no_detectors(tmp_path: Path) -> None:
+    for name in ("notes.md", "model.pth", "model.bin"):
+        (tmp_path / name).write_text("text")
+        for trust in (False, True):
+            with pytest.raises(InputError, match=f"{name}: not a detector"):
+                load_detector(tmp_path / name, trust=trust)
+    with pytest.raises(InputError, match="not a detector"):
+        load_detector(tmp_path)
+    (tmp_path / "a.onnx").write_text("no graph")
+    with pytest.raises(InputError, match=r"a\.onnx: ultralytics cannot open it"):
+        load_detector(tmp_path / "a.onnx")
 
 
 def test_bad_options(weights: Path) -> None:

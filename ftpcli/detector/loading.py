@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,8 +18,9 @@ from ftpcli.detector.network import load_network
 from ftpcli.errors import FtpError, InputError, UsageError
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "detector.safetensors"
-#: ultralytics' formats that only hold a graph and numbers. All others can carry code.
-_PLAIN_FORMATS = (".onnx",)
+#: What ultralytics can run, by the end of the name. ONNX holds a graph and numbers only; the others can carry code.
+_PLAIN = (".onnx",)
+_CODE = (".pt", ".torchscript", ".engine", ".pb", ".tflite", ".mlpackage", ".aimodel", ".mnn", "_model")
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -80,10 +82,10 @@ def load_detector(
     if path.suffix == ".safetensors":
         return NetworkDetector(path, device, precision, image_size)
     if path.exists():
-        if path.suffix not in _PLAIN_FORMATS and not trust:
-            kind = (
-                "a pickle, which can run any code" if path.suffix in (".pt", ".pth") else "of a kind that can run code"
-            )
+        if not path.name.endswith(_PLAIN + _CODE):
+            raise InputError(f"{path}: not a detector; give .safetensors of ours, or .pt or .onnx of ultralytics")
+        if not trust and not path.name.endswith(_PLAIN):
+            kind = "a pickle, which can run any code" if path.suffix == ".pt" else "of a kind that can run code"
             raise UsageError(f"{path}: is {kind} when opened; add --trust if you know where it comes from")
         return UltralyticsDetector(path, device, precision, image_size)
     return UltralyticsDetector(_fetch(str(source)), device, precision, image_size, safe=True)
@@ -210,11 +212,9 @@ def _fetch(name: str) -> Path:
     print(f"ftp: fetching {known} from ultralytics' releases on GitHub into {target.parent}", file=sys.stderr)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(".partial")
-        partial.mkdir(exist_ok=True)
-        attempt_download_asset(partial / known, retry=1, progress=False)
-        os.replace(partial / known, target)
-        partial.rmdir()
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            attempt_download_asset(Path(folder) / known, retry=1, progress=False)
+            os.replace(Path(folder) / known, target)
     except Exception as error:
         raise InputError(
             f"{name}: cannot be fetched ({_one_line(error)}); name a model file that is on this machine instead"
@@ -223,7 +223,8 @@ def _fetch(name: str) -> Path:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(c for c in str(error) if ord(c) < 0x2000)  # ultralytics decorates its messages with pictographs
+    text = " ".join(text.split()) or type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."
 
 
