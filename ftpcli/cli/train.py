@@ -94,6 +94,9 @@ def command(
         bool, typer.Option("--resume", help="Go on from the checkpoint in --out.", rich_help_panel=_RUN)
     ] = False,
     validate_every: Annotated[int, typer.Option(min=1, help="Steps.", rich_help_panel=_RUN)] = 1000,
+    validate_on: Annotated[
+        int, typer.Option(min=1, help="Examples of each validation source.", rich_help_panel=_RUN)
+    ] = 500,
     save_minutes: Annotated[float, typer.Option(min=0.0, help="Between checkpoints.", rich_help_panel=_RUN)] = 5.0,
     log_every: Annotated[int, typer.Option(min=1, help="Steps between lines of the log.", rich_help_panel=_RUN)] = 50,
     tensorboard: Annotated[
@@ -166,6 +169,7 @@ def command(
             "workers": workers,
             "resume": resume,
             "validate_every": validate_every,
+            "validation_limit": validate_on,
             "save_minutes": save_minutes,
             "log_every": log_every,
             "tensorboard": tensorboard,

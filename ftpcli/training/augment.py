@@ -46,7 +46,19 @@ class Augmentation:
 
 #: The numbers of the DCPose family (shared by TDMI, which the paper follows): geometry only.
 PAPER = Augmentation()
-#: For models that start from random weights on few pictures.
+#: For models that start from random weights and see each picture a few times only: more would slow them down.
+MODERATE = Augmentation(
+    half_body=0.1,
+    scale=0.2,
+    rotate=0.5,
+    rotation=25.0,
+    shift=0.04,
+    colour=0.3,
+    blur=0.2,
+    low_resolution=0.05,
+    occlude=0.1,
+)
+#: For long runs on few pictures.
 STRONG = Augmentation(
     half_body=0.15, rotate=0.7, rotation=40.0, shift=0.06, colour=0.8, blur=0.15, low_resolution=0.15, occlude=0.4
 )

@@ -17,7 +17,6 @@ from torch import nn
 
 from ftpcli import __version__
 from ftpcli.errors import FtpError, UsageError
-from ftpcli.estimator import choose_precision
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.training import distributed
@@ -26,6 +25,7 @@ from ftpcli.training.checkpoint import load_checkpoint, save_checkpoint
 from ftpcli.training.losses import heatmap_loss, joint_weights
 from ftpcli.training.optimiser import Average, build_optimisers, rate
 from ftpcli.training.recipe import Recipe
+from ftpcli.training.runtime import Clock, autocast, peak_memory, plain_attention, split, tensorboard
 from ftpcli.training.sources.common import Source
 from ftpcli.training.validation import validate
 from ftpcli.weights import load_weights, save_weights, sha256, transfer
@@ -90,7 +90,7 @@ def train(run: Run, tell: Callable[[dict[str, Any]], None] = lambda row: None) -
 class _Trainer:
     def __init__(self, run: Run, tell: Callable[[dict[str, Any]], None]) -> None:
         self.run_, self.tell = run, tell
-        self._board = _tensorboard(run.out) if run.tensorboard else None
+        self._board = tensorboard(run.out) if run.tensorboard else None
         recipe, config = run.recipe, run.config
         self.rank, self.world = distributed.rank_and_world()
         if recipe.batch % (self.world * recipe.accumulate):
@@ -100,7 +100,7 @@ class _Trainer:
         self.model = FTPPose(config, run.pretrained).to(self.device)
         self.model.to(memory_format=torch.channels_last)
         if self.device.type == "cpu":
-            _plain_attention(self.model)
+            plain_attention(self.model)
         self.size = (recipe.size[0], recipe.size[1]) if recipe.size else config.image_size
         self._initialise()
         self.optimisers = build_optimisers(self.model, recipe)
@@ -109,7 +109,7 @@ class _Trainer:
         self.steps = recipe.steps or max(1, recipe.epochs * len(self.mixture) // recipe.batch)
         self.step = 0
         self.best = -1.0
-        self.autocast = _autocast(recipe.precision, self.device)
+        self.autocast = autocast(recipe.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.autocast == torch.float16)
         self.joint_weights = joint_weights(config.joints).to(self.device) if recipe.weigh_joints else None
         self.signalled = False
@@ -241,15 +241,19 @@ class _Trainer:
             rank=self.rank,
             world=self.world,
         )
-        clock = _Clock()
+        clock = Clock()
         losses: list[float] = []
+        first = self.step
         for batch in batches:
             clock.waited()
             losses.append(self._one_step(batch))
             clock.worked()
+            if self.step == first + 1:
+                hours = clock.working * (self.steps - first) / 3600  # the first step is slower than the others
+                self._log({"event": "estimate", "hours_at_most": round(hours, 2), "peak_memory_mib": peak_memory()})
             if self.step % run.log_every == 0 or self.step == self.steps:
                 self._report(losses, clock)
-                losses, clock = [], _Clock(clock.saved)
+                losses, clock = [], Clock(clock.saved)
             done = self.step == self.steps
             stopping = distributed.any_process(self.signalled) or self.step == run.stop_at
             if run.validation and (done or self.step % run.validate_every == 0):
@@ -271,7 +275,7 @@ class _Trainer:
                 group["lr"] = recipe.lr * group["scale"] * factor
         self.parallel.train()
         total = 0.0
-        for part in _split(batch, recipe.accumulate):
+        for part in split(batch, recipe.accumulate):
             weight = part.weight.to(self.device)
             if self.joint_weights is not None:
                 weight = weight * self.joint_weights
@@ -307,7 +311,7 @@ class _Trainer:
             advice = "no checkpoint was written yet; start again with a lower --lr"
         raise DivergedError(f"{self.run_.out}: training diverged at step {step} (loss {loss}); {advice}")
 
-    def _report(self, losses: list[float], clock: _Clock) -> None:
+    def _report(self, losses: list[float], clock: Clock) -> None:
         recipe = self.run_.recipe
         samples = len(losses) * recipe.batch
         speed = samples / max(clock.waiting + clock.working, 1e-9)
@@ -320,7 +324,7 @@ class _Trainer:
             "samples_per_second": round(speed, 1),
             "loader_samples_per_second": round(samples / max(clock.waiting, 1e-9), 1),
             "eta_seconds": round((self.steps - self.step) * recipe.batch / speed),
-            "peak_memory_mib": _peak_memory(),
+            "peak_memory_mib": peak_memory(),
         }
         self._log(row)
 
@@ -349,62 +353,3 @@ class _Trainer:
         if score > self.best:
             self.best = score
             self._export("best")
-
-
-def _autocast(precision: str, device: torch.device) -> torch.dtype | None:
-    """The type that matrix products are done in; None for fp32."""
-    if precision == "fp16":
-        if device.type == "cpu":
-            raise UsageError("--precision fp16: for GPUs; a CPU trains in bf16 or fp32")
-        return torch.float16
-    return torch.bfloat16 if choose_precision(precision, device) == "bf16" else None
-
-
-def _tensorboard(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise UsageError("--tensorboard: not installed; pip install 'ftpcli[log]'") from error
-    return SummaryWriter(folder)
-
-
-def _split(batch: Batch, parts: int) -> list[Batch]:
-    columns = zip(batch.windows.chunk(parts), batch.joints.chunk(parts), batch.weight.chunk(parts), strict=True)
-    return [Batch(*column) for column in columns]
-
-
-def _plain_attention(model: nn.Module) -> None:
-    """On CPUs the fused attention's backward pass is slower than the plain products (1.5 to 2 times a whole step)."""
-    for module in model.modules():
-        if hasattr(module, "fused_attn"):
-            module.fused_attn = False  # type: ignore[assignment]
-
-
-class _Clock:
-    """Time spent waiting for data and working, and when the last checkpoint was saved."""
-
-    def __init__(self, saved: float | None = None) -> None:
-        self.mark = time.monotonic()
-        self.saved = self.mark if saved is None else saved
-        self.waiting = self.working = 0.0
-
-    def waited(self) -> None:
-        now = time.monotonic()
-        self.waiting += now - self.mark
-        self.mark = now
-
-    def worked(self) -> None:
-        now = time.monotonic()
-        self.working += now - self.mark
-        self.mark = now
-
-
-def _peak_memory() -> int:
-    """MiB: of the GPU where one is used, else of this process."""
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return torch.cuda.max_memory_allocated() // 2**20
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftpcli.errors import UsageError
-from ftpcli.training.augment import PAPER, STRONG, Augmentation
+from ftpcli.training.augment import MODERATE, PAPER, Augmentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +65,21 @@ RECIPES: dict[str, Recipe] = {
     # not say what trains at that rate: a pretrained ViT tolerates far less, so new modules do, the backbone a tenth
     # with layer-wise decay (ViTPose's 0.75), and AdamW stands in for the optimiser it does not name.
     "paper": Recipe(),
-    # Few pictures and random weights: everything at one rate, cosine, strong augmentation, averaged weights.
+    # Few pictures and random weights: everything at one rate, Muon, cosine, averaged weights.
     "scratch": Recipe(
         epochs=100,
         batch=64,
         lr=1e-3,
         backbone_lr=1.0,
         layer_decay=1.0,
-        warmup=300,
+        optimiser="muon",
+        warmup=100,
         schedule="cosine",
+        final=0.1,
         ema=0.998,
         foreground=20.0,
         weigh_joints=True,
-        augmentation=STRONG,
+        augmentation=MODERATE,
     ),
     # From our own weights on a user's own footage.
     "finetune": Recipe(
@@ -88,9 +90,9 @@ RECIPES: dict[str, Recipe] = {
         layer_decay=0.9,
         warmup=100,
         schedule="cosine",
-        ema=0.999,
+        ema=0.995,
         foreground=20.0,
-        augmentation=STRONG,
+        augmentation=MODERATE,
     ),
 }
 
