@@ -66,6 +66,7 @@ def test_files_against_files(monkeypatch, capsys, tmp_path, files) -> None:  # t
     data = json.loads(report.read_text())
     assert data["metric"] == "posetrack" and data["frames_evaluated"] == 4
     assert data["AP"]["groups"]["Mean"] == pytest.approx(87.5)
+    assert "joint scores from 0.2:" in out and data["lowest_score"] == 0.2
     assert data["MOT"]["MOTA"]["mean"] == 100 and data["boxes"]["source"] == "not stated"
     # The same input gives the same file, and an existing file stays.
     again = tmp_path / "again.json"
@@ -168,3 +169,31 @@ def test_help_and_import_cost_nothing_heavy() -> None:
     code = "import ftpcli.cli.evaluate, sys; print([m for m in ('torch', 'numpy', 'cv2', 'av') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_detector_goes_to_its_own_evaluation(monkeypatch, capsys, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    import ftpcli.detector
+
+    asked = []
+
+    def evaluate(weights: object, val: Path, *, device: str) -> dict[str, object]:
+        asked.append((weights, val, device))
+        return {
+            "detector": {"name": "x"},
+            "pictures": 3,
+            "boxes": 4,
+            "ap50": 0.5,
+            "ap75": 0.25,
+            "ap": 0.3,
+            "recall50": 0.6,
+        }
+
+    monkeypatch.setattr(ftpcli.detector, "evaluate_detector", evaluate, raising=False)
+    (tmp_path / "val.json").write_text("{}")
+    words = ("--data", tmp_path, "--dataset", "detector", "--device", "cpu", "--report", tmp_path / "report.json")
+    code, out, err = ftp(monkeypatch, capsys, *words)
+    assert (code, err) == (0, "") and "ap50 0.500" in out
+    assert asked == [(None, tmp_path / "val.json", "cpu")]
+    assert json.loads((tmp_path / "report.json").read_text())["ap50"] == 0.5
+    assert ftp(monkeypatch, capsys, *words, "--overwrite", "--weights", "d.safetensors")[0] == 0
+    assert asked[1][0] == "d.safetensors"

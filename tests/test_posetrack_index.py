@@ -195,6 +195,14 @@ def test_labelled_frames_by_version(tmp_path: Path) -> None:
     assert [frame.labelled for frame in frames] == [True, True, False]
 
 
+def test_boxes_of_2021_may_lack_keypoints(tmp_path: Path) -> None:
+    data = video18([[person()], [person()]], is_labeled=[True, False], has_labeled_person=[True, True])
+    del data["annotations"][1]["keypoints"]
+    save(tmp_path / "posetrack_data" / "val", data)
+    frames = only(PoseTrackIndex(tmp_path, "21")).frames
+    assert frames[0].people[0].visible.all() and not frames[1].people[0].visible.any()
+
+
 def test_ignore_regions_and_track_ids(tmp_path: Path) -> None:
     regions = {"ignore_regions_x": [[[1.0, 5.0, 5.0]], None], "ignore_regions_y": [[[1.0, 1.0, 5.0]], None]}
     data = video18([[person(track=4, person_id=77)], [person(track=4)]], **regions)

@@ -45,6 +45,10 @@ class JointPool:
         self._labels.append(labels[rows, joints])
         self._joints.append(joints)
 
+    def lowest_score(self) -> float:
+        """Of all predicted joints, NaN without any: what thresholds the predictions have seen."""
+        return min((float(scores.min()) for scores in self._scores if len(scores)), default=float("nan"))
+
     def result(self, crowd_recall: bool = False) -> PrecisionRecall:
         """AP, precision and recall of each joint.
 

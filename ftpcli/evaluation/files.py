@@ -29,7 +29,8 @@ def evaluate_files(annotations: Path, predictions: Path, metric: str, untracked:
 
     Returns:
         The report: percent for PoseTrack, fractions for COCO; NaN where a figure is not a number; its
-        "warnings" are one line each.
+        "warnings" are one line each. "lowest_score" of the predicted joints tells how far predictions were
+        thinned out, which tracking figures hang on.
 
     Raises:
         InputError: a file is missing, is not what it should be, or does not fit its partner.
@@ -78,6 +79,7 @@ def _posetrack(pairs: list[tuple[Path, Path]], notices: Notices, untracked: str 
     if not evaluated:
         raise InputError(f"{pairs[0][0]}: no frame of the annotations has a person, nothing can be evaluated")
     result: dict[str, Any] = {"frames_evaluated": evaluated, "AP": report.ap_section(pool.result(), JOINTS)}
+    result["lowest_score"] = pool.lowest_score()
     if reason is None:
         return {**result, "MOT": report.mot_section(tracking.result(), JOINTS)}
     return {**result, "MOT": None, "MOT_error": reason}
@@ -111,7 +113,7 @@ def _posetrack21(pairs: list[tuple[Path, Path]], notices: Notices, untracked: st
     if not evaluated:
         raise InputError(f"{pairs[0][0]}: no frame of the annotations is labelled, nothing can be evaluated")
     ap = report.ap21_section(pool.result(crowd_recall=True), JOINTS21)
-    result: dict[str, Any] = {"frames_evaluated": evaluated, "AP": ap}
+    result: dict[str, Any] = {"frames_evaluated": evaluated, "AP": ap, "lowest_score": pool.lowest_score()}
     if reason is None:
         return {**result, "HOTA": report.hota_section(tracking.result(), JOINTS21)}
     return {**result, "HOTA": None, "HOTA_error": reason}

@@ -130,13 +130,14 @@ def paper_table(rows: Sequence[tuple[str, str, Mapping[str, float | None]]]) -> 
 
 def summary(report: Mapping[str, Any]) -> str:
     """The report as text for people. The box source stands in every row."""
+    if report["metric"] == "detector":
+        return _detector_text(report)
     boxes = "boxes=" + box_label(report.get("boxes", {}))
     write = {
         "posetrack": _posetrack_text,
         "posetrack21": _posetrack21_text,
         "coco": _coco_text,
         "pck": _pck_text,
-        "detector": _detector_text,
     }[report["metric"]]
     return write(report, boxes)
 
@@ -157,8 +158,14 @@ def _posetrack_text(report: Mapping[str, Any], boxes: str) -> str:
         lines.append(f"no tracking figures: {report['MOT_error']}")
     else:
         figures = (f"{name} {mot[name]['mean']:.1f}" for name in ("MOTP", "precision", "recall"))
-        lines.append(f"tracking, {boxes}: " + ", ".join(figures))
+        lines.append(f"tracking, {boxes}, {_thinned(report)}: " + ", ".join(figures))
     return "\n".join(lines)
+
+
+def _thinned(report: Mapping[str, Any]) -> str:
+    """The threshold that the predictions show, which belongs to every tracking figure."""
+    lowest = report["lowest_score"]
+    return "no joints" if lowest is None or math.isnan(lowest) else f"joint scores from {lowest:.3g}"
 
 
 def _posetrack21_text(report: Mapping[str, Any], boxes: str) -> str:
@@ -168,7 +175,7 @@ def _posetrack21_text(report: Mapping[str, Any], boxes: str) -> str:
         lines.append(f"no tracking figures: {report['HOTA_error']}")
     else:
         figures = (f"{name} {report['HOTA'][name]['total']:.1f}" for name in FIELDS)
-        lines.append(f"tracking, {boxes}: " + ", ".join(figures))
+        lines.append(f"tracking, {boxes}, {_thinned(report)}: " + ", ".join(figures))
     return "\n".join(lines)
 
 
@@ -198,6 +205,6 @@ def _percent(value: float | None) -> float:
     return math.nan if value is None else 100 * value
 
 
-def _detector_text(report: Mapping[str, Any], boxes: str) -> str:
+def _detector_text(report: Mapping[str, Any]) -> str:
     figures = (f"{name} {report[name]:.3f}" for name in ("ap50", "ap75", "ap", "recall50") if name in report)
     return f"person boxes, {report['pictures']} pictures, {report['boxes']} people: " + ", ".join(figures)

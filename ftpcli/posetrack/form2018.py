@@ -43,7 +43,10 @@ def read_2018(path: Path, data: dict[str, Any], slots: bool = False) -> VideoFil
         start, whole = len(rows), True
         for k, annotation in by_image[image_id]:
             where = f"annotation {k}"
-            values = need_list(annotation, "keypoints", path, where)
+            if "has_labeled_person" in image and not annotation.get("keypoints"):
+                values = [0.0] * (3 * len(names))  # 2021: a box without joints
+            else:
+                values = need_list(annotation, "keypoints", path, where)
             # any() stops at the first float, so this costs nothing for ordinary files.
             whole = whole and not any(isinstance(value, float) for value in values)
             empty += _add_person(rows, annotation, values, len(names), columns, path, where)
