@@ -90,6 +90,20 @@ def test_other_joints_have_other_sigmas_and_the_report_names_them(tmp_path: Path
     assert any("not COCO's 17" in line and "gt.json" in line for line in report["warnings"])
 
 
+def test_other_categories_do_not_count(tmp_path: Path) -> None:
+    """People may have any number; annotations and predictions of other things are left alone."""
+    data = truth()
+    data["categories"] = [{"id": 1, "name": "dog"}, {**data["categories"][0], "id": 7}]
+    for entry in data["annotations"]:
+        entry["category_id"] = 7
+    data["annotations"].append({**data["annotations"][0], "id": 9, "category_id": 1, "bbox": [0, 0, 5, 5]})
+    del data["annotations"][-1]["keypoints"]
+    found = results({"annotations": data["annotations"][:3]})
+    found.append({**found[0], "category_id": 1, "score": 0.99, "keypoints": [5.0] * 51})
+    report = run(tmp_path, data, found)
+    assert report["stats"]["AP"] == pytest.approx(1)
+
+
 def test_no_predictions_at_all(tmp_path: Path) -> None:
     report = run(tmp_path, truth(), [])
     assert report["stats"]["AP"] == 0 and any("not a single prediction" in line for line in report["warnings"])

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ftpcli.errors import InputError
+from ftpcli.evaluation.coco_files import joint_names, load_detections, load_truth
 from ftpcli.evaluation.notices import Notices
-from ftpcli.evaluation.oks import coco_detections, coco_stats, joint_names, load_truth
+from ftpcli.evaluation.oks import coco_stats
 from ftpcli.evaluation.pck import pck
 from ftpcli.evaluation.pictures import Pictures
 from ftpcli.evaluation.report import write_json
@@ -27,7 +28,7 @@ def evaluate_coco_data(model: PoseModel, options: RunOptions, progress: Progress
     path = coco_file(options.data, options.split)
     truth, notices = load_truth(path), Notices()
     joints = joint_names(truth, path)
-    boxes = truth["annotations"] if options.boxes.file is None else coco_detections(options.boxes.file, truth)
+    boxes = truth["annotations"] if options.boxes.file is None else load_detections(options.boxes.file, truth)
     by_image: dict[int, list[Entry]] = {}
     for entry in boxes:
         strong = options.boxes.file is None or entry["score"] >= options.min_score
@@ -102,7 +103,7 @@ def _result(entry: Entry, pose: Pose, have: Sequence[str], want: Sequence[str]) 
     mean = np.mean([pose.confidence[at[joint]] for joint in COCO17.joints if joint in at])
     return {
         "image_id": entry["image_id"],
-        "category_id": entry.get("category_id", 1),
+        "category_id": entry["category_id"],
         "keypoints": points,
         "keypoint_scores": [float(pose.confidence[at[joint]]) if joint in at else 0.0 for joint in want],
         "bbox": list(entry["bbox"]),

@@ -11,6 +11,9 @@ import numpy as np
 
 from ftpcli.errors import InputError
 
+#: Larger numbers than this are no pixels and no scores; their squares must not overflow.
+_LARGEST = 1e15
+
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number that JSON allows")
@@ -65,13 +68,16 @@ def whole_number(value: Any) -> int | None:
 
 
 def numbers(value: Any, count: int | None, path: Path, where: str) -> np.ndarray:
-    """A flat list of finite numbers as float64, of the given length."""
+    """A flat list of numbers as float64, of the given length; not finite or absurdly large ones are refused."""
     try:
-        array = np.array(value, dtype=np.float64)
+        array = np.array(value)
     except (TypeError, ValueError, OverflowError):
         raise InputError(f"{path}: {where} is not a list of numbers") from None
+    if array.dtype.kind not in "iuf":  # text, truth values, integers beyond 64 bits
+        raise InputError(f"{path}: {where} is not a list of numbers")
+    array = array.astype(np.float64)
     if array.ndim != 1 or (count is not None and len(array) != count):
         raise InputError(f"{path}: {where} should be {count} numbers, has shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise InputError(f"{path}: {where} holds a number that is not finite")
+    if not (np.abs(array) <= _LARGEST).all():
+        raise InputError(f"{path}: {where} holds a number that is not finite, or far too large")
     return array
