@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftpcli import __version__
-from ftpcli.errors import FtpError, InputError, UsageError
+from ftpcli.errors import FtpError, InputError, OutputError, UsageError
+from ftpcli.fingerprint import fingerprint
+from ftpcli.finished import finished
 from ftpcli.formats import PartWriter, check_joints, check_target, format_of, part_path
 from ftpcli.pipeline import Annotated, Annotation, Annotator, Options, Stored
+from ftpcli.skeleton import COCO17, POSETRACK15, POSETRACK17
 from ftpcli.smoothing import Smoother
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Target:
         joints: ``default`` or ``all`` (COCO files with every joint of the model).
         overlay: a video with the skeletons drawn in.
         overwrite: replace files that are there.
-        resume: go on with an interrupted run's part file, if there is one.
+        resume: go on with an interrupted run's part file, if there is one; pass over an output that is whole.
     """
 
     out: Path
@@ -52,13 +53,13 @@ class Target:
     def check(self) -> None:
         """Refuse before any work what could not be written after it (OutputError, UsageError)."""
         check_joints(format_of(self.out, self.format), self.joints)
-        check_target(self.out, overwrite=self.overwrite)
+        check_target(self.out, overwrite=self.overwrite or self.resume)
         if self.overlay is not None:
             if self.overlay.suffix.lower() not in (".mp4", ".mov", ".mkv"):
                 raise UsageError(f"{self.overlay}: an overlay's name ends in .mp4, .mov or .mkv")
             if self.overlay.resolve() == self.out.resolve():
                 raise UsageError(f"{self.overlay}: --overlay and --out name the same file")
-            check_target(self.overlay, overwrite=self.overwrite)
+            check_target(self.overlay, overwrite=self.overwrite or self.resume)
 
 
 @dataclass(slots=True)
@@ -74,7 +75,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What came of a source. ``seconds`` is the time of its last frame, ``elapsed`` the work's own."""
+    """What came of a source.
+
+    Attributes:
+        seconds: the time of its last frame, from its first.
+        elapsed: seconds of work.
+        replayed: frames that an interrupted run had done.
+        already: the output was whole, and nothing was done.
+    """
 
     source: str
     out: str
@@ -87,6 +95,7 @@ class Summary:
     seconds: float
     elapsed: float
     replayed: int
+    already: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -117,17 +126,21 @@ def annotate_file(
         raise UsageError(f"{source}: a pipe or stream cannot be resumed; save it to a file first")
     head = annotator.open(source)  # reads the container's head only
     header, chunk_frames, info = head.header, head.chunk_frames, head.info
-    if again:
-        head.close()
-    fingerprint = _fingerprint(annotator, source)
-    part = PartWriter(
-        part_path(target.out),
-        header,
-        fingerprint,
-        resume=target.resume,
-        overwrite=target.overwrite and not target.resume,
-    )
-    with part:
+    with ExitStack() as stack:
+        stack.enter_context(head)
+        if again:
+            head.close()
+        if target.resume and (done := _finished(source, target, head)):
+            return done
+        part = stack.enter_context(
+            PartWriter(
+                part_path(target.out),
+                header,
+                fingerprint(annotator, source),
+                resume=target.resume,
+                overwrite=target.overwrite and not target.resume,
+            )
+        )
         # A last chunk that was cut short is done again: batches must be those of an unbroken run.
         part.truncate_to(part.records // chunk_frames * chunk_frames)
         opened = annotator.open(source, stored=_stored(part)) if again else head
@@ -183,6 +196,49 @@ def annotate_file(
     )
 
 
+def _finished(source: str, target: Target, head: Annotation) -> Summary | None:
+    """Of a run that was over before, perhaps stopped between its last two steps: what it made.
+
+    Raises:
+        OutputError: there is an output, but not that of this run.
+    """
+    if target.overwrite or not target.out.exists():
+        return None
+    done = finished(target.out, head.header, format_of(target.out, target.format))
+    if done is not None and done.header.joints != _joints(target, head):
+        done = None
+    if done is None or (target.overlay is not None and not target.overlay.exists()):
+        raise OutputError(
+            f"{target.out}: exists already and is not that of this run; give --overwrite to replace it, "
+            "or name another output"
+        )
+    if part_path(target.out).exists():  # the run was stopped just before deleting it
+        with PartWriter(part_path(target.out), head.header, {}, overwrite=True) as part:
+            part.discard()
+    return Summary(
+        source=source,
+        out=str(target.out),
+        overlay=str(target.overlay) if target.overlay else None,
+        frames=done.frames,
+        people=done.people,
+        tracks=done.tracks,
+        bad_packets=done.header.source["bad_packets"],
+        warnings=tuple(done.header.source["warnings"]),
+        seconds=done.seconds - head.info.start,
+        elapsed=0.0,
+        replayed=done.frames,
+        already=True,
+    )
+
+
+def _joints(target: Target, head: Annotation) -> tuple[str, ...]:
+    """The joints that the output's format holds."""
+    name = format_of(target.out, target.format)
+    if name == "jsonl" or target.joints == "all":
+        return head.header.joints
+    return {"coco": COCO17, "posetrack": POSETRACK17, "posetrack17": POSETRACK15}[name].joints
+
+
 def _stored(part: PartWriter) -> Iterator[Stored]:
     for record in part.stored():
         rows = record.private.get("detections")
@@ -236,46 +292,3 @@ def _expected(annotation: Annotation, annotator: Annotator) -> int | None:
         last = min(o.end if o.end is not None else info.start + info.duration, info.start + info.duration)
         frames *= max(0.0, last - first) / info.duration
     return max(1, round(frames / o.every))
-
-
-def _fingerprint(annotator: Annotator, source: str) -> dict[str, Any]:
-    """What a resumed run must share with the one it goes on with."""
-    estimator, o = annotator.estimator, annotator.options
-    options = {k: None if v is None else str(v) for k, v in dataclasses.asdict(o).items() if k != "boxes"}
-    return {
-        "version": __version__,
-        "input": _identity(source),
-        "model": estimator.provenance.get("sha256"),
-        "detector": annotator.detector.describe() if annotator.detector else None,
-        "boxes": _identity(o.boxes) if o.boxes else None,
-        "options": options,
-        "device": estimator.device.type,
-        "precision": estimator.precision,
-        "batch": estimator.batch,
-    }
-
-
-_SAMPLE = 1 << 20
-
-
-def _identity(path: str) -> dict[str, Any]:
-    """Size and a hash of the first and last MiB of a file; names and sizes of the files of a folder."""
-    if path == "-" or not os.path.exists(path):
-        return {"name": path}
-    digest = hashlib.sha256()
-    try:
-        if os.path.isdir(path):
-            with os.scandir(path) as entries:
-                for name, size in sorted((e.name, e.stat().st_size) for e in entries if e.is_file()):
-                    digest.update(f"{name} {size}\n".encode(errors="surrogateescape"))
-            return {"files": digest.hexdigest()}
-        size = os.path.getsize(path)
-        if not os.path.isfile(path):
-            return {"name": path}
-        with open(path, "rb") as file:
-            digest.update(file.read(_SAMPLE))
-            file.seek(max(0, size - _SAMPLE))
-            digest.update(file.read(_SAMPLE))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    return {"bytes": size, "sha256": digest.hexdigest()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 
 from ftpcli.crops import box_affine, cut, invert, normalise, transform
-from ftpcli.errors import UsageError
+from ftpcli.errors import FtpError, UsageError
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.model.heatmap import decode_heatmaps
@@ -47,13 +48,24 @@ def choose_precision(name: str, device: torch.device) -> str:
     return "bf16" if native else "fp32"
 
 
+def _is_out_of_memory(error: BaseException) -> bool:
+    """CUDA has a class for it; the CPU and MPS allocators raise a plain RuntimeError."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return "can't allocate memory" in text or "not enough memory" in text or "out of memory" in text
+
+
 class Estimator:
     """A pose model ready to look at windows.
 
     Attributes:
         joints: names of the keypoints it returns.
         window: how many frames a window must have.
+        notice: told in one line when a batch did not fit in memory; a Python warning unless set.
     """
+
+    notice: Callable[[str], None]
 
     def __init__(
         self, model: FTPPose, *, device: str = "auto", precision: str = "auto", batch: int = 8, sigma: float = 2.0
@@ -65,6 +77,7 @@ class Estimator:
         self.batch = batch
         self.config: ModelConfig = model.config
         self.provenance: dict[str, Any] = {}
+        self.notice = lambda text: warnings.warn(text, RuntimeWarning, stacklevel=3)
         self._sigma = sigma
         self._model = model.eval().to(self.device)
         self._model.to(memory_format=torch.channels_last)
@@ -107,7 +120,10 @@ class Estimator:
     def estimate(self, windows: Sequence[Window]) -> list[Pose]:
         """Poses of the windows' key frames, in their order; ``batch`` windows go through the model at a time.
 
-        A batch that does not fit in memory is halved until it does.
+        A batch that does not fit in memory is halved until it does, which ``notice`` is told.
+
+        Raises:
+            FtpError: not even one window fits.
         """
         poses: list[Pose] = []
         start = 0
@@ -115,10 +131,16 @@ class Estimator:
             part = windows[start : start + self.batch]
             try:
                 poses += self._estimate(part)
-            except (torch.OutOfMemoryError, MemoryError):
-                if len(part) == 1:
+            except (RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
                     raise
+                if len(part) == 1:
+                    raise FtpError(
+                        f"out of memory on {self.device} with a single person; close other programs, "
+                        "or choose --device cpu or smaller weights"
+                    ) from error
                 self.batch = (len(part) + 1) // 2
+                self.notice(f"out of memory on {self.device} with {len(part)} people at a time; now {self.batch}")
                 continue
             start += len(part)
         return poses

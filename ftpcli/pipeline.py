@@ -71,6 +71,7 @@ class Annotation:
         stored: what an interrupted run had done, from the first frame on, whole chunks only: detector and model
             are not asked again about those frames, the tracker is, so that its state is that of an unbroken run.
         options: recorded in the header.
+        to_the_end: the source is read to its end, so that people in later frames show a file of another video.
     """
 
     def __init__(
@@ -82,11 +83,13 @@ class Annotation:
         smoother: Smoother | None = None,
         stored: Iterable[Stored] = (),
         options: dict[str, Any] | None = None,
+        to_the_end: bool = True,
     ) -> None:
         self._source, self._people, self._estimator = source, people, estimator
         self._smoother = smoother
         self._stored = iter(stored)
         self._options = options or {}
+        self._to_the_end = to_the_end
         self._pending: dict[int, tuple[np.ndarray | None, FramePoses | None]] = {}
         self.frames = 0
         self.replayed = 0
@@ -110,7 +113,7 @@ class Annotation:
         """Complete once the iteration is over: frames and bad packets are known only then."""
         info = self.info
         source = {
-            "name": info.path.replace("\\", "/").rstrip("/").rpartition("/")[2],
+            "path": _file_name(info.path),
             "width": info.width,
             "height": info.height,
             "rotation": info.rotation,
@@ -156,9 +159,8 @@ class Annotation:
         windows = Windows(self._estimator.window)(self._tracked())
         while chunk := list(islice(windows, self.chunk_frames)):
             yield self._annotate(chunk)
-        check_end = getattr(self._people, "check_end", None)
-        if check_end:
-            check_end(self._source.decoded)
+        if self._to_the_end and isinstance(self._people, BoxesFile):
+            self._people.check_end(self._source.decoded)
         self.close()
 
     def _tracked(self) -> Iterator[TrackedFrame]:
@@ -311,7 +313,15 @@ class Annotator:
         for name in ("weights", "detector", "boxes"):  # where files lie is the machine's business
             if name in recorded:
                 recorded[name] = Path(recorded[name]).name
-        return Annotation(frames, people, self.estimator, smoother=smoother, stored=stored, options=recorded)
+        return Annotation(
+            frames,
+            people,
+            self.estimator,
+            smoother=smoother,
+            stored=stored,
+            options=recorded,
+            to_the_end=o.end is None,
+        )
 
     def _people(self, info: VideoInfo) -> PeopleSource:
         if self.detector is None:
@@ -348,6 +358,12 @@ def annotate(
         chosen, device=device, precision=precision, batch=batch, trust=trust, allow_network=allow_network
     )
     return annotator.open(str(source))
+
+
+def _file_name(path: str) -> str:
+    """Without folders, which are the machine's business; ``.`` and ``..`` by the name of the folder they mean."""
+    name = path.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return Path(path).resolve().name if name in ("", ".", "..") else name
 
 
 def _ratio(value: Fraction) -> str:

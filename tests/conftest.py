@@ -10,6 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.odd_videos import Odd
+    from tests.tiny import Ran
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,3 +37,31 @@ def odd_video(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Odd]:
         return made[name]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a very small pose model that has learnt nothing."""
+    from tests.tiny import tiny_weights
+
+    return tiny_weights(tmp_path_factory.mktemp("tiny") / "tiny.safetensors")
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Runs ``ftp`` with these arguments in this process."""
+    from ftpcli.cli import main
+    from tests.tiny import Ran
+
+    def run(*arguments: object) -> Ran:
+        monkeypatch.setattr("sys.argv", ["ftp", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        said = capsys.readouterr()
+        return Ran(code, said.out, said.err)
+
+    return run

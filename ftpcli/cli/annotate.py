@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -132,6 +133,7 @@ def command(
     annotator = Annotator(
         options, device=device, precision=precision, batch=batch, trust=trust, allow_network=allow_network
     )
+    annotator.estimator.notice = lambda text: typer.echo(f"ftp: warning: {text}", err=True)
     if not quiet:
         e = annotator.estimator
         typer.echo(f"ftp: on {e.device} in {e.precision}, weights {e.provenance['name']}", err=True)
@@ -169,6 +171,11 @@ def _run_all(
         except FtpError as error:
             _tell_error(error)
             errors.append(error)
+        except Exception as error:  # whatever is wrong with one input must not take the others with it
+            if os.environ.get("FTP_DEBUG"):
+                raise
+            errors.append(_unexpected(source.path, error))
+            _tell_error(errors[-1])
         else:
             done.append(summary)
             if not quiet:
@@ -178,11 +185,21 @@ def _run_all(
     return done
 
 
+def _unexpected(name: str, error: Exception) -> FtpError:
+    if isinstance(error, MemoryError):
+        return FtpError(f"{name}: out of memory; close other programs, or choose smaller --batch or --detector-size")
+    first = str(error).partition("\n")[0]
+    return FtpError(f"{name}: a fault of the program ({type(error).__name__}: {first}); 'ftp --debug' shows where")
+
+
 def _tell_error(error: FtpError) -> None:
     typer.echo(f"ftp: {error}", err=True)
 
 
 def _tell_summary(summary: Summary) -> None:
+    if summary.already:
+        typer.echo(f"{summary.out}: is whole already, {summary.frames} frames", err=True)
+        return
     for warning in summary.warnings:
         typer.echo(f"ftp: warning: {summary.source}: {warning}", err=True)
     if summary.bad_packets:

@@ -25,7 +25,8 @@ MAX_PIXELS = 100_000_000
 
 _ADDRESS = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*)://")
 _NETWORK_PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,srtp,rtsp,rtmp,rtmps,srt,crypto,data"
-_NETWORK_TIMEOUT = 30.0  # seconds without an answer
+#: Seconds without any progress after which a file or address is given up. Pipes may pause for as long as they like.
+PATIENCE = 30.0
 
 
 def fraction(value: Any) -> Fraction | None:
@@ -65,7 +66,7 @@ def open_container(path: str | os.PathLike[str], *, allow_network: bool = False)
         if not allow_network:
             raise UsageError(f"{name}: is a network address; download it first, or allow network addresses explicitly")
         options["protocol_whitelist"] = _NETWORK_PROTOCOLS
-        keywords["timeout"] = _NETWORK_TIMEOUT
+        keywords["timeout"] = PATIENCE
         target = name
     elif name == "-":
         if sys.stdin is not None and sys.stdin.isatty():
@@ -75,6 +76,8 @@ def open_container(path: str | os.PathLike[str], *, allow_network: bool = False)
     else:
         local = url2pathname(urlsplit(name).path) if address else name
         _check_file(local, name)
+        if not is_pipe(local):
+            keywords["timeout"] = PATIENCE  # a damaged file can send a demuxer round in circles
         options["protocol_whitelist"] = "file,crypto,data"
         target = "file:" + local  # the prefix keeps names such as "12:30.mp4" from being read as protocols
     try:
@@ -114,6 +117,8 @@ def file_head(name: str) -> bytes:
 
 
 def _reason(error: av.error.FFmpegError, name: str) -> str:
+    if isinstance(error, av.error.ExitError):
+        return f"nothing of it could be read in {PATIENCE:g} s; try again, or convert it"
     if not isinstance(error, av.error.InvalidDataError):
         return f"cannot be read ({error.strerror})"
     if name == "-":

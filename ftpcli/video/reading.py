@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -20,7 +22,16 @@ from ftpcli.errors import InputError, UsageError
 from ftpcli.records import Frame, VideoInfo
 from ftpcli.video.clock import Clock
 from ftpcli.video.images import ImageFolderReader
-from ftpcli.video.opening import MAX_PIXELS, choose_stream, describe, file_head, open_container, video_info
+from ftpcli.video.opening import (
+    MAX_PIXELS,
+    PATIENCE,
+    choose_stream,
+    describe,
+    file_head,
+    is_pipe,
+    open_container,
+    video_info,
+)
 from ftpcli.video.pictures import Orientation, ToRgb, hdr_kind
 from ftpcli.video.selection import Selection
 
@@ -198,6 +209,8 @@ class VideoReader:
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
         """All frames in order of presentation, the decoder drained at the end."""
         bad_in_a_row = 0
+        patience = math.inf if is_pipe(self._path) else PATIENCE
+        since = time.monotonic()
         for packet in self._packets(container, stream):
             try:
                 pictures = stream.decode(packet)
@@ -209,13 +222,26 @@ class VideoReader:
                 if bad_in_a_row >= _MAX_BAD_IN_A_ROW:
                     self.warnings.append(f"{bad_in_a_row} damaged packets in a row; the rest was not read")
                     break
-                continue
-            bad_in_a_row = 0
-            yield from pictures
+                pictures = []
+            else:
+                bad_in_a_row = 0
+            if pictures:
+                yield from pictures
+                since = time.monotonic()  # time spent outside this loop is nobody's hang
+            elif time.monotonic() - since > patience:
+                raise self._stuck()
         try:
             yield from stream.decode(None)
         except (av.error.FFmpegError, ValueError, MemoryError):
             self.bad_packets += 1
+
+    def _stuck(self) -> InputError:
+        """Not a warning: a result that lacks the rest must not look whole."""
+        where = f" after frame {self.decoded - 1}" if self.decoded else ""
+        return InputError(
+            f"{self._name}: no picture in {PATIENCE:g} s of decoding{where}; try again, convert it, "
+            "or name the part before with --end"
+        )
 
     def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
         """Compressed packets; unreadable places are passed over, empty packets left out (they end decoding)."""
@@ -230,6 +256,8 @@ class VideoReader:
             except (av.error.FFmpegError, ValueError, MemoryError) as error:
                 failures += 1
                 self.bad_packets += 1
+                if isinstance(error, av.error.ExitError) and os.path.isfile(self._path):
+                    raise self._stuck() from error
                 if failures >= _MAX_FAILED_READS or isinstance(error, OSError):
                     self.warnings.append(f"reading ended early ({error.__class__.__name__})")
                     return

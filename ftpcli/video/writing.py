@@ -31,6 +31,9 @@ _LIMITED = 1
 _MAX_TIMESCALE = 1_000_000_000
 _LATEST_START = 60  # seconds
 
+#: In narrower pictures x264's macroblock tree depends on memory it never wrote: the file differs from run to run.
+_MBTREE_WIDTH = 128
+
 
 class VideoWriter:
     """Encodes RGB frames with given pts; a context manager.
@@ -179,6 +182,8 @@ class VideoWriter:
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = _LIMITED
         context.options = {"crf": str(self._crf), "preset": self._preset}
+        if self._codec == "h264" and self.width < _MBTREE_WIDTH:
+            context.options = {**context.options, "x264-params": "mbtree=0"}
         if self._codec == "hevc":
             context.codec_tag = "hvc1"  # Safari plays no other
             context.options = {**context.options, "x265-params": "log-level=error"}

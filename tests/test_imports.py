@@ -1,0 +1,141 @@
+"""Which module may know which: kept by reading the sources, not by good will."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "ftpcli"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+HEAVY = {"torch", "cv2", "av", "ultralytics", "timm", "pycocotools", "numpy", "safetensors", "rich.progress"}
+
+
+def imports(path: Path, *, top_only: bool = False) -> set[str]:
+    """Full names of what a module imports, those for type checkers left out."""
+    tree = ast.parse(path.read_text(), str(path))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            node.body = []
+    names: set[str] = set()
+    for node in tree.body if top_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def users_of(library: str) -> set[str]:
+    return {
+        path.relative_to(PACKAGE).parts[0]
+        for path in MODULES
+        if any(name == library or name.startswith(library + ".") for name in imports(path))
+    }
+
+
+@pytest.mark.parametrize(("library", "home"), [("av", "video"), ("ultralytics", "detector")])
+def test_one_home_for_each_library(library: str, home: str) -> None:
+    assert users_of(library) == {home}
+
+
+def test_the_model_knows_nothing_of_video() -> None:
+    allowed = ("ftpcli.model", "ftpcli.errors", "ftpcli.skeleton")
+    for path in (PACKAGE / "model").glob("*.py"):
+        ours = {name for name in imports(path) if name.startswith("ftpcli")}
+        assert all(name.startswith(allowed) for name in ours), (path, ours)
+        assert not imports(path) & {"av", "cv2"}, path
+
+
+@pytest.mark.parametrize(
+    ("lower", "higher"),
+    [
+        ("records", "*"),
+        ("skeleton", "*"),
+        ("errors", "*"),
+        ("video", "people pipeline annotating estimator cli detector training evaluation"),
+        ("formats", "video people pipeline annotating estimator cli detector training evaluation"),
+        ("detector", "pipeline annotating cli formats evaluation"),
+        ("people", "pipeline annotating cli estimator"),
+        ("estimator", "pipeline annotating cli video people formats detector training evaluation"),
+        ("pipeline", "annotating cli training evaluation"),
+        ("annotating", "cli training evaluation"),
+        ("training", "cli pipeline annotating"),
+    ],
+)
+def test_data_flows_one_way(lower: str, higher: str) -> None:
+    own = PACKAGE / lower
+    for path in own.rglob("*.py") if own.is_dir() else [own.with_suffix(".py")]:
+        used = {name.split(".")[1] for name in imports(path) if name.startswith("ftpcli.")}
+        forbidden = used if higher == "*" else used & set(higher.split())
+        assert not forbidden, f"{path.relative_to(ROOT)} imports {forbidden}"
+
+
+def test_commands_import_late() -> None:
+    for path in [PACKAGE / "__init__.py", *(PACKAGE / "cli").glob("*.py")]:
+        early = {name for name in imports(path, top_only=True) if name.split(".")[0] in HEAVY}
+        assert not early, (path, early)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["annotate", "--help"], ["train", "--help"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys; sys.argv[0] = 'ftp'\n"
+        "from ftpcli.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        f"heavy = set({sorted(HEAVY)}) & sys.modules.keys()\n"
+        "assert not heavy, heavy"
+    )
+    run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0, run.stderr
+    assert "ftp" in run.stdout.lower()
+
+
+def test_help_is_quick() -> None:
+    """Under half a second of processor time, whatever else the machine does."""
+    resource = pytest.importorskip("resource")
+    subprocess.run([sys.executable, "-m", "ftpcli", "--help"], capture_output=True, cwd=ROOT, check=True)  # compiles
+    spent = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "ftpcli", "--help"], capture_output=True, cwd=ROOT, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(spent) < 0.5 * _slowness(), spent
+
+
+def _slowness() -> float:
+    """How much longer than on an idle desktop a fixed piece of work takes: shared machines are slow in spells."""
+    started = time.process_time()
+    sum(index * index for index in range(2_000_000))
+    return max(1.0, (time.process_time() - started) / 0.06)
+
+
+def test_public_names_load_late_and_exist() -> None:
+    import ftpcli
+
+    for name in ftpcli.__all__:
+        assert getattr(ftpcli, name) is not None
+    with pytest.raises(AttributeError):
+        _ = ftpcli.nothing
+
+
+def test_no_path_of_a_machine() -> None:
+    """Nothing that ships names somebody's folders."""
+    for folder in ("ftpcli", "tests", "samples"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if path == Path(__file__):
+                continue
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                for start in ("/work/", "/home/", "/root/", "/Users/", "C:\\\\Users"):
+                    assert start not in line, f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+
+
+def test_modules_stay_small() -> None:
+    for path in MODULES:
+        assert len(path.read_text().splitlines()) <= 400, path
