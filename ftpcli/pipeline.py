@@ -218,6 +218,7 @@ class Options:
         every: look at one frame of this many.
         fps: frames per second of a folder of pictures.
         smooth: ``none`` or ``one-euro``.
+        flip_test: average the heatmaps of a window and its mirror image; twice the model's time.
     """
 
     weights: str = "default"
@@ -232,6 +233,7 @@ class Options:
     every: int = 1
     fps: Fraction | None = None
     smooth: str = "none"
+    flip_test: bool = False
 
     def __post_init__(self) -> None:
         if self.smooth not in ("none", "one-euro"):
@@ -269,7 +271,13 @@ class Annotator:
 
         self.options = options or Options()
         self.allow_network = allow_network
-        self.estimator = Estimator.load(self.options.weights, device=device, precision=precision, batch=batch)
+        self.estimator = Estimator.load(
+            self.options.weights,
+            device=device,
+            precision=precision,
+            batch=batch,
+            flip_test=self.options.flip_test,
+        )
         self.detector: Detector | None = None
         if self.options.boxes is None:
             from ftpcli.detector import load_detector

@@ -93,6 +93,12 @@ def command(
     weights: Annotated[
         str, typer.Option(help="default (bundled) or a file made by ftp train.", rich_help_panel=_MODEL)
     ] = "default",
+    flip_test: Annotated[
+        bool,
+        typer.Option(
+            "--flip-test", help="Also look at the mirror image: better, half as fast.", rich_help_panel=_MODEL
+        ),
+    ] = False,
     smooth: Annotated[str, typer.Option(help="none or one-euro.", rich_help_panel=_MODEL)] = "none",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MODEL)] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=_MODEL)] = "auto",
@@ -124,6 +130,7 @@ def command(
         every=every,
         fps=None if fps is None else parse_rate(fps),
         smooth=smooth,
+        flip_test=flip_test,
     )
     if boxes is not None and len(sources) > 1:
         raise UsageError(f"--boxes {boxes}: belongs to one video; annotate the others by themselves")

@@ -51,6 +51,18 @@ def command(
     every: Annotated[
         int, typer.Option(min=1, help="Clips: estimate every N-th frame only (no jitter then).", rich_help_panel=_MODEL)
     ] = 1,
+    flip_test: Annotated[
+        bool, typer.Option("--flip-test", help="Average with the mirror image's heatmaps.", rich_help_panel=_MODEL)
+    ] = False,
+    high_ratio: Annotated[
+        int | None, typer.Option(min=1, help="Pruning other than trained: high resolution.", rich_help_panel=_MODEL)
+    ] = None,
+    low_ratio: Annotated[
+        int | None, typer.Option(min=1, help="Pruning other than trained: low resolution.", rich_help_panel=_MODEL)
+    ] = None,
+    selector: Annotated[
+        str | None, typer.Option(help="dpc, grid or random, other than trained.", rich_help_panel=_MODEL)
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MODEL)] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=_MODEL)] = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Windows at a time.", rich_help_panel=_MODEL)] = 16,
@@ -112,7 +124,17 @@ def command(
                 min_score=min_box_score,
                 overwrite=overwrite,
             )
-            result = evaluate_model(options, weights, device=device, precision=precision, batch=batch, quiet=quiet)
+            changes = {"high_ratio": high_ratio, "low_ratio": low_ratio, "selector": selector}
+            result = evaluate_model(
+                options,
+                weights,
+                device=device,
+                precision=precision,
+                batch=batch,
+                quiet=quiet,
+                flip_test=flip_test,
+                **{name: value for name, value in changes.items() if value is not None},
+            )
 
     for line in result.get("warnings", ()):
         typer.echo(f"ftp: warning: {line}", err=True)

@@ -19,8 +19,12 @@ def evaluate_model(
     precision: str = "auto",
     batch: int = 16,
     quiet: bool = False,
+    flip_test: bool = False,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Load the weights and evaluate them; the report names the box source, the data, the model and its window.
+
+    ``flip_test`` and ``changes`` (pruning ratios, selector) are those of ``Estimator.load``.
 
     Raises:
         FtpError: weights, device, data set or boxes do not fit.
@@ -29,7 +33,7 @@ def evaluate_model(
         return _detector(options, weights, device)
     from ftpcli.estimator import Estimator
 
-    model = Estimator.load(weights, device=device, precision=precision, batch=batch)
+    model = Estimator.load(weights, device=device, precision=precision, batch=batch, flip_test=flip_test, **changes)
     if not quiet:
         print(f"ftp: {model.device}, {model.precision}, boxes={options.boxes.label}", file=sys.stderr)
     result = evaluate_pose_model(model, options, quiet=quiet)
