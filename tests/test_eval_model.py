@@ -174,8 +174,13 @@ def test_existing_predictions_are_kept(posetrack: dict[str, Path], tmp_path: Pat
     index = PoseTrackIndex(posetrack["18"], "18")
     model = KnowingModel(posetrack_truth(index))
     evaluate_pose_model(model, options(posetrack["18"], "18", tmp_path))
+    asked = len(model.seen)
     with pytest.raises(OutputError, match="exists already"):
         evaluate_pose_model(model, options(posetrack["18"], "18", tmp_path))
+    assert len(model.seen) == asked  # told before any work
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file"):
+        evaluate_pose_model(model, options(posetrack["18"], "18", tmp_path / "file"))
     evaluate_pose_model(model, options(posetrack["18"], "18", tmp_path, overwrite=True))
 
 

@@ -37,7 +37,7 @@ class AnnotateModel(KnowingModel):
 
 def annotate(sequence: VideoSequence, model: KnowingModel, out: Path) -> None:
     """Annotate the pictures of a sequence with the boxes and ids of its annotations; write every format."""
-    source = open_source(sequence.images[0].parent, fps=Fraction(30000, 1001))
+    source = open_source(sequence.images[0].parent, fps=Fraction(25))
     source.__enter__()
     people = BoxesFile(sequence.file, source.info)
     with Annotation(source, people, model) as annotation:  # type: ignore[arg-type]

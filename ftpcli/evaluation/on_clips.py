@@ -14,7 +14,7 @@ from ftpcli.errors import InputError, UsageError
 from ftpcli.evaluation.pck import jitter, pck, torso_lengths
 from ftpcli.evaluation.pictures import blurred
 from ftpcli.evaluation.report import write_json
-from ftpcli.evaluation.runs import KeyFrame, PoseModel, Progress, RunOptions, estimate
+from ftpcli.evaluation.runs import PREDICTIONS, KeyFrame, PoseModel, Progress, RunOptions, estimate
 from ftpcli.posetrack.index import check_name
 from ftpcli.posetrack.jsonfile import load_json, need, need_list
 from ftpcli.records import Frame, Person
@@ -41,6 +41,7 @@ def evaluate_clips(model: PoseModel, options: RunOptions, progress: Progress) ->
         raise UsageError("--dataset clips: the clips' boxes come from their labels; give --boxes gt")
     clips = read_clips(options.data, options.split)
     columns = [list(model.joints).index(joint) for joint in BODY12]
+    options.prepare([PREDICTIONS])
     found, entries = [], []
     for done, clip in enumerate(clips):
         keys = _key_frames(model, options, clip)
@@ -57,9 +58,8 @@ def evaluate_clips(model: PoseModel, options: RunOptions, progress: Progress) ->
             }
         )
         progress(done + 1, len(clips))
-    options.predictions.mkdir(parents=True, exist_ok=True)
     content = {"joints": list(model.joints), "clips": entries}
-    write_json(content, options.predictions / "predictions.json", overwrite=options.overwrite)
+    write_json(content, options.predictions / PREDICTIONS, overwrite=options.overwrite)
 
     places = np.concatenate(found)
     estimated = np.flatnonzero(~np.isnan(places[:, 0, 0]))

@@ -15,7 +15,7 @@ from ftpcli.evaluation.oks import coco_stats
 from ftpcli.evaluation.pck import pck
 from ftpcli.evaluation.pictures import Pictures
 from ftpcli.evaluation.report import write_json
-from ftpcli.evaluation.runs import KeyFrame, PoseModel, Progress, RunOptions, estimate
+from ftpcli.evaluation.runs import PREDICTIONS, KeyFrame, PoseModel, Progress, RunOptions, estimate
 from ftpcli.posetrack.index import check_name
 from ftpcli.records import Person, Pose
 from ftpcli.skeleton import BODY12, COCO17
@@ -40,14 +40,14 @@ def evaluate_coco_data(model: PoseModel, options: RunOptions, progress: Progress
             raise InputError(f"{path}: image {image['id']} lacks 'file_name'")
         check_name(image["file_name"], path)
 
+    options.prepare([PREDICTIONS])
     people: list[tuple[Entry, Pose]] = []
     keys = _key_frames(model, options, path, images, by_image)
     for done, (entries, poses) in enumerate(estimate(model, keys, options.single)):
         people += zip(entries, poses, strict=True)
         progress(done + 1, len(images))
     results = [_result(entry, pose, model.joints, joints) for entry, pose in people]
-    options.predictions.mkdir(parents=True, exist_ok=True)
-    write_json(results, options.predictions / "predictions.json", overwrite=options.overwrite)
+    write_json(results, options.predictions / PREDICTIONS, overwrite=options.overwrite)
 
     scored = coco_stats(truth, results, path, notices)
     report = {"metric": "coco", **scored, **options.describe(model), "boxes": _boxes(options, len(people))}

@@ -29,7 +29,7 @@ def evaluate_posetrack(model: PoseModel, options: RunOptions, progress: Progress
     detections = None
     if options.boxes.file is not None:
         detections = Detections(options.boxes.file, index, options.min_score)
-    options.predictions.mkdir(parents=True, exist_ok=True)
+    options.prepare([sequence.file.name for sequence in index])
     header = {"model": model.provenance, "people": {"boxes": options.boxes.label}}
     pictures = Pictures(options.blur, keep=model.window + 2)
     for done, sequence in enumerate(index):

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from ftpcli.errors import UsageError
+from ftpcli.formats.output import check_target, write_error
 from ftpcli.records import Frame, Person, Pose, Window
 
 DATASETS = ("posetrack17", "posetrack18", "posetrack21", "coco", "clips", "detector")
 Tag = TypeVar("Tag")
+#: Where the predictions of pictures and clips go, in the folder for predictions.
+PREDICTIONS = "predictions.json"
 
 
 class PoseModel(Protocol):
@@ -73,6 +76,19 @@ class RunOptions:
     every: int = 1
     min_score: float = 0.2
     overwrite: bool = False
+
+    def prepare(self, names: Iterable[str]) -> None:
+        """Make the folder for the prediction files; refuse before any work what would replace a file.
+
+        Raises:
+            OutputError: a file exists, or the folder cannot be made.
+        """
+        try:
+            self.predictions.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_error(self.predictions, error) from None
+        for name in names:
+            check_target(self.predictions / name, overwrite=self.overwrite)
 
     def describe(self, model: PoseModel) -> dict[str, Any]:
         """What the report says of the run, besides the boxes."""
