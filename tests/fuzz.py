@@ -276,13 +276,18 @@ def kills(count: int, folder: Path) -> int:
     return kill_and_resume([generator.random() for _ in range(count)], clip, model, whole, command, folder)
 
 
-def table(tallies: dict[str, Tally], killed: tuple[int, int] | None) -> str:
-    """Markdown."""
+def table(
+    tallies: dict[str, Tally],
+    killed: tuple[int, int] | None = None,
+    soaked: list[tuple[int, float]] | None = None,
+    command: str = "",
+) -> str:
+    """Markdown. ``soaked``: frames done and MiB of the process, at several places of a long run."""
     lines = [
         "# Robustness, measured",
         "",
-        "Written by `python -m tests.fuzz`; nothing here is typed by hand. *Refused* means one clear line, the",
-        "documented exit code and no output; *wrong* means a traceback or an output that is not what it claims.",
+        f"Written by `python -m tests.fuzz{command}`. *Refused* means one clear line, the documented exit code",
+        "and no output; *wrong* means a traceback or an output that is not what it claims.",
         "",
         "| Mutated | tried | right | refused | wrong | hang | crash | memory beyond normal, MiB | longest, s |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -295,6 +300,9 @@ def table(tallies: dict[str, Tally], killed: tuple[int, int] | None) -> str:
             "",
             f"Runs killed with SIGKILL at random moments: {killed[0]}; resumed to identical files: {killed[1]}.",
         ]
+    if soaked:
+        lines += ["", "Memory over the frames of one long run, every frame and its time as expected:", ""]
+        lines += ["| frames | MiB |", "| --- | --- |", *(f"| {frames:,} | {memory:.0f} |" for frames, memory in soaked)]
     return "\n".join(lines) + "\n"
 
 
@@ -303,6 +311,7 @@ def main(arguments: Any = None) -> int:
     for kind in SEEDS:
         parser.add_argument(f"--{kind}", type=int, default=0, metavar="N")
     parser.add_argument("--kills", type=int, default=0, metavar="N")
+    parser.add_argument("--soak", type=int, default=0, metavar="FRAMES", help="see tests/soak.py")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder for files that were not handled right")
     parser.add_argument("--out", type=Path, help="write the table here")
@@ -317,7 +326,16 @@ def main(arguments: Any = None) -> int:
     if asked.kills:
         with tempfile.TemporaryDirectory() as name:
             killed = asked.kills, kills(asked.kills, Path(name))
-    text = table(tallies, killed)
+    soaked = None
+    if asked.soak:
+        from tests.soak import soak
+
+        with tempfile.TemporaryDirectory() as name:
+            soaked = soak(asked.soak, Path(name), 10)
+    chosen = "".join(
+        f" --{name} {getattr(asked, name)}" for name in (*SEEDS, "kills", "soak", "seed") if getattr(asked, name)
+    )
+    text = table(tallies, killed, soaked, chosen)
     if asked.out:
         asked.out.write_text(text)
     print(text)
