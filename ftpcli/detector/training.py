@@ -38,12 +38,12 @@ class DetectorRecipe:
     end2end: bool = False
     image_size: int = 320  # the size that is shipped, and that the last part of the training uses
     first_size: int = 224  # the size at the start: cheaper, and enough for the coarse things learned first
-    full_from: float = 0.6  # share of the training after which ``image_size`` is used throughout
-    epochs: float = 60.0
+    full_from: float = 0.85  # share of the training after which ``image_size`` is used throughout
+    epochs: float = 13.5
     batch: int = 32
     optimizer: str = "musgd"  # or adamw
     lr: float = 0.01
-    muon: float = 0.4  # learning rate of MuSGD's orthogonalised part, as a share of ``lr``
+    muon: float = 2.0  # learning rate of MuSGD's orthogonalised part, as a share of ``lr``
     final_lr: float = 0.02  # share of ``lr`` at the end
     momentum: float = 0.9
     weight_decay: float = 5e-4
