@@ -12,6 +12,9 @@ import numpy as np
 
 from ftpcli.detector.data import read_coco, read_image
 
+#: Weakest detection that counts when average precision is measured.
+SCORE_FLOOR = 0.01
+
 Detect = Callable[[list[np.ndarray]], list[np.ndarray]]
 
 
@@ -128,8 +131,14 @@ def evaluate_detector(
     trust: bool = False,
     label: str | None = "gt",
 ) -> dict[str, Any]:
-    """`evaluate` for a detector given as in `ftpcli.detector.load_detector`; adds ``detector``, its description."""
+    """`evaluate` for a detector given as in `ftpcli.detector.load_detector`.
+
+    Adds ``detector``, its description, and ``score_floor``, the weakest score that counts. The floor lies below the
+    one of ordinary use, since average precision looks at the whole curve.
+    """
     from ftpcli.detector.loading import load_detector
 
-    detector = load_detector(weights, device=device, image_size=image_size, trust=trust)
-    return {"detector": detector.describe()} | evaluate(detector.detect_batch, val, label=label)
+    detector = load_detector(weights, device=device, image_size=image_size, trust=trust, floor=SCORE_FLOOR)
+    return {"detector": detector.describe(), "score_floor": SCORE_FLOOR} | evaluate(
+        detector.detect_batch, val, label=label
+    )

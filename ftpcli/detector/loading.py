@@ -53,6 +53,7 @@ def load_detector(
     precision: str = "fp32",
     image_size: int | None = None,
     trust: bool = False,
+    floor: float = FLOOR,
 ) -> Detector:
     """Open a detector.
 
@@ -64,6 +65,7 @@ def load_detector(
         device: "cpu", "cuda", "cuda:1", "mps".
         precision: "fp32" or "bf16" (autocast).
         image_size: longer side of the network's input in pixels; None: what the model was made for.
+        floor: weakest detection that is returned; average precision is measured with a lower one.
         trust: allow formats that can run code when they are opened, above all ``.pt``, which is a pickle.
 
     Raises:
@@ -77,26 +79,34 @@ def load_detector(
     if source is None:
         if not BUNDLED.is_file():
             raise InputError(f"{BUNDLED.name}: the bundled detector is missing; reinstall ftpcli or name --detector")
-        return NetworkDetector(BUNDLED, device, precision, image_size)
+        return NetworkDetector(BUNDLED, device, precision, image_size, floor=floor)
     path = Path(source)
     if path.suffix == ".safetensors":
-        return NetworkDetector(path, device, precision, image_size)
+        return NetworkDetector(path, device, precision, image_size, floor=floor)
     if path.exists():
         if not path.name.endswith(_PLAIN + _CODE):
             raise InputError(f"{path}: not a detector; give .safetensors of ours, or .pt or .onnx of ultralytics")
         if not trust and not path.name.endswith(_PLAIN):
             kind = "a pickle, which can run any code" if path.suffix == ".pt" else "of a kind that can run code"
             raise UsageError(f"{path}: is {kind} when opened; add --trust if you know where it comes from")
-        return UltralyticsDetector(path, device, precision, image_size)
-    return UltralyticsDetector(_fetch(str(source)), device, precision, image_size, safe=True)
+        return UltralyticsDetector(path, device, precision, image_size, floor=floor)
+    return UltralyticsDetector(_fetch(str(source)), device, precision, image_size, floor=floor, safe=True)
 
 
 class NetworkDetector:
     """A detector of our own format: an ultralytics architecture and plain tensors."""
 
-    def __init__(self, path: Path, device: str | torch.device, precision: str, image_size: int | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        device: str | torch.device,
+        precision: str,
+        image_size: int | None,
+        *,
+        floor: float = FLOOR,
+    ) -> None:
         network, self.config = load_network(path)
-        self.path, self.device, self.precision = path, torch.device(device), precision
+        self.path, self.device, self.precision, self.floor = path, torch.device(device), precision, floor
         self.network = network.fuse(verbose=False).to(self.device).to(memory_format=torch.channels_last)
         self.image_size = image_size or self.config.image_size
         self.score = self.config.score
@@ -114,6 +124,7 @@ class NetworkDetector:
             device=self.device,
             precision=_PRECISIONS[self.precision],
             person=self.person,
+            floor=self.floor,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -137,11 +148,13 @@ class UltralyticsDetector:
         precision: str,
         image_size: int | None,
         *,
+        floor: float = FLOOR,
         safe: bool = False,
     ) -> None:
         from ftpcli.detector._ultralytics import YOLO, safe_unpickling
 
         self.path, self.device, self.precision, self.image_size = path, torch.device(device), precision, image_size
+        self.floor = floor
         try:
             with safe_unpickling(safe):
                 # files without a task of their own (ONNX) are taken for detectors, .pt files say what they are
@@ -170,7 +183,7 @@ class UltralyticsDetector:
                 with torch.autocast(self.device.type, _PRECISIONS[self.precision], enabled=self.precision != "fp32"):
                     results: Any = self.model.predict(
                         np.ascontiguousarray(image[..., ::-1]),  # ultralytics takes BGR arrays
-                        conf=FLOOR,
+                        conf=self.floor,
                         classes=[self.person],
                         device=str(self.device),
                         verbose=False,

@@ -23,7 +23,7 @@ from torch import nn
 
 from ftpcli.detector.checkpoint import read_checkpoint, restore_checkpoint, save_checkpoint
 from ftpcli.detector.data import Mixture, make_sample
-from ftpcli.detector.evaluation import evaluate
+from ftpcli.detector.evaluation import SCORE_FLOOR, evaluate
 from ftpcli.detector.gradients import MaskedLoss, collate, make_optimizer, to_float
 from ftpcli.detector.inference import find_people
 from ftpcli.detector.network import DetectorConfig, build_network, save_network
@@ -237,7 +237,7 @@ class _Training:
         assert self.val is not None
 
         def detect(images: list[np.ndarray]) -> list[np.ndarray]:
-            return find_people(self.average, images, size=self.recipe.image_size, device=self.device, floor=0.01)
+            return find_people(self.average, images, size=self.recipe.image_size, device=self.device, floor=SCORE_FLOOR)
 
         report = evaluate(detect, self.val)
         self._log({"val": report})
