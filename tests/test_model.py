@@ -87,7 +87,9 @@ def test_both_branches_use_one_set_of_blocks() -> None:
     model(torch.randn(1, 3, 3, 64, 48)).sum().backward()
     assert len(calls) == 2
     named = {name for name, _ in model.named_parameters()}
-    assert len([name for name in named if "attn.qkv.weight" in name and "encoder" in name]) == 2  # one coarse, one shared
+    assert (
+        len([name for name in named if "attn.qkv.weight" in name and "encoder" in name]) == 2
+    )  # one coarse, one shared
 
 
 def test_a_fresh_encoder_leaves_the_single_frame_model_s_output() -> None:

@@ -1,0 +1,75 @@
+"""What the loop needs of the machine: precision, clocks, memory."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ftpcli.errors import UsageError
+from ftpcli.estimator import choose_precision
+from ftpcli.training.batches import Batch
+
+
+def autocast(precision: str, device: torch.device) -> torch.dtype | None:
+    """The type that matrix products are done in; None for fp32."""
+    if precision == "fp16":
+        if device.type == "cpu":
+            raise UsageError("--precision fp16: for GPUs; a CPU trains in bf16 or fp32")
+        return torch.float16
+    return torch.bfloat16 if choose_precision(precision, device) == "bf16" else None
+
+
+def tensorboard(folder: Path) -> Any:
+    """A writer for TensorBoard; UsageError where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UsageError("--tensorboard: not installed; pip install 'ftpcli[log]'") from error
+    return SummaryWriter(folder)
+
+
+def split(batch: Batch, parts: int) -> list[Batch]:
+    """The parts that accumulation does one after the other."""
+    columns = zip(batch.windows.chunk(parts), batch.joints.chunk(parts), batch.weight.chunk(parts), strict=True)
+    return [Batch(*column) for column in columns]
+
+
+def plain_attention(model: nn.Module) -> None:
+    """On CPUs the fused attention's backward pass is slower than the plain products (1.5 to 2 times a whole step)."""
+    for module in model.modules():
+        if hasattr(module, "fused_attn"):
+            module.fused_attn = False  # type: ignore[assignment]
+
+
+class Clock:
+    """Time spent waiting for data and working, and when the last checkpoint was saved."""
+
+    def __init__(self, saved: float | None = None) -> None:
+        self.mark = time.monotonic()
+        self.saved = self.mark if saved is None else saved
+        self.waiting = self.working = 0.0
+
+    def waited(self) -> None:
+        now = time.monotonic()
+        self.waiting += now - self.mark
+        self.mark = now
+
+    def worked(self) -> None:
+        now = time.monotonic()
+        self.working += now - self.mark
+        self.mark = now
+
+
+def peak_memory() -> int:
+    """MiB: of the GPU where one is used, else of this process."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() // 2**20
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
