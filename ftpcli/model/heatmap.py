@@ -56,7 +56,8 @@ def decode_heatmaps(heatmaps: np.ndarray, kind: str = "gaussian", sigma: float =
         with np.errstate(invalid="ignore"):
             logs = np.where(np.isfinite(maps), maps - top[:, None], -1e4)
         probability = np.exp(logs)
-        probability /= probability.sum(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):
+            probability /= probability.sum(axis=1, keepdims=True)
         confidence = _mass_near(probability.reshape(-1, rows, columns), peak, sigma)
         confidence[~np.isfinite(top)] = 0.0
     else:
