@@ -207,7 +207,7 @@ def test_files_that_are_no_boxes(tmp_path: Path) -> None:
         BoxesFile(write(tmp_path / "b.json", "[1, 2"), INFO)
 
 
-def poses_file(path: Path, width: int = WIDTH, count: int = FRAMES) -> Path:
+def poses_file(path: Path, width: int = WIDTH, count: int = FRAMES, **more: object) -> Path:
     from ftpcli.formats import write_poses
 
     joints = np.full((len(PERSON19.joints), 2), 50.0)
@@ -221,6 +221,7 @@ def poses_file(path: Path, width: int = WIDTH, count: int = FRAMES) -> Path:
         for i in range(count)
     ]
     source = {"path": "walk.mp4", "width": width, "height": HEIGHT, "time_base": "1/30", "frames": count}
+    source |= more
     write_poses(path, Header(PERSON19.joints, source, {}), rows)
     return path
 
@@ -241,3 +242,6 @@ def test_a_poses_file_of_another_video(tmp_path: Path, suffix: str) -> None:
         BoxesFile(poses_file(tmp_path / f"a.{suffix}", width=640), INFO)
     with pytest.raises(InputError, match="frames"):
         BoxesFile(poses_file(tmp_path / f"b.{suffix}", count=12), INFO)
+    # Our own file of a damaged copy knows that frames are missing.
+    damaged = BoxesFile(poses_file(tmp_path / f"c.{suffix}", count=12, bad_packets=2), INFO)
+    assert damaged(frame(3)).people
