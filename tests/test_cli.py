@@ -185,4 +185,4 @@ def test_a_fault_of_the_program_is_one_line_and_others_go_on(here, command, monk
     )
     with pytest.raises(ZeroDivisionError):
         command("--debug", "annotate", "bad.mp4", *ONE[2:], "--out", "out.jsonl")
-    monkeypatch.delenv("FTP_DEBUG")
+    os.environ.pop("FTP_DEBUG", None)  # monkeypatch would put it back for the tests that follow

@@ -314,11 +314,14 @@ def test_ten_steps_a_stop_and_ten_steps_are_twenty_steps(people: CocoKeypoints, 
 
 def test_it_learns_and_the_best_weights_annotate(people: CocoKeypoints, tmp_path: Path) -> None:
     config = CONFIG.replace(branches="none", frames=1, stem="conv")
-    chosen = dataclasses.replace(quick(), steps=60, batch=8, lr=2e-3, ema=0.9, augmentation=Augmentation.none())
+    chosen = dataclasses.replace(
+        quick(optimiser="adamw"), steps=80, batch=8, lr=2e-3, ema=0.9, augmentation=Augmentation.none()
+    )
     rows: list[dict] = []
     outcome = train(Run(config, chosen, tmp_path, [(people, 1.0)], [people], log_every=10), rows.append)
     losses = [row["loss"] for row in rows if row["event"] == "step"]
-    assert losses[-1] < losses[0] - 1.0
+    # Between a flat map (log of 192 cells, 5.26) and the target's own entropy (about 4.2) there is little room.
+    assert losses[0] < 5.26 and losses[-1] < 4.45
     assert outcome["best"] > 0.5
 
     from ftpcli.estimator import Estimator

@@ -45,6 +45,7 @@ def options(
 
 def main() -> None:
     """Run the command line: an expected error is one line on stderr and its exit code."""
+    given = "FTP_DEBUG" in os.environ
     try:
         app()
     except FtpError as error:
@@ -52,3 +53,6 @@ def main() -> None:
             raise
         typer.echo(f"ftp: {error}", err=True)
         sys.exit(error.exit_code)
+    finally:
+        if not given:  # --debug is this call's alone
+            os.environ.pop("FTP_DEBUG", None)

@@ -143,7 +143,9 @@ class PartWriter:
     def _compare(self, stored: Any, wanted: Mapping[str, Any]) -> None:
         before = _flat(stored if isinstance(stored, dict) else {})
         now = _flat(json.loads(dumps(wanted)))
-        keys = [key for key in [*now, *(before.keys() - now.keys())] if before.get(key, _NONE) != now.get(key, _NONE)]
+        keys = [
+            key for key in [*now, *sorted(before.keys() - now.keys())] if before.get(key, _NONE) != now.get(key, _NONE)
+        ]
         if not keys:
             return
         named = [f"{key} was {_shown(before, key)}, is now {_shown(now, key)}" for key in keys[:_SHOWN_DIFFERENCES]]

@@ -31,8 +31,8 @@ _LIMITED = 1
 _MAX_TIMESCALE = 1_000_000_000
 _LATEST_START = 60  # seconds
 
-#: In narrower pictures x264's macroblock tree depends on memory it never wrote: the file differs from run to run.
-_MBTREE_WIDTH = 128
+#: In smaller pictures x264's macroblock tree depends on memory it never wrote: the file differs from run to run.
+_MBTREE_SIDE = 256
 
 
 class VideoWriter:
@@ -182,7 +182,7 @@ class VideoWriter:
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = _LIMITED
         context.options = {"crf": str(self._crf), "preset": self._preset}
-        if self._codec == "h264" and self.width < _MBTREE_WIDTH:
+        if self._codec == "h264" and min(self.width, self.height) < _MBTREE_SIDE:
             context.options = {**context.options, "x264-params": "mbtree=0"}
         if self._codec == "hevc":
             context.codec_tag = "hvc1"  # Safari plays no other
