@@ -20,7 +20,6 @@ from ftpcli.finished import finished
 from ftpcli.formats import PartWriter, check_joints, check_target, format_of, part_path
 from ftpcli.pipeline import Annotated, Annotation, Annotator, Options, Stored
 from ftpcli.skeleton import COCO17, POSETRACK15, POSETRACK17
-from ftpcli.smoothing import Smoother
 
 if TYPE_CHECKING:
     from ftpcli.video import VideoWriter
@@ -170,7 +169,6 @@ def annotate_file(
             if not progress.frames:
                 part.discard()
                 raise InputError(f"{source}: not one frame could be decoded; copy or convert the video again")
-        smooth = Smoother() if annotator.options.smooth == "one-euro" else None
         part.finish(
             target.out,
             target.format,
@@ -178,7 +176,7 @@ def annotate_file(
             joints=target.joints,
             overwrite=target.overwrite,
             frame_name=annotation.frame_name,
-            transform=smooth,
+            transform=annotator.options.smoother(),
         )
     final = annotation.header.source
     return Summary(

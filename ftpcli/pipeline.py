@@ -243,6 +243,10 @@ class Options:
         if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise UsageError(f"--min-score {self.min_score}: must lie between 0 and 1")
 
+    def smoother(self) -> Smoother | None:
+        """A fresh smoother for one video, where one was asked for."""
+        return Smoother() if self.smooth == "one-euro" else None
+
 
 class Annotator:
     """The loaded models; opens one :class:`Annotation` per source.
@@ -316,7 +320,6 @@ class Annotator:
         except BaseException:
             frames.close()
             raise
-        smoother = Smoother() if o.smooth == "one-euro" else None
         recorded = {k: str(v) if k == "fps" else v for k, v in dataclasses.asdict(o).items() if v is not None}
         for name in ("weights", "detector", "boxes"):  # where files lie is the machine's business
             if name in recorded:
@@ -325,7 +328,7 @@ class Annotator:
             frames,
             people,
             self.estimator,
-            smoother=smoother,
+            smoother=o.smoother(),
             stored=stored,
             options=recorded,
             to_the_end=o.end is None,

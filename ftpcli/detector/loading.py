@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import tempfile
@@ -16,6 +15,7 @@ import torch
 from ftpcli.detector.inference import FLOOR, find_people, tidy
 from ftpcli.detector.network import load_network
 from ftpcli.errors import FtpError, InputError, UsageError
+from ftpcli.weights import sha256
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "detector.safetensors"
 #: What ultralytics can run, by the end of the name. ONNX holds a graph and numbers only; the others can carry code.
@@ -130,7 +130,7 @@ class NetworkDetector:
     def describe(self) -> dict[str, Any]:
         return {
             "name": "bundled" if self.path == BUNDLED else self.path.name,
-            "sha256": _sha256(self.path),
+            "sha256": sha256(self.path),
             "architecture": self.config.architecture,
             "image_size": self.image_size,
         }
@@ -200,7 +200,7 @@ class UltralyticsDetector:
     def describe(self) -> dict[str, Any]:
         described: dict[str, Any] = {"name": self.path.name}
         if self.path.is_file():
-            described["sha256"] = _sha256(self.path)
+            described["sha256"] = sha256(self.path)
         if self.image_size:
             described["image_size"] = self.image_size
         return described
@@ -239,8 +239,3 @@ def _one_line(error: Exception) -> str:
     text = "".join(c for c in str(error) if ord(c) < 0x2000)  # ultralytics decorates its messages with pictographs
     text = " ".join(text.split()) or type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,7 +10,6 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ftpcli.crops import normalise
-from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Augmentation, make_window
 from ftpcli.training.sources.common import Source
 
@@ -105,8 +104,3 @@ def plain_batches(
     for start in range(0, len(indices), batch):
         part = list(indices[start : start + batch])
         yield _collate([make_window(source.example(i, frames), size, frames, nothing, rng) for i in part]), part
-
-
-def skeleton_of(joints: Sequence[str]) -> Skeleton:
-    """The skeleton of a model's joint names."""
-    return Skeleton("model", tuple(joints))

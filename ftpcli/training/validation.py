@@ -7,6 +7,7 @@ from collections import defaultdict
 import numpy as np
 import torch
 
+from ftpcli.evaluation.pck import torso_lengths
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.model.heatmap import decode_heatmaps
 from ftpcli.skeleton import BODY12
@@ -35,7 +36,7 @@ def validate(
             heatmaps = model(data.windows.to(device))
         points, _ = decode_heatmaps(heatmaps.float().cpu().numpy(), config.heatmap, sigma)
         truth, weight = data.joints.numpy(), data.weight.numpy() > 0
-        torso = torso_length(truth, weight, config.joints)
+        torso = torso_lengths(truth, weight, config.joints)
         hit = np.linalg.norm(points - truth, axis=2) <= 0.2 * torso[:, None]
         counted = weight & (torso > 0)[:, None]
         for row, index in enumerate(part):
@@ -43,13 +44,3 @@ def validate(
                 right[group] += (hit & counted)[row, body].sum()
                 count[group] += counted[row, body].sum()
     return {group: round(float(right[group] / count[group]), 4) for group in count if count[group]}
-
-
-def torso_length(points: np.ndarray, labelled: np.ndarray, joints: tuple[str, ...]) -> np.ndarray:
-    """(N,) pixels: the longer labelled shoulder-hip diagonal; 0 where neither is labelled."""
-    lengths = np.zeros(len(points))
-    for a, b in (("left_shoulder", "right_hip"), ("right_shoulder", "left_hip")):
-        i, j = joints.index(a), joints.index(b)
-        both = labelled[:, i] & labelled[:, j]
-        lengths = np.maximum(lengths, np.where(both, np.linalg.norm(points[:, i] - points[:, j], axis=1), 0))
-    return lengths
