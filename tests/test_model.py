@@ -10,7 +10,7 @@ from ftpcli.model.config import PRESETS, ModelConfig, preset
 from ftpcli.model.ftp_pose import FTPPose
 
 SMALL = ModelConfig(
-    backbone="vit_tiny_patch16_224", image_size=(64, 48), width=64, shared_blocks=1, head_width=16, stem="conv"
+    backbone="vit_tiny_patch16_224", image_size=(64, 48), width=64, shared_blocks=1, head_width=16, stem="residual"
 )
 
 
@@ -27,7 +27,7 @@ def build(config: ModelConfig, seed: int = 0) -> FTPPose:
 
 @pytest.mark.parametrize(
     ("name", "full", "baseline"),
-    [("tiny", 7.84, 7.53), ("small", 34.75, 32.92), ("base", 78.24, 72.84)],
+    [("tiny", 6.91, 6.60), ("small", 34.75, 32.92), ("base", 78.24, 72.84)],
 )
 def test_parameter_counts_in_millions(name: str, full: float, baseline: float) -> None:
     def millions(config: ModelConfig) -> float:
@@ -115,6 +115,24 @@ def test_gradients_reach_every_parameter() -> None:
     assert without == []
 
 
+def test_the_backbone_can_learn_from_key_frames_alone() -> None:
+    model = build(SMALL)
+    windows = torch.randn(2, 3, 3, 64, 48, requires_grad=True)
+    whole, key_only = model(windows), model(windows, key_gradient_only=True)
+    assert torch.allclose(whole, key_only, atol=1e-5)
+    key_only.square().sum().backward()
+    assert windows.grad is not None
+    assert windows.grad[:, 1].any() and not windows.grad[:, 0].any() and not windows.grad[:, 2].any()
+
+
+@pytest.mark.parametrize("stem", ["patch", "residual"])
+def test_depth_counts_the_backbone_s_blocks(stem: str) -> None:
+    model = build(SMALL.replace(stem=stem, depth=2))
+    assert model.backbone.depth == 2
+    with torch.no_grad():
+        assert model(torch.randn(1, 3, 3, 64, 48)).shape == (1, 19, 16, 12)
+
+
 def test_same_weights_same_output_and_gaussian_preset_values() -> None:
     windows = torch.randn(1, 3, 3, 64, 48)
     with torch.no_grad():
@@ -132,6 +150,7 @@ def test_same_weights_same_output_and_gaussian_preset_values() -> None:
         {"selector": "best"},
         {"low_ratio": 0},
         {"temperature": 0.0},
+        {"depth": 0},
     ],
 )
 def test_impossible_configurations_are_one_clear_error(change: dict) -> None:

@@ -39,9 +39,40 @@ def test_train_on_a_mixture_then_finetune_from_it(monkeypatch: pytest.MonkeyPatc
     assert rows(out, "start")[0]["examples_per_epoch"] == 6 + 5
     assert "clips" in rows(out, "validation")[-1]["pck_0.2"]
     again = tmp_path / "b"
-    assert ftp(monkeypatch, *words, "--steps", 1, "--weights", out / "last.safetensors", "--out", again, "-q") == 0
+    assert (
+        ftp(
+            monkeypatch,
+            *words,
+            "--steps",
+            1,
+            "--preset",
+            "tiny",
+            "--weights",
+            out / "last.safetensors",
+            "--out",
+            again,
+            "-q",
+        )
+        == 0
+    )
     start = rows(again, "init")[0]
     assert start["taken"] > 100 and start["fresh"] > 10
+
+
+def test_weights_bring_their_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from ftpcli.weights import load_weights
+
+    words = ["train", "--data", f"coco={make_coco(tmp_path / 'coco')}", "--recipe", "scratch", "--precision", "fp32"]
+    words += ["--steps", "1", "--batch", "2", "-q"]
+    made = ["--image-size", "96x64", "--depth", "2", "--branches", "none", "--frames", "1"]
+    assert ftp(monkeypatch, *words, *made, "--out", tmp_path / "a") == 0
+    first = tmp_path / "a" / "last.safetensors"
+    assert ftp(monkeypatch, *words, "--weights", first, "--out", tmp_path / "b") == 0
+    assert load_weights(tmp_path / "b" / "last.safetensors")[0] == load_weights(first)[0]
+    assert rows(tmp_path / "b", "init")[0]["fresh"] == 0
+    more = ["--weights", first, "--preset", "tiny", "--depth", "2", "--image-size", "96x64"]
+    assert ftp(monkeypatch, *words, *more, "--out", tmp_path / "c") == 0
+    assert load_weights(tmp_path / "c" / "last.safetensors")[0].branches == "both"
 
 
 @pytest.mark.parametrize(

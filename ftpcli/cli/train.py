@@ -38,8 +38,12 @@ def command(
     ] = False,
     task: Annotated[str, typer.Option(help="pose or detector.")] = "pose",
     preset: Annotated[
-        str, typer.Option(help="tiny, small or base (the paper's size).", rich_help_panel=_MODEL)
-    ] = "tiny",
+        str | None,
+        typer.Option(
+            help="tiny, small or base (the paper's size). Without it: what --weights has, else tiny.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
     frames: Annotated[int | None, typer.Option(help="Frames of a window: 1, 3, 5.", rich_help_panel=_MODEL)] = None,
     branches: Annotated[
         str | None, typer.Option(help="none (backbone and head), low (baseline) or both.", rich_help_panel=_MODEL)
@@ -48,7 +52,8 @@ def command(
     low_ratio: Annotated[int | None, typer.Option(help="Pruning, low resolution.", rich_help_panel=_MODEL)] = None,
     selector: Annotated[str | None, typer.Option(help="dpc, grid or random.", rich_help_panel=_MODEL)] = None,
     upsample: Annotated[int | None, typer.Option(help="Per side: 2 or 4.", rich_help_panel=_MODEL)] = None,
-    stem: Annotated[str | None, typer.Option(help="patch or conv.", rich_help_panel=_MODEL)] = None,
+    stem: Annotated[str | None, typer.Option(help="patch, conv or residual.", rich_help_panel=_MODEL)] = None,
+    depth: Annotated[int | None, typer.Option(help="Blocks of the backbone.", rich_help_panel=_MODEL)] = None,
     heatmap: Annotated[str | None, typer.Option(help="gaussian or softmax.", rich_help_panel=_MODEL)] = None,
     image_size: Annotated[
         str | None, typer.Option(help="Crop the model is for, HxW, as in 256x192.", rich_help_panel=_MODEL)
@@ -75,6 +80,10 @@ def command(
     lr: Annotated[float | None, typer.Option(rich_help_panel=_RECIPE)] = None,
     backbone_lr: Annotated[
         float | None, typer.Option(help="Of the backbone, relative to lr; 0 freezes it.", rich_help_panel=_RECIPE)
+    ] = None,
+    key_gradient_only: Annotated[
+        bool | None,
+        typer.Option(help="The backbone learns from key frames alone: half the time a step.", rich_help_panel=_RECIPE),
     ] = None,
     warmup: Annotated[int | None, typer.Option(help="Steps.", rich_help_panel=_RECIPE)] = None,
     schedule: Annotated[str | None, typer.Option(help="cosine or step.", rich_help_panel=_RECIPE)] = None,
@@ -111,7 +120,19 @@ def command(
     """
     tell = _quiet if quiet else _tell
     if task == "detector":
-        _train_detector(data, val, out, epochs, batch, lr, image_size, seed, device, threads, resume, tell)
+        recipe_changes = _given(
+            epochs=epochs,
+            steps=steps,
+            batch=batch,
+            lr=lr,
+            final_lr=final,
+            ema=ema,
+            seed=seed,
+            image_size=_side("--image-size", image_size),
+            first_size=_side("--size", size),
+        )
+        run = {"weights": weights, "threads": threads, "resume": resume, "checkpoint_minutes": save_minutes}
+        _train_detector(data, val or [], out, device=device, tell=tell, **run, **recipe_changes)
         return
     if task != "pose":
         raise UsageError(f"--task {task}: choose pose or detector")
@@ -120,8 +141,12 @@ def command(
 
     from ftpcli.model.config import preset as named_preset
     from ftpcli.training.recipe import recipe as named_recipe
+    from ftpcli.weights import load_weights, weights_path
 
-    config = named_preset(preset).replace(
+    if weights is not None:
+        weights = weights_path(weights)
+    like = load_weights(weights)[0] if weights is not None and preset is None else named_preset(preset or "tiny")
+    config = like.replace(
         **_given(
             frames=frames,
             branches=branches,
@@ -130,6 +155,7 @@ def command(
             selector=selector,
             upsample=upsample,
             stem=stem,
+            depth=depth,
             heatmap=heatmap,
             backbone=backbone,
             image_size=_size(image_size),
@@ -145,6 +171,7 @@ def command(
             accumulate=accumulate,
             lr=lr,
             backbone_lr=backbone_lr,
+            key_gradient_only=key_gradient_only,
             warmup=warmup,
             schedule=schedule,
             final=final,
@@ -204,7 +231,6 @@ def _train_pose(
     from ftpcli.training.initialise import backbone_state
     from ftpcli.training.loop import Run, train
     from ftpcli.training.sources import DataSpec, open_data
-    from ftpcli.weights import weights_path
 
     if threads:
         torch.set_num_threads(threads)
@@ -215,7 +241,7 @@ def _train_pose(
     validation = [open_data(DataSpec.parse(text), skeleton, "val", skip_missing=skip_missing) for text in val]
     state = None
     if backbone_weights not in ("random", "pretrained"):
-        own = Backbone(config.backbone, config.image_size, config.stem)
+        own = Backbone(config.backbone, config.image_size, config.stem, depth=config.depth)
         state = backbone_state(Path(backbone_weights), own)
     distributed.start(chosen)
     try:
@@ -226,7 +252,7 @@ def _train_pose(
                 out,
                 sources,
                 validation,
-                init=None if weights is None else weights_path(weights),
+                init=weights,
                 backbone=state,
                 pretrained=backbone_weights == "pretrained",
                 device=chosen,
@@ -238,20 +264,7 @@ def _train_pose(
         distributed.stop()
 
 
-def _train_detector(
-    data: list[str],
-    val: list[str] | None,
-    out: Path,
-    epochs: int | None,
-    batch: int | None,
-    lr: float | None,
-    image_size: str | None,
-    seed: int | None,
-    device: str,
-    threads: int | None,
-    resume: bool,
-    tell: Any,
-) -> None:
+def _train_detector(data: list[str], val: list[str], out: Path, *, device: str, tell: Any, **options: Any) -> None:
     from ftpcli.detector import train_detector
     from ftpcli.estimator import choose_device
 
@@ -263,23 +276,10 @@ def _train_detector(
             raise UsageError(f"--data {text}: give NAME=boxes.json or NAME=boxes.json:WEIGHT")
         numeric = bool(colon) and weight.replace(".", "", 1).isdigit()
         files[name] = (Path(path), float(weight)) if numeric else (Path(rest), 1.0)
-    checks = [Path(text.partition("=")[2] or text) for text in val or []]
+    checks = [Path(text.partition("=")[2] or text) for text in val]
     if len(checks) > 1:
         raise UsageError("--val: the detector is checked on one file")
-    if image_size is not None and not image_size.isdigit():
-        raise UsageError(f"--image-size {image_size}: the detector's pictures are square, as in 320")
-    changes = _given(
-        epochs=epochs, batch=batch, lr=lr, seed=seed, image_size=None if image_size is None else int(image_size)
-    )
-    outcome = train_detector(
-        files,
-        checks[0] if checks else None,
-        out,
-        device=str(choose_device(device)),
-        threads=threads,
-        resume=resume,
-        **changes,
-    )
+    outcome = train_detector(files, checks[0] if checks else None, out, device=str(choose_device(device)), **options)
     tell({"event": "detector", **outcome})
     if outcome.get("interrupted"):
         raise typer.Exit(130)
@@ -287,6 +287,14 @@ def _train_detector(
 
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _side(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdigit():
+        raise UsageError(f"{option} {text}: the detector's pictures are square, as in 320")
+    return int(text)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

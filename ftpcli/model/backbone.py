@@ -32,6 +32,35 @@ class ConvStem(nn.Module):
         return self.layers(x)
 
 
+class ResidualStem(nn.Module):
+    """A small residual network in place of ViT's 16x16 patch projection.
+
+    (B, 3, H, W) -> (B, C, H/16, W/16). Convolutions bring the locality that a small ViT cannot learn from few
+    pictures (Xiao et al., Early Convolutions Help Transformers See Better, 2021).
+
+    Args:
+        width: C.
+        channels: of the maps at strides 2, 4, 8 and 16, before the projection to C.
+        blocks: residual blocks at each of these strides.
+    """
+
+    def __init__(
+        self, width: int, channels: Sequence[int] = (32, 48, 96, 192), blocks: Sequence[int] = (0, 1, 2, 2)
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        last = 3
+        for out, count in zip(channels, blocks, strict=True):
+            layers += [nn.Conv2d(last, out, 3, 2, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
+            layers += [_Residual(out) for _ in range(count)]
+            last = out
+        layers.append(nn.Conv2d(last, width, 1))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
 class _Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -54,14 +83,22 @@ class Backbone(nn.Module):
         name: a ``vit_*_patch16_*`` name.
         image_size: height and width that the stored position embedding is for; other multiples of 16 are
             taken too, the position embedding is resampled to their grid.
-        stem: ``patch`` or ``conv``.
+        stem: ``patch``, ``conv`` or ``residual``.
+        depth: Transformer blocks; None is what the name has.
         pretrained: load timm's weights for the name (downloads them: only where the user named it).
 
     Raises:
         UsageError: timm does not know the name.
     """
 
-    def __init__(self, name: str, image_size: tuple[int, int], stem: str = "patch", pretrained: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        image_size: tuple[int, int],
+        stem: str = "patch",
+        pretrained: bool = False,
+        depth: int | None = None,
+    ) -> None:
         super().__init__()
         try:
             vit: Any = timm.create_model(
@@ -71,6 +108,7 @@ class Backbone(nn.Module):
                 num_classes=0,
                 global_pool="",
                 dynamic_img_size=True,
+                depth=depth,
             )
         except RuntimeError as error:
             raise UsageError(f"backbone '{name}' cannot be built: {error}") from error
@@ -79,6 +117,8 @@ class Backbone(nn.Module):
         self._prefix: int = vit.num_prefix_tokens
         if stem == "conv":
             vit.patch_embed.proj = ConvStem(self.width)
+        elif stem == "residual":
+            vit.patch_embed.proj = ResidualStem(self.width)
         self.vit = vit
 
     def forward(self, images: Tensor) -> Tensor:

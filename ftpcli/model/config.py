@@ -11,7 +11,7 @@ from ftpcli.skeleton import PERSON19
 
 BRANCHES = ("none", "low", "both")
 SELECTORS = ("dpc", "grid", "random")
-STEMS = ("patch", "conv")
+STEMS = ("patch", "conv", "residual")
 HEATMAPS = ("gaussian", "softmax")
 
 
@@ -21,8 +21,9 @@ class ModelConfig:
 
     Attributes:
         backbone: a timm ``vit_*_patch16_*`` name.
-        stem: ``patch`` is ViT's 16x16 projection; ``conv`` replaces it by strided convolutions, which learn
-            faster from random weights.
+        stem: ``patch`` is ViT's 16x16 projection; ``conv`` replaces it by strided convolutions, ``residual`` by a
+            small residual network, which learn faster from random weights.
+        depth: Transformer blocks of the backbone; None is what its name has.
         image_size: height and width of a crop in pixels, multiples of 16.
         frames: window length T, odd; the key frame is in the middle.
         width: token width C of the encoder. Where it differs from the backbone's, tokens are projected.
@@ -45,6 +46,7 @@ class ModelConfig:
 
     backbone: str = "vit_tiny_patch16_224"
     stem: str = "patch"
+    depth: int | None = None
     image_size: tuple[int, int] = (256, 192)
     frames: int = 3
     width: int = 192
@@ -81,6 +83,8 @@ class ModelConfig:
         if height % 16 or width % 16 or min(height, width) < 32:
             raise UsageError(f"image size {height}x{width}: both sides must be multiples of 16, at least 32")
         counts = (self.width, self.shared_blocks, self.high_ratio, self.low_ratio, self.neighbours, self.head_width)
+        if self.depth is not None and self.depth < 1:
+            raise UsageError(f"model option depth = {self.depth}: it must be at least 1")
         if min(counts) < 1 or self.coarse_blocks < 0 or not self.joints:
             raise UsageError("model widths, blocks, ratios and joints must be at least 1")
         if self.temperature is not None and not self.temperature > 0:
@@ -122,7 +126,7 @@ class ModelConfig:
 
 
 PRESETS: dict[str, ModelConfig] = {
-    "tiny": ModelConfig(stem="conv", cross_mlp_ratio=2.0, heatmap="softmax"),
+    "tiny": ModelConfig(stem="residual", depth=6, cross_mlp_ratio=2.0, heatmap="softmax"),
     "small": ModelConfig(backbone="vit_small_patch16_224", width=384, coarse_blocks=2, shared_blocks=4, head_width=128),
     "base": ModelConfig(
         backbone="vit_small_patch16_224",

@@ -17,7 +17,7 @@ class FTPPose(nn.Module):
     def __init__(self, config: ModelConfig, pretrained_backbone: bool = False) -> None:
         super().__init__()
         self.config = config
-        self.backbone = Backbone(config.backbone, config.image_size, config.stem, pretrained_backbone)
+        self.backbone = Backbone(config.backbone, config.image_size, config.stem, pretrained_backbone, config.depth)
         self.project = (
             nn.Identity() if self.backbone.width == config.width else nn.Linear(self.backbone.width, config.width)
         )
@@ -39,11 +39,26 @@ class FTPPose(nn.Module):
             return self.head(Encoded(key, key, None, None), grid)
         return self.head(self.encoder(tokens, grid), grid)
 
-    def forward(self, windows: Tensor) -> Tensor:
-        """(B, T, 3, H, W) -> (B, K, H/4, W/4)."""
-        batch, frames = windows.shape[:2]
+    def forward(self, windows: Tensor, key_gradient_only: bool = False) -> Tensor:
+        """(B, T, 3, H, W) -> (B, K, H/4, W/4).
+
+        With ``key_gradient_only`` the backbone learns from the key frames alone: the neighbours' tokens are taken as
+        given, which saves most of a training step's backward pass.
+        """
+        frames = windows.shape[1]
         if self.encoder is None:  # the neighbours would not be looked at
             windows, frames = windows[:, frames // 2 : frames // 2 + 1], 1
-        tokens = self.encode(windows.flatten(0, 1).contiguous(memory_format=torch.channels_last))
         grid = (windows.shape[3] // 16, windows.shape[4] // 16)
-        return self.decode(tokens.unflatten(0, (batch, frames)), grid)
+        if key_gradient_only and frames > 1:
+            key = frames // 2
+            with torch.no_grad():
+                others = self._tokens(torch.cat([windows[:, :key], windows[:, key + 1 :]], dim=1))
+            tokens = torch.cat([others[:, :key], self._tokens(windows[:, key : key + 1]), others[:, key:]], dim=1)
+        else:
+            tokens = self._tokens(windows)
+        return self.decode(tokens, grid)
+
+    def _tokens(self, windows: Tensor) -> Tensor:
+        """(B, T, 3, H, W) -> (B, T, N, C)."""
+        images = windows.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        return self.encode(images).unflatten(0, tuple(windows.shape[:2]))

@@ -25,6 +25,7 @@ class Augmentation:
         rotation: degrees times n, clipped to twice that.
         shift: of the centre, as a fraction of the box's width, uniform.
         motion: of stills made into windows: shift per frame as a fraction of the width (and a little turn, zoom).
+        key_damage: strong blur or an occlusion in the key frame alone, which only its neighbours can make good.
     """
 
     flip: float = 0.5
@@ -38,6 +39,7 @@ class Augmentation:
     low_resolution: float = 0.0
     occlude: float = 0.0
     motion: float = 0.03
+    key_damage: float = 0.0
 
     @classmethod
     def none(cls) -> Augmentation:
@@ -57,10 +59,7 @@ MODERATE = Augmentation(
     blur=0.2,
     low_resolution=0.05,
     occlude=0.1,
-)
-#: For long runs on few pictures.
-STRONG = Augmentation(
-    half_body=0.15, rotate=0.7, rotation=40.0, shift=0.06, colour=0.8, blur=0.15, low_resolution=0.15, occlude=0.4
+    key_damage=0.25,
 )
 
 
@@ -183,6 +182,19 @@ def _change_pictures(crops: np.ndarray, how: Augmentation, rng: np.random.Genera
         crops = np.stack([cv2.filter2D(c, -1, kernel) if b else c for c, b in zip(crops, blurred, strict=True)])
     if rng.random() < how.occlude:
         crops = _occlude(crops, rng)
+    if len(crops) > 1 and rng.random() < how.key_damage:
+        crops = _damage_key(crops, rng)
+    return crops
+
+
+def _damage_key(crops: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    crops = crops.copy()
+    key = len(crops) // 2
+    if rng.random() < 0.6:
+        length = int(rng.integers(crops.shape[2] // 16 + 1, crops.shape[2] // 6 + 2))
+        crops[key] = cv2.filter2D(crops[key], -1, motion_kernel(float(rng.uniform(0, 180)), length))
+    else:
+        crops[key] = _occlude(crops[key : key + 1], rng)[0]
     return crops
 
 

@@ -280,7 +280,7 @@ class _Trainer:
             if self.joint_weights is not None:
                 weight = weight * self.joint_weights
             with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-                heatmaps = self.parallel(part.windows.to(self.device))
+                heatmaps = self.parallel(part.windows.to(self.device), key_gradient_only=recipe.key_gradient_only)
             loss = heatmap_loss(
                 heatmaps, part.joints.to(self.device), weight, self.run_.config, recipe.sigma, recipe.foreground
             )
@@ -295,6 +295,7 @@ class _Trainer:
         for optimiser in self.optimisers:
             self.scaler.step(optimiser)
             optimiser.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)  # kernels that an optimiser holds as matrices
         self.scaler.update()
         self.step += 1
         if self.average:

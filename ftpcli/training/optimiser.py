@@ -15,6 +15,7 @@ from ftpcli.training.recipe import Recipe
 def build_optimisers(model: FTPPose, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """AdamW, with Muon before it for the blocks' matrices where the recipe says so.
 
+    Convolution kernels of the stem and the head are matrices to Muon as well, one row an output channel.
     Every group carries a ``scale``: new modules 1, the backbone's layers less; biases and norms do not decay.
     """
     groups: dict[tuple[bool, float, bool], list[nn.Parameter]] = {}
@@ -27,8 +28,9 @@ def build_optimisers(model: FTPPose, recipe: Recipe) -> list[torch.optim.Optimiz
             parameter.requires_grad_(False)
             continue
         decays = parameter.ndim > 1 and "pos_embed" not in name and not name.endswith("time")
-        matrix = parameter.ndim == 2 and (".blocks." in name or name.startswith(("encoder.", "head.cross", "head.mlp")))
-        groups.setdefault((recipe.optimiser == "muon" and matrix and decays, scale, decays), []).append(parameter)
+        muon = recipe.optimiser == "muon" and decays and _is_matrix(name, parameter)
+        members = groups.setdefault((muon, scale, decays), [])
+        members.append(_as_matrix(parameter) if muon and parameter.ndim == 4 else parameter)
 
     def rows(muon: bool) -> list[dict[str, Any]]:
         return [
@@ -43,6 +45,26 @@ def build_optimisers(model: FTPPose, recipe: Recipe) -> list[torch.optim.Optimiz
     if rows(False):
         built.append(torch.optim.AdamW(rows(False), lr=recipe.lr, betas=(0.9, 0.98)))
     return built
+
+
+def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
+    if parameter.ndim == 2:
+        return ".blocks." in name or name.startswith(("encoder.", "head.cross", "head.mlp"))
+    # Kernels, not the picture's own three channels; 4x4 ones are transposed and have their inputs first.
+    return parameter.ndim == 4 and parameter.shape[1] > 3 and parameter.shape[2] == 3
+
+
+def _as_matrix(kernel: nn.Parameter) -> nn.Parameter:
+    """A (O, h w I) parameter on the memory of a (O, I, h, w) kernel; its gradient is a view of the kernel's."""
+    order = (0, 2, 3, 1) if kernel.is_contiguous(memory_format=torch.channels_last) else (0, 1, 2, 3)
+    matrix = nn.Parameter(kernel.detach().permute(order).view(len(kernel), -1))
+
+    def share(kernel: torch.Tensor) -> None:
+        assert kernel.grad is not None
+        matrix.grad = kernel.grad.permute(order).view(len(kernel), -1)
+
+    kernel.register_post_accumulate_grad_hook(share)
+    return matrix
 
 
 def _layer(name: str, depth: int) -> int:

@@ -23,6 +23,7 @@ class Recipe:
             (Jordan et al. 2024, at AdamW's rates) and leaves the rest to AdamW.
         schedule: ``cosine`` down to ``final`` times the rate, or ``step``: tenfold down at ``drop_at`` (a fraction of
             the run).
+        key_gradient_only: the backbone learns from key frames alone; saves half of a three-frame step.
         size: training crops where they differ from the model's (a curriculum may start small); () for the model's.
     """
 
@@ -44,6 +45,7 @@ class Recipe:
     sigma: float = 2.0
     foreground: float = 0.0
     weigh_joints: bool = False
+    key_gradient_only: bool = False
     precision: str = "auto"
     seed: int = 0
     size: tuple[int, ...] = ()
