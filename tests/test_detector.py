@@ -15,12 +15,13 @@ import pytest
 import torch
 
 from ftpcli.detector import DetectorRecipe, evaluate_detector, load_detector, train_detector
-from ftpcli.detector.data import Mixture, Picture, _move, _place, load_pictures, make_sample
+from ftpcli.detector.data import Mixture, Picture, Sample, _move, _place, load_pictures, make_sample
 from ftpcli.detector.evaluation import evaluate
 from ftpcli.detector.gradients import MaskedLoss, collate
 from ftpcli.detector.inference import find_people, letterbox, tidy
 from ftpcli.detector.loading import BUNDLED
 from ftpcli.detector.network import DetectorConfig, build_network, load_network, save_network
+from ftpcli.detector.pasting import _covered, paste
 from ftpcli.detector.training import _stop_signals
 from ftpcli.errors import InputError, UsageError
 
@@ -331,6 +332,26 @@ def test_samples_depend_on_the_generator_alone(tmp_path: Path) -> None:
         Mixture({"a": (tmp_path / "coco.json", 0.0)})
 
 
+def test_a_pasted_person_has_a_box_and_hides_others(tmp_path: Path) -> None:
+    mixture = Mixture({"a": (coco_file(tmp_path), 1.0)})
+    under = np.array([[30, 30, 60, 90]], np.float32)
+    counts = set()
+    for seed in range(20):
+        sample = Sample(np.zeros((128, 128, 3), np.uint8), under, np.zeros((0, 4), np.float32))
+        pasted = paste(sample, mixture, np.random.default_rng(seed))
+        for x0, y0, x1, y1 in pasted.people[[not np.array_equal(b, under[0]) for b in pasted.people]].astype(int):
+            assert pasted.image[y0:y1, x0:x1].any() and 0 <= x0 < x1 <= 128 and 0 <= y0 < y1 <= 128
+        assert not sample.image.any()  # the sample itself stays as it was
+        counts.add(len(pasted.people) + len(pasted.ignore))
+    assert counts >= {1, 2}  # every picture here has people: pieces without any are not to be found
+    assert _covered(under, np.array([30, 30, 45, 90])) == pytest.approx([0.5])
+
+
+def test_nobody_is_pasted_where_nobody_is(tmp_path: Path) -> None:
+    sample = Sample(np.zeros((64, 64, 3), np.uint8), np.zeros((0, 4), np.float32), np.zeros((0, 4), np.float32))
+    assert paste(sample, Mixture({"a": (coco_file(tmp_path), 1.0)}), np.random.default_rng(0)) is sample
+
+
 def test_ignored_anchors_teach_nothing() -> None:
     loss = MaskedLoss()
     scores, target = torch.zeros(1, 3, 1), torch.tensor([[[0.0], [0.0], [0.8]]])
@@ -384,6 +405,37 @@ def test_a_resumed_training_is_the_uninterrupted_one(tmp_path: Path, monkeypatch
     assert config.provenance["data"] == {"a": {"pictures": 6, "weight": 1.0}} and config.provenance["steps"] == 4
     lines = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 4 and all(np.isfinite(v) for v in lines[-1]["loss"].values())
+
+
+def test_training_starts_from_weights(weights: Path, tmp_path: Path) -> None:
+    data = {"a": (coco_file(tmp_path), 1.0)}
+    still = SMALL | {"steps": 1, "lr": 0.0}
+    report = train_detector(data, None, tmp_path / "out", weights=weights, **still)
+    assert report == {"step": 1, "steps": 1, "interrupted": False}
+    before, (after, config) = load_network(weights)[0].state_dict(), load_network(tmp_path / "out/detector.safetensors")
+    learned = [name for name, _ in after.named_parameters()]
+    assert all(torch.allclose(before[n], after.state_dict()[n], atol=1e-4) for n in learned)
+    assert config.provenance["start"]["provenance"] == {"note": "random"}
+    with pytest.raises(InputError, match=r"random\.safetensors: its end2end is False, this training's True"):
+        train_detector(data, None, tmp_path / "other", weights=weights, end2end=True, **still)
+    with pytest.raises(InputError, match="no such detector file"):
+        train_detector(data, None, tmp_path / "none", weights=tmp_path / "none.safetensors", **still)
+
+
+def test_the_command_trains_a_detector_from_the_bundled_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ftpcli.cli import main
+
+    words = ["ftp", "train", "--task", "detector", "--data", f"a={coco_file(tmp_path)}:2", "--weights", "default"]
+    words += ["--steps", "1", "--batch", "2", "--lr", "1e-9", "--image-size", "64", "--device", "cpu", "--out"]
+    for more, code in ((["--size", "64x64"], 2), (["--size", "64"], 0)):
+        monkeypatch.setattr("sys.argv", [*words, str(tmp_path / f"out{code}"), *more])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert (ended.value.code or 0) == code
+    network, config = load_network(tmp_path / "out0" / "detector.safetensors")
+    first = load_network(BUNDLED)[0].state_dict()
+    assert all(torch.allclose(first[n], p, atol=1e-3) for n, p in network.named_parameters())
+    assert config.image_size == 64 and config.provenance["data"] == {"a": {"pictures": 6, "weight": 2.0}}
 
 
 def test_the_loss_falls(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from ftpcli.errors import InputError
 
 GREY = 114  # padding, as ultralytics pads
+_NINE = 0.25  # share of mosaics with nine tiles, for small people
 _VISIBLE = 0.2  # share of a box that must remain inside a tile for it to stay a person
 
 
@@ -121,11 +123,15 @@ class Mixture:
 
 
 def make_sample(mixture: Mixture, size: int, rng: np.random.Generator, mosaic: float) -> Sample:
-    """One augmented picture: a mosaic of four with probability ``mosaic``, else a single one."""
+    """One augmented picture: a mosaic with probability ``mosaic``, of four or now and then nine, else a single one."""
     canvas = np.full((size, size, 3), GREY, np.uint8)
     if rng.random() < mosaic:
-        cx, cy = (int(size * rng.uniform(0.3, 0.7)) for _ in range(2))
-        tiles = [(0, 0, cx, cy), (cx, 0, size, cy), (0, cy, cx, size), (cx, cy, size, size)]
+        if rng.random() < _NINE:
+            cuts = [[(1 + i + rng.uniform(-0.2, 0.2)) / 3 for i in range(2)] for _ in "xy"]
+        else:
+            cuts = [[rng.uniform(0.3, 0.7)] for _ in "xy"]
+        columns, rows = ([0, *(int(size * c) for c in cut), size] for cut in cuts)
+        tiles = [(x0, y0, x1, y1) for y0, y1 in pairwise(rows) for x0, x1 in pairwise(columns)]
         # people of all sizes: a tile shows its whole picture, or a part of it enlarged
         ranges = (0.7, 2.2)
     else:
@@ -134,7 +140,7 @@ def make_sample(mixture: Mixture, size: int, rng: np.random.Generator, mosaic: f
     for x0, y0, x1, y1 in tiles:
         picture = mixture.draw(rng)
         image, boxes, holes = _place(picture, x1 - x0, y1 - y0, ranges, rng)
-        canvas[y0:y1, x0:x1] = _recolour(image, rng)
+        canvas[y0:y1, x0:x1] = recolour(image, rng)
         offset = np.array([x0, y0, x0, y0], np.float32)
         people.append(boxes + offset)
         ignore.append(holes + offset)
@@ -205,7 +211,7 @@ def _move(boxes: np.ndarray, matrix: np.ndarray, width: int, height: int, visibl
     return np.concatenate([low, high], 1)[keep].astype(np.float32)
 
 
-def _recolour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def recolour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Brightness, contrast, tint, saturation, blur and noise, each at random."""
     if rng.random() < 0.7:
         gain = np.exp(rng.uniform(-0.35, 0.35)) * np.exp(rng.uniform(-0.1, 0.1, 3))

@@ -1,4 +1,4 @@
-"""Training of the person detector from random weights: ultralytics' network and loss, our own small loop.
+"""Training of the person detector from random or given weights: ultralytics' network and loss, our own small loop.
 
 ultralytics' Trainer turns mixed precision off on a CPU and keeps its checkpoints as pickles; this loop runs bf16
 autocast on any device, keeps checkpoints as safetensors, and every batch depends on the seed and the step alone.
@@ -22,12 +22,15 @@ import torch
 from torch import nn
 
 from ftpcli.detector.checkpoint import read_checkpoint, restore_checkpoint, save_checkpoint
-from ftpcli.detector.data import Mixture, make_sample
+from ftpcli.detector.data import Mixture, Sample, make_sample
 from ftpcli.detector.evaluation import SCORE_FLOOR, evaluate
 from ftpcli.detector.gradients import MaskedLoss, collate, make_optimizer, to_float
 from ftpcli.detector.inference import find_people
-from ftpcli.detector.network import DetectorConfig, build_network, save_network
-from ftpcli.errors import UsageError
+from ftpcli.detector.loading import BUNDLED
+from ftpcli.detector.network import DetectorConfig, build_network, load_network, save_network
+from ftpcli.detector.pasting import paste
+from ftpcli.errors import InputError, UsageError
+from ftpcli.weights import sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class DetectorRecipe:
     first_size: int = 224  # the size at the start: cheaper, and enough for the coarse things learned first
     full_from: float = 0.85  # share of the training after which ``image_size`` is used throughout
     epochs: float = 13.5
+    steps: int | None = None  # in place of epochs
     batch: int = 32
     optimizer: str = "musgd"  # or adamw
     lr: float = 0.01
@@ -51,6 +55,7 @@ class DetectorRecipe:
     ema: float = 0.999
     mosaic: float = 0.7  # share of mosaics; the last ``plain`` of the training has fewer
     plain: float = 0.12
+    paste: float = 0.3  # share of the pictures in which people are pasted over people
     seed: int = 0
 
 
@@ -60,6 +65,7 @@ def train_detector(
     out_dir: Path | str,
     *,
     recipe: DetectorRecipe | None = None,
+    weights: Path | str | None = None,
     device: str = "cpu",
     threads: int | None = None,
     resume: bool = False,
@@ -76,8 +82,9 @@ def train_detector(
         val: COCO detection file for the regular check (its pictures labelled ``gt``); None: no check.
         out_dir: gets ``detector.safetensors``, ``log.jsonl`` and ``checkpoint/``.
         recipe: how to train; single fields may be given as keyword arguments (``epochs=3``).
+        weights: detector file of `save_network` to start from, "default" for the bundled one; None: random weights.
         threads: torch threads; None leaves them as they are.
-        resume: go on from the checkpoint in ``out_dir`` where there is one. The recipe's ``epochs`` may change.
+        resume: go on from the checkpoint in ``out_dir`` where there is one. The recipe's length may change.
         provenance: added to the file's header.
 
     Returns:
@@ -86,7 +93,7 @@ def train_detector(
 
     Raises:
         UsageError: an unknown architecture, optimizer or recipe field, or ``out_dir`` holds another training.
-        InputError: data that cannot be read.
+        InputError: data or weights that cannot be read, or weights of another architecture.
     """
     try:
         chosen = replace(recipe or DetectorRecipe(), **changes)
@@ -98,9 +105,10 @@ def train_detector(
     if (out / "checkpoint").exists() and not resume:
         raise UsageError(f"{out}: holds a training already; resume it or choose another folder")
     out.mkdir(parents=True, exist_ok=True)
-    return _Training(data, val, out, chosen, torch.device(device), dict(provenance or {})).run(
-        checkpoint_minutes * 60, evaluate_minutes * 60
-    )
+    training = _Training(data, val, out, chosen, torch.device(device), dict(provenance or {}))
+    if weights is not None:
+        training.start_from(BUNDLED if str(weights) == "default" else Path(weights))
+    return training.run(checkpoint_minutes * 60, evaluate_minutes * 60)
 
 
 class _Training:
@@ -121,7 +129,7 @@ class _Training:
         self.network: Any = build_network(self.config).to(device).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.mixture = Mixture(data)
-        self.steps = max(1, math.ceil(recipe.epochs * len(self.mixture) / recipe.batch))
+        self.steps = recipe.steps or max(1, math.ceil(recipe.epochs * len(self.mixture) / recipe.batch))
         self.optimizer = make_optimizer(
             self.network,
             recipe.optimizer,
@@ -130,7 +138,8 @@ class _Training:
             weight_decay=recipe.weight_decay,
             muon=recipe.muon,
         )
-        vars(self.network.args)["epochs"] = max(2, math.ceil(recipe.epochs))  # the end-to-end loss counts them
+        epochs = self.steps * recipe.batch / len(self.mixture)
+        vars(self.network.args)["epochs"] = max(2, math.ceil(epochs))  # the end-to-end loss counts them
         self.criterion: Any = self.network.init_criterion()
         self.network.criterion = self.criterion
         self.masked = MaskedLoss()
@@ -142,6 +151,21 @@ class _Training:
             "recipe": asdict(recipe),
             "data": {name: {"pictures": n, "weight": data[name][1]} for name, n in self.mixture.counts.items()},
         }
+
+    def start_from(self, path: Path) -> None:
+        """Network and average begin as the tensors of a detector file.
+
+        Raises:
+            InputError: it cannot be read, or is of another architecture, head or list of classes.
+        """
+        network, config = load_network(path)
+        for name in ("architecture", "end2end", "classes"):
+            has, wanted = getattr(config, name), getattr(self.config, name)
+            if has != wanted:
+                raise InputError(f"{path}: its {name} is {has}, this training's {wanted}; start from another file")
+        for mine in self._networks().values():
+            mine.load_state_dict(network.state_dict())
+        self.provenance["start"] = {"sha256": sha256(path), "provenance": config.provenance}
 
     def run(self, checkpoint_seconds: float, evaluate_seconds: float) -> dict[str, Any]:
         self._restore()
@@ -196,7 +220,7 @@ class _Training:
         size, lr = self._size(), self._lr()
         rng = np.random.default_rng([recipe.seed, self.step, 0])
         mosaic = recipe.mosaic if self._progress() < 1 - recipe.plain else recipe.mosaic * 0.4
-        batch = collate([make_sample(self.mixture, size, rng, mosaic) for _ in range(recipe.batch)], self.device)
+        batch = collate([self._sample(size, rng, mosaic) for _ in range(recipe.batch)], self.device)
         self.masked.ignore = batch.pop("ignore")
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["share"]
@@ -215,6 +239,10 @@ class _Training:
         self._average()
         self._balance()
         return {name: float(value) for name, value in items.items()}
+
+    def _sample(self, size: int, rng: np.random.Generator, mosaic: float) -> Sample:
+        sample = make_sample(self.mixture, size, rng, mosaic)
+        return paste(sample, self.mixture, rng) if rng.random() < self.recipe.paste else sample
 
     def _balance(self) -> None:
         """After each epoch of an end-to-end network the weight moves on from the one-to-many to the one-to-one head."""
