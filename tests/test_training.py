@@ -324,7 +324,8 @@ def state_of(folder: Path) -> dict:
 def test_ten_steps_a_stop_and_ten_steps_are_twenty_steps(people: CocoKeypoints, tmp_path: Path, optimiser: str) -> None:
     def run(folder: str, **changes: object) -> Run:
         options = {"save_minutes": 1e9, **changes}
-        return Run(CONFIG, quick(optimiser=optimiser), tmp_path / folder, [(people, 1.0)], [people], **options)
+        config = CONFIG.replace(stem="residual")
+        return Run(config, quick(optimiser=optimiser), tmp_path / folder, [(people, 1.0)], [people], **options)
 
     whole = train(run("whole", validate_every=10))
     assert whole["finished"] and whole["step"] == 20
