@@ -286,8 +286,9 @@ def table(
     lines = [
         "# Robustness, measured",
         "",
-        f"Written by `python -m tests.fuzz{command}`. *Refused* means one clear line, the documented exit code",
-        "and no output; *wrong* means a traceback or an output that is not what it claims.",
+        f"Written by `python -m tests.fuzz{command}`.",
+        "*Refused* means one clear line, the documented exit code and no output; *wrong* means a traceback or an",
+        "output that is not what it claims.",
         "",
         "| Mutated | tried | right | refused | wrong | hang | crash | memory beyond normal, MiB | longest, s |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ftpcli.cli import main
+from ftpcli.training.folder import claimed
 from tests.conftest import ROOT
 from tests.training_data import make_clips, make_coco
 
@@ -111,6 +112,21 @@ def command(*words: object) -> list[str]:
     return [sys.executable, "-m", "ftpcli", "train", *TINY, *map(str, words)]
 
 
+def test_a_run_s_folder_is_not_written_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", *TINY, "--data", f"coco={make_coco(tmp_path / 'coco', 4)}", "--steps", "1", "-q"]
+    out = tmp_path / "run"
+    assert ftp(monkeypatch, *words, "--out", out) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert ftp(monkeypatch, *words, "--out", out) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    with claimed(out, resume=True):
+        assert ftp(monkeypatch, *words, "--out", out, "--resume") == 1
+    assert "another ftp train is writing there" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
 def test_a_signal_writes_a_checkpoint_and_resume_finishes(tmp_path: Path) -> None:
     coco = make_coco(tmp_path / "coco")
     words = command("--data", f"coco={coco}", "--steps", 100000, "--log-every", 1, "--out", tmp_path / "run")
@@ -122,6 +138,7 @@ def test_a_signal_writes_a_checkpoint_and_resume_finishes(tmp_path: Path) -> Non
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130 and "go on with --resume" in said
+    assert not (tmp_path / "run" / ".lock").exists()
     assert (tmp_path / "run" / "checkpoint.pt").is_file()
 
 

@@ -19,6 +19,7 @@ _DATA, _MODEL, _RECIPE, _RUN = "Data", "Model", "Recipe (defaults are the recipe
 
 
 def command(
+    context: typer.Context,
     data: Annotated[
         list[str],
         typer.Option(
@@ -118,6 +119,8 @@ def command(
     Several GPUs: torchrun --nproc-per-node N -m ftpcli train ... Exit code: 0 done, 1 failed, 2 wrong usage,
     130 interrupted (go on with --resume).
     """
+    from ftpcli.training.folder import claimed
+
     tell = _quiet if quiet else _tell
     if task == "detector":
         recipe_changes = _given(
@@ -132,6 +135,7 @@ def command(
             first_size=_side("--size", size),
         )
         run = {"weights": weights, "threads": threads, "resume": resume, "checkpoint_minutes": save_minutes}
+        context.with_resource(claimed(out, resume=resume))
         _train_detector(data, val or [], out, device=device, tell=tell, **run, **recipe_changes)
         return
     if task != "pose":
@@ -180,6 +184,7 @@ def command(
             seed=seed,
         ),
     )
+    context.with_resource(claimed(out, resume=resume))
     outcome = _train_pose(
         config,
         chosen,
