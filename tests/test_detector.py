@@ -20,7 +20,7 @@ from ftpcli.detector.evaluation import evaluate
 from ftpcli.detector.gradients import MaskedLoss, collate
 from ftpcli.detector.inference import find_people, letterbox, tidy
 from ftpcli.detector.loading import BUNDLED
-from ftpcli.detector.network import DetectorConfig, build_network, load_network, save_network
+from ftpcli.detector.network import DetectorConfig, build_network, load_network, read_config, save_network
 from ftpcli.detector.pasting import _covered, paste
 from ftpcli.detector.training import _stop_signals
 from ftpcli.errors import InputError, UsageError
@@ -416,6 +416,8 @@ def test_training_starts_from_weights(weights: Path, tmp_path: Path) -> None:
     learned = [name for name, _ in after.named_parameters()]
     assert all(torch.allclose(before[n], after.state_dict()[n], atol=1e-4) for n in learned)
     assert config.provenance["start"]["provenance"] == {"note": "random"}
+    assert train_detector(data, None, tmp_path / "out", resume=True, **still | {"steps": 2})["step"] == 2
+    assert read_config(tmp_path / "out/detector.safetensors").provenance["start"] == config.provenance["start"]
     with pytest.raises(InputError, match=r"random\.safetensors: its end2end is False, this training's True"):
         train_detector(data, None, tmp_path / "other", weights=weights, end2end=True, **still)
     with pytest.raises(InputError, match="no such detector file"):

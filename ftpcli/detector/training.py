@@ -278,6 +278,7 @@ class _Training:
 
     def _save(self) -> None:
         state = {"step": self.step, "recipe": asdict(self.recipe), "pictures": self.mixture.counts}
+        state["start"] = self.provenance.get("start")
         save_checkpoint(self.out / "checkpoint", self._networks(), self.optimizer, state)
         self._export()
 
@@ -303,6 +304,8 @@ class _Training:
                 raise UsageError(f"{self.out}: was trained with {name} {state['recipe'][name]}, not {now[name]}")
         restore_checkpoint(tensors, self._networks(), self.optimizer)
         self.step = state["step"]
+        if state.get("start"):
+            self.provenance["start"] = state["start"]
 
 
 @contextmanager
