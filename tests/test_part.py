@@ -228,7 +228,9 @@ def test_the_lock_goes_with_a_killed_process_and_its_lines_stay(tmp_path: Path) 
         )
         assert process.stdout and process.stdin
         assert process.stdout.readline() == "ready\n"
-        time.sleep(generator.uniform(0.005, 0.08))
+        some = path.stat().st_size + generator.randrange(1, 40_000)
+        while path.stat().st_size < some and process.poll() is None:
+            time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
