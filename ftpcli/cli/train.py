@@ -53,7 +53,7 @@ def command(
     low_ratio: Annotated[int | None, typer.Option(help="Pruning, low resolution.", rich_help_panel=_MODEL)] = None,
     selector: Annotated[str | None, typer.Option(help="dpc, grid or random.", rich_help_panel=_MODEL)] = None,
     upsample: Annotated[int | None, typer.Option(help="Per side: 2 or 4.", rich_help_panel=_MODEL)] = None,
-    stem: Annotated[str | None, typer.Option(help="patch, conv or residual.", rich_help_panel=_MODEL)] = None,
+    stem: Annotated[str | None, typer.Option(help="patch or residual.", rich_help_panel=_MODEL)] = None,
     depth: Annotated[int | None, typer.Option(help="Blocks of the backbone.", rich_help_panel=_MODEL)] = None,
     heatmap: Annotated[str | None, typer.Option(help="gaussian or softmax.", rich_help_panel=_MODEL)] = None,
     image_size: Annotated[

@@ -11,27 +11,6 @@ from torch import Tensor, nn
 from ftpcli.errors import UsageError
 
 
-class ConvStem(nn.Module):
-    """Strided convolutions in place of ViT's 16x16 patch projection.
-
-    (B, 3, H, W) -> (B, C, H/16, W/16). Early convolutions let a small ViT train from random weights
-    (Xiao et al., Early Convolutions Help Transformers See Better, 2021).
-    """
-
-    def __init__(self, width: int, channels: Sequence[int] = (24, 48, 64)) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        last = 3
-        for out in channels:
-            layers += [nn.Conv2d(last, out, 3, 2, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
-            last = out
-        layers += [_Residual(last), nn.Conv2d(last, width, 3, 2, 1)]
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
-
-
 class ResidualStem(nn.Module):
     """A small residual network in place of ViT's 16x16 patch projection.
 
@@ -83,7 +62,7 @@ class Backbone(nn.Module):
         name: a ``vit_*_patch16_*`` name.
         image_size: height and width that the stored position embedding is for; other multiples of 16 are
             taken too, the position embedding is resampled to their grid.
-        stem: ``patch``, ``conv`` or ``residual``.
+        stem: ``patch`` or ``residual``.
         depth: Transformer blocks; None is what the name has.
         pretrained: load timm's weights for the name (downloads them: only where the user named it).
 
@@ -115,9 +94,7 @@ class Backbone(nn.Module):
         self.width: int = vit.embed_dim
         self.depth: int = len(vit.blocks)
         self._prefix: int = vit.num_prefix_tokens
-        if stem == "conv":
-            vit.patch_embed.proj = ConvStem(self.width)
-        elif stem == "residual":
+        if stem == "residual":
             vit.patch_embed.proj = ResidualStem(self.width)
         self.vit = vit
 

@@ -11,7 +11,7 @@ from ftpcli.skeleton import PERSON19
 
 BRANCHES = ("none", "low", "both")
 SELECTORS = ("dpc", "grid", "random")
-STEMS = ("patch", "conv", "residual")
+STEMS = ("patch", "residual")
 HEATMAPS = ("gaussian", "softmax")
 
 
@@ -21,8 +21,8 @@ class ModelConfig:
 
     Attributes:
         backbone: a timm ``vit_*_patch16_*`` name.
-        stem: ``patch`` is ViT's 16x16 projection; ``conv`` replaces it by strided convolutions, ``residual`` by a
-            small residual network, which learn faster from random weights.
+        stem: ``patch`` is ViT's 16x16 projection; ``residual`` replaces it by a small residual network, which learns
+            much faster from random weights.
         depth: Transformer blocks of the backbone; None is what its name has.
         image_size: height and width of a crop in pixels, multiples of 16.
         frames: window length T, odd; the key frame is in the middle.

@@ -59,7 +59,7 @@ MODERATE = Augmentation(
     blur=0.2,
     low_resolution=0.05,
     occlude=0.1,
-    key_damage=0.25,
+    key_damage=0.1,
 )
 
 
