@@ -169,7 +169,7 @@ def test_coco_bad_input(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a COCO-keypoints file"):
         CocoKeypoints(broken(images=3), PERSON19)
     path.write_text("{")
-    with pytest.raises(InputError, match="not a JSON file"):
+    with pytest.raises(InputError, match="not valid JSON"):
         CocoKeypoints(path, PERSON19)
     (tmp_path / "images" / "001.png").unlink()
     path.write_text(json.dumps(good))
@@ -359,6 +359,19 @@ def test_it_learns_and_the_best_weights_annotate(people: CocoKeypoints, tmp_path
 
     estimator = Estimator.load(tmp_path / "best.safetensors", device="cpu", precision="fp32")
     assert estimator.window == 1 and estimator.joints == PERSON19.joints
+
+
+def test_the_temporal_recipe_leaves_the_backbone_alone(people: CocoKeypoints, tmp_path: Path) -> None:
+    config = CONFIG.replace(stem="residual")
+    single = dataclasses.replace(quick(), steps=1)
+    train(Run(config.replace(branches="none", frames=1), single, tmp_path / "single", [(people, 1.0)]))
+    chosen = dataclasses.replace(RECIPES["temporal"], steps=3, batch=4, warmup=0, precision="fp32")
+    init = tmp_path / "single/last.safetensors"
+    train(Run(config, chosen, tmp_path / "windows", [(people, 1.0)], init=init))
+    before, after = state_of(tmp_path / "single")["average"], state_of(tmp_path / "windows")["model"]
+    backbone = [name for name in before if name.startswith("backbone.")]
+    assert backbone and all(torch.equal(before[name].half().float(), after[name]) for name in backbone)
+    assert any(after[name].any() for name in after if name.startswith("encoder.") and "mlp.fc2.weight" in name)
 
 
 def test_resuming_with_other_options_is_refused(people: CocoKeypoints, tmp_path: Path) -> None:

@@ -71,7 +71,9 @@ def command(
         Path | None,
         typer.Option(help="Start from weights of ftp train; 'default' is the bundled file.", rich_help_panel=_MODEL),
     ] = None,
-    recipe: Annotated[str, typer.Option(help="paper, scratch or finetune.", rich_help_panel=_RECIPE)] = "paper",
+    recipe: Annotated[
+        str, typer.Option(help="paper, scratch, temporal or finetune.", rich_help_panel=_RECIPE)
+    ] = "paper",
     epochs: Annotated[int | None, typer.Option(rich_help_panel=_RECIPE)] = None,
     steps: Annotated[int | None, typer.Option(help="In place of epochs.", rich_help_panel=_RECIPE)] = None,
     batch: Annotated[

@@ -274,6 +274,8 @@ class _Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = recipe.lr * group["scale"] * factor
         self.parallel.train()
+        if not recipe.backbone_lr:
+            self.model.backbone.eval()  # frozen means its batch statistics too
         total = 0.0
         for part in split(batch, recipe.accumulate):
             weight = part.weight.to(self.device)

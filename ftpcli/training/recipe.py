@@ -83,6 +83,22 @@ RECIPES: dict[str, Recipe] = {
         weigh_joints=True,
         augmentation=MODERATE,
     ),
+    # The encoder behind a trained single-frame backbone, which stays as it is. Half of the key frames are damaged: on
+    # pictures it knows the backbone is so sure that nothing else would make the encoder look at the neighbours.
+    "temporal": Recipe(
+        epochs=3,
+        batch=32,
+        lr=2e-3,
+        backbone_lr=0.0,
+        optimiser="muon",
+        warmup=30,
+        schedule="cosine",
+        final=0.02,
+        ema=0.99,
+        foreground=20.0,
+        weigh_joints=True,
+        augmentation=dataclasses.replace(MODERATE, key_damage=0.5),
+    ),
     # From our own weights on a user's own footage.
     "finetune": Recipe(
         epochs=10,

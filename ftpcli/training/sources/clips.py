@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from ftpcli.errors import InputError
+from ftpcli.posetrack.jsonfile import load_json
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
-from ftpcli.training.sources.common import joints_box, read_json
+from ftpcli.training.sources.common import joints_box
 
 
 class Clips:
@@ -25,7 +26,7 @@ class Clips:
     def __init__(self, folder: Path, skeleton: Skeleton, split: str = "train") -> None:
         self.name = str(folder)
         path = folder / "clips.json"
-        data = read_json(path)
+        data = load_json(path)
         try:
             self._clips = [clip for clip in data["clips"] if clip["split"] == split]
             self._columns = skeleton.indices(data["joints"])

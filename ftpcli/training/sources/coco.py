@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ftpcli.errors import InputError
+from ftpcli.posetrack.jsonfile import load_json
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
-from ftpcli.training.sources.common import PSEUDO_WEIGHT, ImageCache, read_json
+from ftpcli.training.sources.common import PSEUDO_WEIGHT, ImageCache
 
 
 class CocoKeypoints:
@@ -27,7 +28,7 @@ class CocoKeypoints:
 
     def __init__(self, path: Path, skeleton: Skeleton, *, human_only: bool = False, skip_missing: bool = False) -> None:
         self.name = str(path)
-        data = read_json(path)
+        data = load_json(path)
         try:
             images = {image["id"]: image for image in data["images"]}
             names = data["categories"][0]["keypoints"]

@@ -1,10 +1,9 @@
-"""What the sources share: the protocol, cached pictures, JSON, boxes from joints."""
+"""What the sources share: the protocol, cached pictures, boxes from joints."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -48,16 +47,6 @@ class ImageCache:
             self._room -= image.nbytes
             self._images[path] = image
         return image
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file's content; raises InputError with one line."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a JSON file ({error})") from error
 
 
 def joints_box(points: np.ndarray, width: int, height: int, margin: float = 0.1) -> np.ndarray:
