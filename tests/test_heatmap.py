@@ -49,6 +49,26 @@ def test_softmax_maps_give_the_same_place_and_a_confidence_of_mass() -> None:
     assert decode_heatmaps(flat, "softmax")[1][0, 0] < 0.05
 
 
+def test_the_place_with_most_probability_about_it_beats_the_highest_cell() -> None:
+    true = torch.tensor([[[60.3, 100.9]]])
+    chances = gaussian_targets(true, (64, 48)).numpy()
+    chances /= chances.sum()
+    noisy = 0.9 * chances
+    noisy[0, 0, 50, 40] += 0.1  # a lone cell, higher than any of the hill's
+    assert noisy.argmax() == 50 * 48 + 40
+    points, confidence = decode_heatmaps(np.log(noisy + 1e-12), "softmax")
+    assert np.abs(points - true.numpy()).max() < 0.05
+    assert 0.8 < confidence[0, 0] < 0.95
+
+
+def test_softmax_maps_near_the_border_err_inwards_by_a_cell_at_most() -> None:
+    joints = torch.tensor([[[1.5, 100.0], [191 - 1.5, 100.0], [90.0, 13.5], [95.0, 255 - 13.5]]])
+    logits = torch.log(gaussian_targets(joints, (64, 48)).clamp_min(1e-12))
+    error = decode_heatmaps(logits.numpy(), "softmax")[0] - joints.numpy()
+    assert 0 < error[0, 0, 0] < 5 and -5 < error[0, 1, 0] < 0
+    assert np.abs(error[0, 2:]).max() < 0.25
+
+
 @pytest.mark.parametrize("kind", ["gaussian", "softmax"])
 def test_maps_that_are_not_numbers_have_no_confidence(kind: str) -> None:
     points, confidence = decode_heatmaps(np.full((1, 2, 8, 6), np.nan, np.float32), kind)
