@@ -79,6 +79,17 @@ def test_neighbours_matter_with_the_encoder_and_not_without() -> None:
         assert torch.equal(none(windows), none(other))
 
 
+def test_the_low_resolution_branch_knows_where_its_tokens_are() -> None:
+    """Without positions, tokens moved about in all frames alike would come out moved about and otherwise the same."""
+    config = SMALL.replace(branches="low", low_ratio=1)
+    encoder = build(config).encoder
+    assert encoder is not None
+    tokens, order = torch.randn(1, 3, 12, 64), torch.randperm(12)
+    with torch.no_grad():
+        moved, kept = encoder(tokens[:, :, order], config.grid).key, encoder(tokens, config.grid).key[:, order]
+    assert (moved - kept).abs().max() > 1e-3
+
+
 def test_both_branches_use_one_set_of_blocks() -> None:
     model = build(SMALL)
     assert model.encoder is not None

@@ -71,21 +71,26 @@ class MultiGrainedFeatureEncoder(nn.Module):
 
     def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Encoded:
         """(B, T, N, C) tokens of a window's frames on an (h, w) grid -> :class:`Encoded`."""
-        key, low = self._low_resolution(tokens)
+        key, low = self._low_resolution(tokens, grid)
         if self.config.branches != "both":
             return Encoded(key, low, None, None)
         high, index = self._high_resolution(tokens[:, tokens.shape[1] // 2], grid)
         return Encoded(key, low, high, index)
 
-    def _low_resolution(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Spatio-temporal context of all frames: (B, T, N, C) -> key tokens (B, N, C) and F_c (B, TN // ratio, C)."""
+    def _low_resolution(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Spatio-temporal context of all frames: (B, T, N, C) -> key tokens (B, N, C) and F_c (B, TN // ratio, C).
+
+        The blocks see each token with its position, or they could hardly find a place again in another frame; the
+        key tokens for the dense map and the pruning, which judges features alone, do without it.
+        """
         batch, frames, count, width = tokens.shape
-        x = (tokens + self.time[None, :, None]).reshape(batch, frames * count, width)
+        place = sine_cosine(*grid, width, tokens.device).repeat(frames, 1)
+        x = (tokens + self.time[None, :, None]).reshape(batch, frames * count, width) + place
         for block in self.coarse:
             x = block(x)
-        index = self._select(x, self.config.low_ratio)
+        index = self._select(x - place, self.config.low_ratio)
         low = self._refine(gather_tokens(x, index))
-        refined = x.to(low.dtype).scatter(1, index[:, :, None].expand(-1, -1, width), low)
+        refined = x.to(low.dtype).scatter(1, index[:, :, None].expand(-1, -1, width), low) - place
         first = frames // 2 * count
         return refined[:, first : first + count], low
 
