@@ -82,7 +82,7 @@ def test_weights_bring_their_configuration(monkeypatch: pytest.MonkeyPatch, tmp_
         (["--preset", "giant"], 2, "unknown preset 'giant'"),
         (["--recipe", "magic"], 2, "unknown recipe"),
         (["--backbone", "resnet18"], 2, "unknown backbone"),
-        (["--data", "coco=nowhere.json"], 1, "nowhere.json: cannot be read"),
+        (["--data", "coco=nowhere.json"], 1, "nowhere.json: no such file"),
         (["--data", "lions=x"], 2, "unknown kind 'lions'"),
         (["--device", "cuda:77"], 2, "--device cuda:77"),
         (["--size", "64"], 2, "size 64"),
