@@ -53,8 +53,7 @@ def decode_heatmaps(heatmaps: np.ndarray, kind: str = "gaussian", sigma: float =
     batch, joints, rows, columns = heatmaps.shape
     maps = heatmaps.reshape(batch * joints, rows * columns).astype(np.float32 if kind == "softmax" else np.float64)
     maps[~np.isfinite(maps)] = -np.inf if kind == "softmax" else 0.0
-    peak = maps.argmax(axis=1)
-    top = maps[np.arange(len(maps)), peak]
+    top = maps.max(axis=1)
     if kind == "softmax":
         probability = np.exp(maps - np.where(np.isfinite(top), top, 0.0)[:, None])
         probability /= np.maximum(probability.sum(axis=1, keepdims=True), 1e-30)
@@ -64,6 +63,7 @@ def decode_heatmaps(heatmaps: np.ndarray, kind: str = "gaussian", sigma: float =
         peak = logs.argmax(axis=1)
         confidence = _mass_near(probability, peak, sigma)
     else:
+        peak = maps.argmax(axis=1)
         logs = np.log(np.maximum(maps, 1e-6))
         confidence = np.clip(top, 0.0, 1.0)
     y, x = np.divmod(peak, columns)

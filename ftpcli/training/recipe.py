@@ -62,41 +62,41 @@ class Recipe:
         return cls(**values)
 
 
+#: Few pictures and random weights: everything at one rate, Muon, cosine, averaged weights.
+_SCRATCH = Recipe(
+    epochs=100,
+    batch=64,
+    lr=1e-3,
+    backbone_lr=1.0,
+    layer_decay=1.0,
+    optimiser="muon",
+    warmup=100,
+    schedule="cosine",
+    final=0.1,
+    ema=0.998,
+    foreground=20.0,
+    weigh_joints=True,
+    augmentation=MODERATE,
+)
+
 RECIPES: dict[str, Recipe] = {
     # The paper: 20 epochs, lr 2e-3, tenfold down at epoch 16, sigma 2, squared error, TDMI's augmentation. It does
     # not say what trains at that rate: a pretrained ViT tolerates far less, so new modules do, the backbone a tenth
     # with layer-wise decay (ViTPose's 0.75), and AdamW stands in for the optimiser it does not name.
     "paper": Recipe(),
-    # Few pictures and random weights: everything at one rate, Muon, cosine, averaged weights.
-    "scratch": Recipe(
-        epochs=100,
-        batch=64,
-        lr=1e-3,
-        backbone_lr=1.0,
-        layer_decay=1.0,
-        optimiser="muon",
-        warmup=100,
-        schedule="cosine",
-        final=0.1,
-        ema=0.998,
-        foreground=20.0,
-        weigh_joints=True,
-        augmentation=MODERATE,
-    ),
+    "scratch": _SCRATCH,
     # The encoder behind a trained single-frame backbone, which stays as it is. Half of the key frames are damaged: on
     # pictures it knows the backbone is so sure that nothing else would make the encoder look at the neighbours.
-    "temporal": Recipe(
+    "temporal": dataclasses.replace(
+        _SCRATCH,
         epochs=3,
         batch=32,
         lr=2e-3,
         backbone_lr=0.0,
-        optimiser="muon",
+        layer_decay=0.75,
         warmup=30,
-        schedule="cosine",
         final=0.02,
         ema=0.99,
-        foreground=20.0,
-        weigh_joints=True,
         augmentation=dataclasses.replace(MODERATE, key_damage=0.5),
     ),
     # From our own weights on a user's own footage.
