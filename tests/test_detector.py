@@ -346,7 +346,37 @@ def test_a_pasted_person_has_a_box_and_hides_others(tmp_path: Path) -> None:
         assert not sample.image.any()  # the sample itself stays as it was
         counts.add(len(pasted.people) + len(pasted.ignore))
     assert counts >= {1, 2}  # every picture here has people: pieces without any are not to be found
-    assert _covered(under, np.array([30, 30, 45, 90])) == pytest.approx([0.5])
+    over = np.zeros((128, 128), np.float32)
+    over[:, :45] = 1
+    assert _covered(under, over) == pytest.approx([0.5])
+
+
+def test_outlined_people_are_pasted_along_the_outline(tmp_path: Path) -> None:
+    path = coco_file(tmp_path)
+    content = json.loads(path.read_text())
+    for annotation in content["annotations"]:  # the upper right triangle of each person's rectangle
+        x, y, w, h = annotation["bbox"]
+        annotation["segmentation"] = [[x, y, x + w, y, x + w, y + h]]
+    path.write_text(json.dumps(content))
+    (tmp_path / "plain").mkdir()
+    plain = coco_file(tmp_path / "plain")
+    mixture = Mixture({"a": (plain, 1.0), "outlines": (path, 0.0)})
+    assert mixture.counts == {"a": 6, "outlines": 6} and len(mixture.pictures) == len(mixture) == 6
+    assert len(mixture.cutouts) == 6 and not Mixture({"a": (plain, 1.0)}).cutouts
+    cutout = mixture.cutouts[0]
+    assert cutout.image.shape == (*cutout.alpha.shape, 3) and 0.45 < cutout.alpha.mean() < 0.62
+    assert cutout.alpha[2, -2] == 1 and cutout.alpha[-2, 2] == 0
+
+    under = np.array([[30, 30, 60, 90]], np.float32)
+    shares = []
+    for seed in range(30):
+        sample = Sample(np.full((128, 128, 3), 7, np.uint8), under, np.zeros((0, 4), np.float32))
+        pasted = paste(sample, mixture, np.random.default_rng(seed))
+        new = [b for b in pasted.people.astype(int) if b.tolist() != under[0].astype(int).tolist()]
+        if len(new) == 1 and len(pasted.people) + len(pasted.ignore) == 2:
+            x0, y0, x1, y1 = new[0]
+            shares.append((pasted.image[y0:y1, x0:x1] != 7).any(-1).mean())
+    assert len(shares) > 5 and np.median(shares) < 0.85  # a rounded rectangle fills nearly all of its box
 
 
 def test_nobody_is_pasted_where_nobody_is(tmp_path: Path) -> None:

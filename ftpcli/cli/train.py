@@ -25,7 +25,7 @@ def command(
         typer.Option(
             "--data",
             help="KIND=PATH[:WEIGHT], repeatable. Kinds: coco, clips, posetrack17, posetrack18, posetrack21, poses. "
-            "With --task detector: NAME=boxes.json[:WEIGHT] (COCO detection).",
+            "With --task detector: NAME=boxes.json[:WEIGHT] (COCO detection); weight 0 only lends people for pasting.",
             rich_help_panel=_DATA,
         ),
     ],

@@ -18,6 +18,7 @@ import numpy as np
 from ftpcli.errors import InputError
 
 GREY = 114  # padding, as ultralytics pads
+SMALLEST_CUTOUT = 12  # pixels, the shorter side
 _NINE = 0.25  # share of mosaics with nine tiles, for small people
 _VISIBLE = 0.2  # share of a box that must remain inside a tile for it to stay a person
 
@@ -29,6 +30,14 @@ class Picture:
     image: np.ndarray  # (H, W, 3) uint8 RGB
     people: np.ndarray  # (N, 4) float32 xyxy pixels
     ignore: np.ndarray  # (M, 4) float32 xyxy pixels: neither person nor background
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cutout:
+    """A person cut out along an outline, to be pasted elsewhere."""
+
+    image: np.ndarray  # (h, w, 3) uint8 RGB
+    alpha: np.ndarray  # (h, w) float32 in 0..1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,25 +79,45 @@ def read_image(path: Path) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def load_pictures(path: Path | str, longest: int) -> list[Picture]:
-    """Decode every picture of a COCO file into memory, shrunk to at most ``longest`` pixels a side."""
+def load_pictures(path: Path | str, longest: int) -> tuple[list[Picture], list[Cutout]]:
+    """Decode every picture of a COCO file into memory, shrunk to at most ``longest`` pixels a side.
+
+    People whose ``segmentation`` is a list of polygons come as cutouts as well (COCO data format, section 1).
+    """
     content, root = read_coco(path), Path(path).parent
     of: dict[int, list[dict[str, Any]]] = {}
     for annotation in content["annotations"]:
         if annotation.get("category_id", 1) == 1:
             of.setdefault(annotation["image_id"], []).append(annotation)
-    pictures = []
+    pictures, cutouts = [], []
     for record in content["images"]:
         image = read_image(root / record["file_name"])
         boxes = np.array([a["bbox"] for a in of.get(record["id"], [])], np.float32).reshape(-1, 4)
         crowd = np.array([bool(a.get("iscrowd", 0)) for a in of.get(record["id"], [])], bool)
         boxes[:, 2:] += boxes[:, :2]
-        scale = longest / max(image.shape[:2])
+        scale = min(longest / max(image.shape[:2]), 1.0)
         if scale < 1:
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
             boxes *= scale
         pictures.append(Picture(image, boxes[~crowd], boxes[crowd]))
-    return pictures
+        for annotation in of.get(record["id"], []):
+            if not annotation.get("iscrowd", 0) and isinstance(annotation.get("segmentation"), list):
+                cutout = _cut_out(image, annotation["segmentation"], scale)
+                if cutout is not None:
+                    cutouts.append(cutout)
+    return pictures, cutouts
+
+
+def _cut_out(image: np.ndarray, polygons: list[list[float]], scale: float) -> Cutout | None:
+    """The part of ``image`` inside the polygons (x, y, x, y, ...; before scaling); None where hardly anything is."""
+    mask = np.zeros(image.shape[:2], np.uint8)
+    corners = [np.round(np.array(p, float).reshape(-1, 2) * scale).astype(np.int32) for p in polygons if len(p) >= 6]
+    cv2.fillPoly(mask, corners, 1)
+    x, y, w, h = cv2.boundingRect(mask)
+    if min(w, h) < SMALLEST_CUTOUT:
+        return None
+    part = np.s_[y : y + h, x : x + w]
+    return Cutout(image[part].copy(), mask[part].astype(np.float32))
 
 
 class Mixture:
@@ -96,17 +125,21 @@ class Mixture:
 
     Args:
         data: name -> (COCO file, weight). A picture of a file with weight 2 is drawn twice as often as one of
-            a file with weight 1.
+            a file with weight 1; one of weight 0 lends its outlined people for pasting and is never drawn.
         longest: pictures are kept in memory at no more than this many pixels a side.
     """
 
     def __init__(self, data: Mapping[str, tuple[Path | str, float]], longest: int = 448) -> None:
         self.pictures: list[Picture] = []
+        self.cutouts: list[Cutout] = []
         self.counts: dict[str, int] = {}
         weights: list[float] = []
         for name, (path, weight) in data.items():
-            pictures = load_pictures(path, longest)
+            pictures, cutouts = load_pictures(path, longest)
             self.counts[name] = len(pictures)
+            self.cutouts += cutouts
+            if weight <= 0:
+                continue
             self.pictures += pictures
             weights += [float(weight)] * len(pictures)
         if not self.pictures or sum(weights) <= 0:

@@ -1,7 +1,7 @@
 """People pasted over people: the augmentation that teaches the detector two boxes where two people overlap.
 
-There are no outlines in the data, so a rounded piece with a soft edge is pasted. Pieces of people-free pictures are
-pasted in the same way, or the network would take the edge itself for a sign of a person.
+People with an outline in the data are pasted along it; without one, a rounded piece with a soft edge is. Pieces of
+people-free pictures are pasted in the same way, or the network would take the edge itself for a sign of a person.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ftpcli.detector.data import Mixture, Picture, Sample, recolour
+from ftpcli.detector.data import Cutout, Mixture, Picture, Sample, recolour
 
 _SMALLEST = 24  # pixels: people less high are neither pasted nor pasted over
 _ENLARGE = 2.5  # a pasted person is enlarged at most so much
 _TRIES = 6
+_OUTLINED = 0.8  # share of pasted people cut out along an outline, where the data has outlines
 
 
 def paste(sample: Sample, mixture: Mixture, rng: np.random.Generator) -> Sample:
@@ -33,8 +34,8 @@ def _paste_one(sample: Sample, mixture: Mixture, rng: np.random.Generator, *, pe
         return sample
     x0, y0, x1, y1 = (float(v) for v in tall[rng.integers(len(tall))])
     height = (y1 - y0) * np.exp(rng.uniform(-0.35, 0.35)) * (1.0 if person else rng.uniform(0.3, 0.8))
-    height = min(height, _ENLARGE * piece.shape[0])
-    width = piece.shape[1] * height / piece.shape[0]
+    height = min(height, _ENLARGE * piece.image.shape[0])
+    width = piece.image.shape[1] * height / piece.image.shape[0]
     w, h = max(4, round(width)), max(4, round(height))
     left = round((x0 + x1 - w) / 2 + rng.uniform(-0.5, 0.5) * (x1 - x0 + w) * 0.9)
     # people who overlap mostly stand on the same ground
@@ -43,31 +44,39 @@ def _paste_one(sample: Sample, mixture: Mixture, rng: np.random.Generator, *, pe
     a, b, c, d = max(left, 0), max(top, 0), min(left + w, size), min(top + h, size)
     if (c - a) * (d - b) < 0.4 * w * h:
         return sample
-    piece = cv2.resize(piece, (w, h), interpolation=cv2.INTER_AREA if h < piece.shape[0] else cv2.INTER_LINEAR)
+    how = cv2.INTER_AREA if h < piece.image.shape[0] else cv2.INTER_LINEAR
     cut = np.s_[b - top : d - top, a - left : c - left]
-    alpha = _outline(w, h, rng)[cut][..., None]
+    alpha = cv2.GaussianBlur(cv2.resize(piece.alpha, (w, h), interpolation=how), (0, 0), rng.uniform(0.4, 1.2))[cut]
+    content = recolour(cv2.resize(piece.image, (w, h), interpolation=how)[cut], rng)
     image = sample.image.copy()
-    image[b:d, a:c] = (alpha * recolour(piece[cut], rng) + (1 - alpha) * image[b:d, a:c]).astype(np.uint8)
-    box = np.array([[a, b, c, d]], np.float32)
-    hidden = _covered(sample.people, box[0]) > 0.6
+    image[b:d, a:c] = (alpha[..., None] * content + (1 - alpha[..., None]) * image[b:d, a:c]).astype(np.uint8)
+    over = np.zeros(image.shape[:2], np.float32)
+    over[b:d, a:c] = alpha
+    hidden = _covered(sample.people, over) > 0.6
     people, ignore = sample.people[~hidden], np.concatenate([sample.ignore, sample.people[hidden]])
+    box = np.array([[a, b, c, d]], np.float32)
     return Sample(image, np.concatenate([people, box]) if person else people, ignore)
 
 
-def _piece(mixture: Mixture, rng: np.random.Generator, *, person: bool) -> np.ndarray | None:
-    """(h, w, 3) RGB: one person cut out along the box, or a part of a people-free picture; None where none came up."""
+def _piece(mixture: Mixture, rng: np.random.Generator, *, person: bool) -> Cutout | None:
+    """One person, or a part of a people-free picture; None where none came up."""
+    if person and mixture.cutouts and rng.random() < _OUTLINED:
+        cutout = mixture.cutouts[rng.integers(len(mixture.cutouts))]
+        if rng.random() < 0.5:
+            cutout = Cutout(np.ascontiguousarray(cutout.image[:, ::-1]), np.ascontiguousarray(cutout.alpha[:, ::-1]))
+        return cutout
     for _ in range(_TRIES):
         picture = mixture.draw(rng)
         if not person and not len(picture.people) and not len(picture.ignore):
             height, width = picture.image.shape[:2]
             h, w = (int(side * rng.uniform(0.2, 0.6)) for side in (height, width))
             y, x = int(rng.integers(height - h)), int(rng.integers(width - w))
-            return picture.image[y : y + h, x : x + w]
+            return _rounded(picture.image[y : y + h, x : x + w], rng)
         if person and len(picture.people):
             box = picture.people[rng.integers(len(picture.people))]
             x0, y0, x1, y1 = (int(v) for v in box.round().clip(0))
             if y1 - y0 >= _SMALLEST and x1 - x0 >= _SMALLEST / 3 and _alone(picture, box):
-                return picture.image[y0:y1, x0:x1]
+                return _rounded(picture.image[y0:y1, x0:x1], rng)
     return None
 
 
@@ -80,15 +89,16 @@ def _alone(picture: Picture, box: np.ndarray) -> bool:
 
 
 def _covered(boxes: np.ndarray, over: np.ndarray) -> np.ndarray:
-    """(N,) share of each xyxy box that lies under ``over``."""
-    low, high = np.maximum(boxes[:, :2], over[:2]), np.minimum(boxes[:, 2:], over[2:])
-    return np.clip(high - low, 0, None).prod(1) / np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(1), 1e-6)
+    """(N,) share of each xyxy box that lies under ``over``, (H, W) in 0..1."""
+    corners = boxes.round().astype(int).clip(0)
+    return np.array([over[y0:y1, x0:x1].sum() / max((y1 - y0) * (x1 - x0), 1) for x0, y0, x1, y1 in corners])
 
 
-def _outline(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
-    """(height, width) float32 in 0..1: a superellipse between ellipse and rectangle with a soft edge."""
+def _rounded(image: np.ndarray, rng: np.random.Generator) -> Cutout:
+    """The rectangle as a superellipse, between ellipse and rectangle, with a soft edge."""
+    height, width = image.shape[:2]
     power = rng.uniform(2.2, 6.0)
     x = np.abs(np.linspace(-1, 1, width, dtype=np.float32)) ** power
     y = np.abs(np.linspace(-1, 1, height, dtype=np.float32)) ** power
     away = (x[None] + y[:, None]) ** (1 / power)  # 1 on the outline
-    return np.clip((1.02 - away) / rng.uniform(0.04, 0.2), 0, 1).astype(np.float32)
+    return Cutout(image, np.clip((1.02 - away) / rng.uniform(0.04, 0.2), 0, 1).astype(np.float32))
