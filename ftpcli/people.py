@@ -64,13 +64,14 @@ class DetectAndTrack:
 
     def track(self, frame: Frame, detections: np.ndarray) -> TrackedFrame:
         """Give the detections of the next frame their ids. People are sorted by id, boxes cut to the picture."""
-        height, width = frame.image.shape[:2]
-        people = []
-        for row in self.tracker.update(detections, frame.image):
-            box = _cut(row[1:5], width, height)
-            if box is not None:
-                people.append(Person(int(row[0]), box, float(row[5])))
-        return TrackedFrame(frame, tuple(people))
+        return TrackedFrame(frame, _people(self.tracker.update(detections, frame.image), frame))
+
+    def with_late(self, before: TrackedFrame) -> TrackedFrame:
+        """The frame before the one tracked last, with those who are believed only since then."""
+        late = _people(self.tracker.late, before.frame)
+        if not late:
+            return before
+        return TrackedFrame(before.frame, tuple(sorted((*before.people, *late), key=lambda person: person.track_id)))
 
     def __call__(self, frame: Frame) -> TrackedFrame:
         return self.track(frame, self.detect(frame))
@@ -144,6 +145,13 @@ class BoxesFile:
 
     def describe(self) -> dict[str, Any]:
         return {"boxes": self.path.name, "format": self.kind}
+
+
+def _people(rows: np.ndarray, frame: Frame) -> tuple[Person, ...]:
+    """Rows of a tracker (id, xyxy, score) as people of the frame."""
+    height, width = frame.image.shape[:2]
+    boxes = [(row, _cut(row[1:5], width, height)) for row in rows]
+    return tuple(Person(int(row[0]), box, float(row[5])) for row, box in boxes if box is not None)
 
 
 def _cut(box: np.ndarray, width: int, height: int) -> np.ndarray | None:

@@ -164,6 +164,8 @@ class Annotation:
         self.close()
 
     def _tracked(self) -> Iterator[TrackedFrame]:
+        """One frame late: only the next frame tells who of the new is no false alarm."""
+        held: TrackedFrame | None = None
         for frame in self._source:
             stored = next(self._stored, None)
             if stored and (stored.raw.index, stored.raw.pts) != (frame.index, frame.pts):
@@ -180,7 +182,11 @@ class Annotation:
             else:
                 tracked = self._people(frame)
             self._pending[frame.index] = (detections, stored.raw if stored else None)
-            yield tracked
+            if held is not None:
+                yield self._people.with_late(held) if isinstance(self._people, DetectAndTrack) else held
+            held = tracked
+        if held is not None:
+            yield held
 
     def _annotate(self, chunk: list[tuple[TrackedFrame, tuple[Window, ...]]]) -> list[Annotated]:
         pending = [self._pending.pop(tracked.frame.index) for tracked, _ in chunk]

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -14,9 +15,10 @@ import pytest
 
 import ftpcli
 from ftpcli.formats import open_poses
-from ftpcli.video import VideoReader, probe
+from ftpcli.video import VideoReader, VideoWriter, probe
 from tests.odd_videos import ODD_VIDEOS, audio_packets, encode, faststart, picture, read_mark
 from tests.tiny import Ran, mot_boxes, records, times
+from tests.walkers import Bright
 
 Command = Callable[..., Ran]
 
@@ -232,6 +234,26 @@ def test_one_frame_and_nobody(people, run, tmp_path) -> None:  # type: ignore[no
         run(clip, "--out", tmp_path / f"out.{suffix}", boxes=boxes)
         with open_poses(tmp_path / f"out.{suffix}") as poses:
             assert [len(record.poses) for record in poses] == [people]
+
+
+@pytest.mark.parametrize("comes", [1, 7, 8, 9])  # around the end of a chunk
+def test_a_new_person_is_there_from_the_first_frame(comes, tmp_path, tiny_model, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    class Sure(Bright):
+        def detect(self, image: np.ndarray) -> np.ndarray:
+            return np.maximum(super().detect(image), np.array([0, 0, 0, 0, 0.9], np.float32))
+
+    monkeypatch.setattr("ftpcli.detector.load_detector", lambda *a, **k: Sure())
+    clip = tmp_path / "comer.mp4"
+    with VideoWriter(clip, 160, 96, Fraction(1, 25), preset="ultrafast") as writer:
+        for index in range(30):
+            image = np.full((96, 160, 3), 20, np.uint8)
+            if index >= comes:
+                image[20:70, 20 + index : 42 + index] = 220
+            if index == 20:
+                image[20:70, 110:132] = 220  # a false alarm
+            writer.write(image, index)
+    people = [[pose.track_id for pose in record.poses] for record in ftpcli.annotate(str(clip), weights=tiny_model)]
+    assert people == [[]] * comes + [[1]] * (30 - comes)
 
 
 def test_nobody_in_the_picture_for_the_bundled_detector(run, tmp_path) -> None:  # type: ignore[no-untyped-def]

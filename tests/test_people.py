@@ -102,6 +102,28 @@ def test_replayed_detections_give_the_same_people(tracker: str) -> None:
     assert again.detector.calls == 0
 
 
+@pytest.mark.parametrize("tracker", ["bytetrack", "botsort"])
+def test_new_people_are_believed_late_but_placed_from_the_start(tracker: str) -> None:
+    class Comers(Walkers):
+        """Somebody comes in frame 4; frame 8 has a false alarm."""
+
+        def at(self, index: int) -> np.ndarray:
+            rows = [[20 + 2 * index, 40, 60 + 2 * index, 200, 0.9]]
+            rows += [[280 - 2 * index, 50, 330 - 2 * index, 210, 0.8]] * (index >= 4)
+            return np.array(rows + [[150, 100, 170, 140, 0.7]] * (index == 8), np.float32)
+
+    source = DetectAndTrack(Comers(), tracker, 30)
+    seen, final = [], []
+    for i in range(12):
+        now = source(frame(i, 1))
+        final += [source.with_late(seen[-1])] if seen else []
+        seen.append(now)
+    assert [len(one.people) for one in seen] == [1] * 5 + [2] * 7
+    assert [[p.track_id for p in one.people] for one in final] == [[1]] * 4 + [[1, 2]] * 7
+    assert final[4].people[1].box.tolist() == [272, 50, 320, 210] and final[4].frame is seen[4].frame
+    assert final[2] is seen[2]
+
+
 def test_no_people_is_no_error() -> None:
     source = DetectAndTrack(Walkers(), frame_rate=None)
     assert all(source.track(frame(i), np.zeros((0, 5), np.float32)).people == () for i in range(3))

@@ -19,8 +19,9 @@ class Tracker:
     one second (`MEMORY`) without a detection, whether the video has 5 or 60 frames a second. Where frames are
     skipped, give the rate of those that are looked at.
 
-    A new person is reported from the second frame on in which they are found (in the video's first frame at
-    once); until then they may be a false alarm. Ids are numbered in the order of first report.
+    A new person is reported in the second frame in which they are found (in the video's first frame at once);
+    until then they may be a false alarm. `late` then says where they were in the first. Ids are numbered in the
+    order of first report.
 
     Args:
         kind: "bytetrack" (motion and overlap) or "botsort" (also undoes the camera's movement).
@@ -50,6 +51,9 @@ class Tracker:
         )
         self._tracker = BOTSORT(settings) if kind == "botsort" else BYTETracker(settings)
         self._ids: dict[int, int] = {}
+        self._doubtful: dict[int, np.ndarray] = {}  # tracker's id -> xyxy and score in the latest frame
+        #: (K, 6) as `update` returns: people whom the latest `update` was the first to report, in the frame before.
+        self.late = np.zeros((0, 6))
 
     def update(self, detections: np.ndarray, image: np.ndarray) -> np.ndarray:
         """One frame further.
@@ -67,8 +71,13 @@ class Tracker:
         bgr = np.ascontiguousarray(image[..., ::-1]) if self.kind == "botsort" else None
         tracked = np.asarray(self._tracker.update(Boxes(rows, image.shape[:2]), bgr), np.float64).reshape(-1, 8)
         tracked = tracked[np.argsort(tracked[:, 4], kind="stable")]
-        people = np.zeros((len(tracked), 6))
+        people, late = np.zeros((len(tracked), 6)), []
         for i, row in enumerate(tracked):
             people[i, 0] = self._ids.setdefault(int(row[4]), len(self._ids) + 1)
             people[i, 1:] = detections[int(row[7])]
+            if int(row[4]) in self._doubtful:
+                late.append([people[i, 0], *self._doubtful[int(row[4])]])
+        self.late = np.array(late, np.float64).reshape(-1, 6)
+        new = [track for track in self._tracker.tracked_stracks if not track.is_activated]
+        self._doubtful = {track.track_id: detections[int(track.idx)] for track in new}
         return people[np.argsort(people[:, 0], kind="stable")]
