@@ -203,12 +203,11 @@ def _place(
     # where the picture is smaller than the tile it lies anywhere inside, where larger any part of it shows
     slack = np.abs(np.array([width - w * sx, height - h * sy]))
     if len(picture.people) and rng.random() < 0.7:
-        # a tile that is to show people: keep the centre of one of them inside
+        # a tile that is to show people: keep the centre of one of them inside, though the edge may cut them in half
         box = picture.people[rng.integers(len(picture.people))]
         anchor = linear @ np.array([(box[0] + box[2] - w) / 2, (box[1] + box[3] - h) / 2])
-        limit = np.maximum(
-            np.array([width, height]) / 2 - 0.25 * np.array([box[2] - box[0], box[3] - box[1]]) * scale, 0
-        )
+        inside = rng.uniform(0, 0.3) * np.array([box[2] - box[0], box[3] - box[1]]) * scale
+        limit = np.maximum(np.array([width, height]) / 2 - inside, 0)
         shift = np.clip(rng.uniform(-0.5, 0.5, 2) * slack, -limit - anchor, limit - anchor)
     else:
         shift = rng.uniform(-0.5, 0.5, 2) * slack
