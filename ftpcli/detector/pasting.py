@@ -38,8 +38,9 @@ def _paste_one(sample: Sample, mixture: Mixture, rng: np.random.Generator, *, pe
     width = piece.image.shape[1] * height / piece.image.shape[0]
     w, h = max(4, round(width)), max(4, round(height))
     left = round((x0 + x1 - w) / 2 + rng.uniform(-0.5, 0.5) * (x1 - x0 + w) * 0.9)
-    # people who overlap mostly stand on the same ground
-    top = round(y1 - h + rng.uniform(-0.15, 0.15) * h if person else rng.uniform(y0, y1) - h / 2)
+    # a level camera sees people who overlap on the same ground, one that looks down the nearer one lower
+    lower = rng.uniform(-0.15, 0.15) if rng.random() < 0.5 else rng.uniform(-0.2, 0.8)
+    top = round(y1 - h + lower * h if person else rng.uniform(y0, y1) - h / 2)
     size = sample.image.shape[0]
     a, b, c, d = max(left, 0), max(top, 0), min(left + w, size), min(top + h, size)
     if (c - a) * (d - b) < 0.4 * w * h:

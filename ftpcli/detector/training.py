@@ -55,7 +55,7 @@ class DetectorRecipe:
     ema: float = 0.999
     mosaic: float = 0.7  # share of mosaics; the last ``plain`` of the training has fewer
     plain: float = 0.12
-    paste: float = 0.5  # share of the pictures in which people are pasted over people
+    paste: float = 0.6  # share of the pictures in which people are pasted over people
     seed: int = 0
 
 
