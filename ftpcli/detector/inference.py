@@ -57,7 +57,7 @@ def find_people(
     precision: torch.dtype = torch.float32,
     person: int = 0,
     floor: float = FLOOR,
-    overlap: float = 0.55,
+    overlap: float = 0.45,
 ) -> list[np.ndarray]:
     """Person boxes of RGB pictures, each (N, 5) float32 xyxy and score in the picture's own pixels.
 
