@@ -283,7 +283,8 @@ def coco_file(folder: Path, count: int = 6, label: str | None = None) -> Path:
 
 
 def test_reading_coco(tmp_path: Path) -> None:
-    pictures = load_pictures(coco_file(tmp_path), 40)
+    pictures, cutouts = load_pictures(coco_file(tmp_path), 40)
+    assert not cutouts  # no outlines there
     assert [len(p.people) for p in pictures] == [1] * 6 and [len(p.ignore) for p in pictures] == [0, 1] * 3
     assert pictures[0].image.shape == (30, 40, 3)
     x0, y0, x1, y1 = pictures[0].people[0].astype(int)
