@@ -179,11 +179,13 @@ class Annotation:
                 if detections is None:
                     detections = self._people.detect(frame)
                 tracked = self._people.track(frame, detections)
+                if held is not None:
+                    held = self._people.with_late(held)
             else:
                 tracked = self._people(frame)
             self._pending[frame.index] = (detections, stored.raw if stored else None)
             if held is not None:
-                yield self._people.with_late(held) if isinstance(self._people, DetectAndTrack) else held
+                yield held
             held = tracked
         if held is not None:
             yield held

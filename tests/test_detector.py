@@ -367,6 +367,17 @@ def test_outlined_people_are_pasted_along_the_outline(tmp_path: Path) -> None:
     assert cutout.image.shape == (*cutout.alpha.shape, 3) and 0.45 < cutout.alpha.mean() < 0.62
     assert cutout.alpha[2, -2] == 1 and cutout.alpha[-2, 2] == 0
 
+    # two polygons of one person that overlap: all of both belongs to them
+    content["annotations"][0]["segmentation"] = [[5, 5, 30, 5, 30, 30, 5, 30], [20, 20, 45, 20, 45, 45, 20, 45]]
+    path.write_text(json.dumps(content))
+    both = load_pictures(path, 80)[1][0].alpha
+    assert both[2, 2] == both[20, 20] == both[-3, -3] == 1 and both[2, -3] == 0
+    for wrong in ([[1, 2, 3, 4, 5, 6, 7]], [1, 2, 3, 4, 5, 6], [["a"] * 6]):
+        content["annotations"][0]["segmentation"] = wrong
+        path.write_text(json.dumps(content))
+        with pytest.raises(InputError, match="segmentation of annotation 1"):
+            load_pictures(path, 80)
+
     under = np.array([[30, 30, 60, 90]], np.float32)
     shares = []
     for seed in range(30):

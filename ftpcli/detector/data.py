@@ -18,7 +18,7 @@ import numpy as np
 from ftpcli.errors import InputError
 
 GREY = 114  # padding, as ultralytics pads
-SMALLEST_CUTOUT = 12  # pixels, the shorter side
+_SMALLEST_CUTOUT = 12  # pixels, the shorter side
 _NINE = 0.25  # share of mosaics with nine tiles, for small people
 _VISIBLE = 0.2  # share of a box that must remain inside a tile for it to stay a person
 
@@ -83,6 +83,9 @@ def load_pictures(path: Path | str, longest: int) -> tuple[list[Picture], list[C
     """Decode every picture of a COCO file into memory, shrunk to at most ``longest`` pixels a side.
 
     People whose ``segmentation`` is a list of polygons come as cutouts as well (COCO data format, section 1).
+
+    Raises:
+        InputError: unreadable, or polygons that are none.
     """
     content, root = read_coco(path), Path(path).parent
     of: dict[int, list[dict[str, Any]]] = {}
@@ -92,29 +95,38 @@ def load_pictures(path: Path | str, longest: int) -> tuple[list[Picture], list[C
     pictures, cutouts = [], []
     for record in content["images"]:
         image = read_image(root / record["file_name"])
-        boxes = np.array([a["bbox"] for a in of.get(record["id"], [])], np.float32).reshape(-1, 4)
-        crowd = np.array([bool(a.get("iscrowd", 0)) for a in of.get(record["id"], [])], bool)
+        annotations = of.get(record["id"], [])
+        boxes = np.array([a["bbox"] for a in annotations], np.float32).reshape(-1, 4)
+        crowd = np.array([bool(a.get("iscrowd", 0)) for a in annotations], bool)
         boxes[:, 2:] += boxes[:, :2]
         scale = min(longest / max(image.shape[:2]), 1.0)
         if scale < 1:
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
             boxes *= scale
         pictures.append(Picture(image, boxes[~crowd], boxes[crowd]))
-        for annotation in of.get(record["id"], []):
-            if not annotation.get("iscrowd", 0) and isinstance(annotation.get("segmentation"), list):
-                cutout = _cut_out(image, annotation["segmentation"], scale)
-                if cutout is not None:
-                    cutouts.append(cutout)
+        for annotation in annotations:
+            outline = annotation.get("segmentation")
+            if annotation.get("iscrowd", 0) or not isinstance(outline, list):
+                continue
+            try:
+                cutout = _cut_out(image, outline, scale)
+            except (TypeError, ValueError) as error:
+                raise InputError(
+                    f"{path}: the segmentation of annotation {annotation.get('id')} is no list of polygons (x, y, ...)"
+                ) from error
+            if cutout is not None:
+                cutouts.append(cutout)
     return pictures, cutouts
 
 
 def _cut_out(image: np.ndarray, polygons: list[list[float]], scale: float) -> Cutout | None:
     """The part of ``image`` inside the polygons (x, y, x, y, ...; before scaling); None where hardly anything is."""
     mask = np.zeros(image.shape[:2], np.uint8)
-    corners = [np.round(np.array(p, float).reshape(-1, 2) * scale).astype(np.int32) for p in polygons if len(p) >= 6]
-    cv2.fillPoly(mask, corners, 1)
+    for polygon in polygons:  # one by one: together, what two of them share would be left out
+        if len(polygon) >= 6:
+            cv2.fillPoly(mask, [np.round(np.array(polygon, float).reshape(-1, 2) * scale).astype(np.int32)], 1)
     x, y, w, h = cv2.boundingRect(mask)
-    if min(w, h) < SMALLEST_CUTOUT:
+    if min(w, h) < _SMALLEST_CUTOUT:
         return None
     part = np.s_[y : y + h, x : x + w]
     return Cutout(image[part].copy(), mask[part].astype(np.float32))
@@ -142,7 +154,7 @@ class Mixture:
                 continue
             self.pictures += pictures
             weights += [float(weight)] * len(pictures)
-        if not self.pictures or sum(weights) <= 0:
+        if not self.pictures:
             raise InputError("no training pictures: every file is empty or has weight 0")
         self._cumulative = np.cumsum(weights)
 

@@ -64,7 +64,7 @@ def _piece(mixture: Mixture, rng: np.random.Generator, *, person: bool) -> Cutou
     if person and mixture.cutouts and rng.random() < _OUTLINED:
         cutout = mixture.cutouts[rng.integers(len(mixture.cutouts))]
         if rng.random() < 0.5:
-            cutout = Cutout(np.ascontiguousarray(cutout.image[:, ::-1]), np.ascontiguousarray(cutout.alpha[:, ::-1]))
+            cutout = Cutout(cv2.flip(cutout.image, 1), cv2.flip(cutout.alpha, 1))
         return cutout
     for _ in range(_TRIES):
         picture = mixture.draw(rng)
