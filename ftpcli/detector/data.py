@@ -15,10 +15,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ftpcli.cutouts import Cutout, cut_out, outline_of
 from ftpcli.errors import InputError
 
 GREY = 114  # padding, as ultralytics pads
-_SMALLEST_CUTOUT = 12  # pixels, the shorter side
 _NINE = 0.25  # share of mosaics with nine tiles, for small people
 _VISIBLE = 0.2  # share of a box that must remain inside a tile for it to stay a person
 
@@ -30,14 +30,6 @@ class Picture:
     image: np.ndarray  # (H, W, 3) uint8 RGB
     people: np.ndarray  # (N, 4) float32 xyxy pixels
     ignore: np.ndarray  # (M, 4) float32 xyxy pixels: neither person nor background
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cutout:
-    """A person cut out along an outline, to be pasted elsewhere."""
-
-    image: np.ndarray  # (h, w, 3) uint8 RGB
-    alpha: np.ndarray  # (h, w) float32 in 0..1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,31 +97,10 @@ def load_pictures(path: Path | str, longest: int) -> tuple[list[Picture], list[C
             boxes *= scale
         pictures.append(Picture(image, boxes[~crowd], boxes[crowd]))
         for annotation in annotations:
-            outline = annotation.get("segmentation")
-            if annotation.get("iscrowd", 0) or not isinstance(outline, list):
-                continue
-            try:
-                cutout = _cut_out(image, outline, scale)
-            except (TypeError, ValueError) as error:
-                raise InputError(
-                    f"{path}: the segmentation of annotation {annotation.get('id')} is no list of polygons (x, y, ...)"
-                ) from error
+            cutout = cut_out(image, [polygon * scale for polygon in outline_of(annotation, path)])
             if cutout is not None:
                 cutouts.append(cutout)
     return pictures, cutouts
-
-
-def _cut_out(image: np.ndarray, polygons: list[list[float]], scale: float) -> Cutout | None:
-    """The part of ``image`` inside the polygons (x, y, x, y, ...; before scaling); None where hardly anything is."""
-    mask = np.zeros(image.shape[:2], np.uint8)
-    for polygon in polygons:  # one by one: together, what two of them share would be left out
-        if len(polygon) >= 6:
-            cv2.fillPoly(mask, [np.round(np.array(polygon, float).reshape(-1, 2) * scale).astype(np.int32)], 1)
-    x, y, w, h = cv2.boundingRect(mask)
-    if min(w, h) < _SMALLEST_CUTOUT:
-        return None
-    part = np.s_[y : y + h, x : x + w]
-    return Cutout(image[part].copy(), mask[part].astype(np.float32))
 
 
 class Mixture:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ftpcli.detector.data import Cutout, Mixture, Picture, Sample, recolour
+from ftpcli.cutouts import Cutout
+from ftpcli.detector.data import Mixture, Picture, Sample, recolour
 
 _SMALLEST = 24  # pixels: people less high are neither pasted nor pasted over
 _ENLARGE = 2.5  # a pasted person is enlarged at most so much

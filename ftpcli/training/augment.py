@@ -1,19 +1,22 @@
 """Augmentation of a window of frames: one geometry for all its frames, labels moved along.
 
 The geometry follows the DCPose family (scale, rotation, flip, half body); the pictures are changed by colour, blur,
-low resolution and occlusion, which those papers do not do and models trained from random weights need.
+low resolution, occlusion and other people, which those papers do not do and models trained from random weights need.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from ftpcli.crops import affine, crop_frame, cut, transform
+from ftpcli.cutouts import Lender
 from ftpcli.skeleton import PERSON19, Skeleton
+from ftpcli.training.pasting import body_in_crop, paste_people
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class Augmentation:
         rotation: degrees times n, clipped to twice that.
         shift: of the centre, as a fraction of the box's width, uniform.
         motion: of stills made into windows: shift per frame as a fraction of the width (and a little turn, zoom).
+        people: other people, where the data outlines any, pasted partly over the person or behind.
         key_damage: strong blur or an occlusion in the key frame alone, which only its neighbours can make good.
     """
 
@@ -38,6 +42,7 @@ class Augmentation:
     blur: float = 0.0
     low_resolution: float = 0.0
     occlude: float = 0.0
+    people: float = 0.0
     motion: float = 0.03
     key_damage: float = 0.0
 
@@ -59,6 +64,7 @@ MODERATE = Augmentation(
     blur=0.2,
     low_resolution=0.05,
     occlude=0.1,
+    people=0.3,
     key_damage=0.1,
 )
 
@@ -72,12 +78,14 @@ class Example:
         box: (4,) xyxy pixels of the key frame.
         joints: (K, 2) pixels of the key frame.
         weight: (K,) 0 where a joint is not labelled.
+        outline: (n, 2) polygons around the person of a still, in pixels; empty where nobody drew any.
     """
 
     images: list[np.ndarray]
     box: np.ndarray
     joints: np.ndarray
     weight: np.ndarray
+    outline: Sequence[np.ndarray] = ()
 
 
 def make_window(
@@ -87,12 +95,14 @@ def make_window(
     how: Augmentation,
     rng: np.random.Generator,
     skeleton: Skeleton = PERSON19,
+    others: Sequence[Lender] = (),
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cut an augmented window out of an example.
 
     Args:
         size: height and width of the crops.
         frames: T; a still is repeated, with a small motion if ``how.motion``.
+        others: people to paste.
 
     Returns:
         (T, h, w, 3) uint8 crops, (K, 2) joints in crop pixels, (K,) weights; joints outside the crop weigh 0.
@@ -124,6 +134,10 @@ def make_window(
         crops = np.stack([cut(images[0], key, size)] * frames)
     else:
         crops = np.stack([cut(image, matrix, size) for image, matrix in zip(images, matrices, strict=True)])
+    if len(others) and rng.random() < how.people:
+        moved = [[transform(polygon, m) for polygon in example.outline] for m in matrices] if example.outline else []
+        body = body_in_crop(example.box, key)
+        crops = paste_people(crops, body, joints[weight > 0], others, moved, -angle if flip else angle, rng)
     return _change_pictures(crops, how, rng), joints, weight
 
 

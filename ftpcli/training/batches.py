@@ -24,12 +24,13 @@ class Batch:
 
 
 class Mixture:
-    """Several sources, each passed over ``weight`` times an epoch."""
+    """Several sources, each passed over ``weight`` times an epoch; ``lenders``: the people they outline."""
 
     def __init__(self, sources: Sequence[tuple[Source, float]], seed: int) -> None:
         self.sources = [source for source, _ in sources]
         self._quota = [max(1, round(len(source) * weight)) for source, weight in sources]
         self._seed = seed
+        self.lenders = [lender for source in self.sources for lender in source.lenders]
 
     def __len__(self) -> int:
         """Examples an epoch."""
@@ -63,7 +64,7 @@ class _Examples(Dataset):
         source, index = self._order[position]
         example = self.mixture.sources[source].example(index, self.frames)
         rng = np.random.default_rng([self.seed, counter])
-        return make_window(example, self.size, self.frames, self.how, rng)
+        return make_window(example, self.size, self.frames, self.how, rng, others=self.mixture.lenders)
 
 
 def _collate(rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Batch:

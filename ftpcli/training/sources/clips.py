@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ftpcli.cutouts import Lender
 from ftpcli.errors import InputError
 from ftpcli.posetrack.jsonfile import load_json
 from ftpcli.skeleton import Skeleton
@@ -22,6 +24,8 @@ class Clips:
     Raises:
         InputError: not such a folder, or the split is empty.
     """
+
+    lenders: Sequence[Lender] = ()
 
     def __init__(self, folder: Path, skeleton: Skeleton, split: str = "train") -> None:
         self.name = str(folder)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ftpcli.cutouts import Cutout, Lender, cut_out, outline_of
 from ftpcli.errors import InputError
 from ftpcli.posetrack.jsonfile import load_json
 from ftpcli.skeleton import Skeleton
@@ -19,11 +22,11 @@ class CocoKeypoints:
 
     Unlabelled joints (v = 0) weigh nothing. Two fields that COCO does not have are used where present:
     ``keypoint_source`` (one letter a joint, g for a human's label) and ``keypoint_confidence``; joints that are
-    not a human's weigh half their confidence.
+    not a human's weigh half their confidence. People with ``segmentation`` polygons lend themselves for pasting.
 
     Raises:
-        InputError: not such a file, a joint unknown to the skeleton, no usable person, pictures missing
-            (with ``skip_missing`` their persons are left out and counted in ``missing``).
+        InputError: not such a file, a joint unknown to the skeleton, no usable person, malformed polygons,
+            pictures missing (with ``skip_missing`` their persons are left out and counted in ``missing``).
     """
 
     def __init__(self, path: Path, skeleton: Skeleton, *, human_only: bool = False, skip_missing: bool = False) -> None:
@@ -56,6 +59,13 @@ class CocoKeypoints:
             raise InputError(f"{path}: no labelled person to train on")
         self.groups = [str(images[a["image_id"]].get("source", "coco")) for _, a in self._people]
         self._cache = ImageCache()
+        self._outlines = [outline_of(a, path) for _, a in self._people]
+        self.lenders: Sequence[Lender] = [
+            partial(self._lend, index) for index, outline in enumerate(self._outlines) if outline
+        ]
+
+    def _lend(self, index: int) -> Cutout | None:
+        return cut_out(self._cache.read(self._people[index][0]), self._outlines[index])
 
     def __len__(self) -> int:
         return len(self._people)
@@ -71,7 +81,9 @@ class CocoKeypoints:
                 joints[column] = value[:2]
                 weight[column] = 1.0 if letter == "g" else PSEUDO_WEIGHT * confidence
         x, y, w, h = annotation["bbox"]
-        return Example([self._cache.read(file)], np.array([x, y, x + w, y + h], float), joints, weight)
+        return Example(
+            [self._cache.read(file)], np.array([x, y, x + w, y + h], float), joints, weight, self._outlines[index]
+        )
 
 
 def _has_area(annotation: dict[str, Any]) -> bool:

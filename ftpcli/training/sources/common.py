@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
 
+from ftpcli.cutouts import Lender
 from ftpcli.errors import InputError
 from ftpcli.training.augment import Example
 
@@ -18,10 +20,16 @@ CACHE_BYTES = 6 * 1024**3
 
 
 class Source(Protocol):
-    """Examples by number. ``groups`` names each example's origin, for figures per source."""
+    """Examples by number.
+
+    Attributes:
+        groups: each example's origin, for figures per source.
+        lenders: outlined people, to be pasted over others.
+    """
 
     name: str
     groups: list[str]
+    lenders: Sequence[Lender]
 
     def __len__(self) -> int: ...
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ftpcli.cutouts import Lender
 from ftpcli.errors import InputError
 from ftpcli.formats import VISIBLE, open_poses
 from ftpcli.records import FramePoses, Pose
@@ -24,6 +26,8 @@ class Poses:
     Raises:
         InputError: the file or its video cannot be read, no person is in it, or the video is too long to hold.
     """
+
+    lenders: Sequence[Lender] = ()
 
     def __init__(self, path: Path, skeleton: Skeleton) -> None:
         self.name = str(path)

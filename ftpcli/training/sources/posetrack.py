@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ftpcli.cutouts import Lender
 from ftpcli.errors import InputError
 from ftpcli.posetrack import PoseTrackIndex, clipped_box
 from ftpcli.skeleton import Skeleton
@@ -20,6 +22,8 @@ class PoseTrack:
         InputError: see PoseTrackIndex; or nobody is annotated, pictures are missing (``skip_missing`` leaves their
             windows out), or the model lacks every joint.
     """
+
+    lenders: Sequence[Lender] = ()
 
     def __init__(
         self, root: Path, version: str, skeleton: Skeleton, split: str = "train", *, skip_missing: bool = False

@@ -1,0 +1,122 @@
+"""People pasted partly over, or behind, the person of a window: whose joints are meant where two people overlap.
+
+Where people cross, the box of the one behind is full of the one in front, and a network that never saw that draws
+the joints of whoever it sees best. Here the box's owner is pasted over and keeps their labels, hidden joints too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from ftpcli.crops import affine, transform
+from ftpcli.cutouts import Cutout, Lender, fill
+
+_ENLARGE = 2.5  # a pasted person is enlarged at most so much
+_HIDDEN = 0.75  # share of the labelled joints that may vanish behind somebody
+_APART = 0.3  # the nearest the two bodies' middles come, in mean widths: nearer, and nothing tells whose box it is
+_TRIES = 4
+_BEHIND = 0.4  # share pasted behind, where the person's own outline is known
+
+
+def paste_people(
+    crops: np.ndarray,
+    body: np.ndarray,
+    joints: np.ndarray,
+    others: Sequence[Lender],
+    outlines: Sequence[Sequence[np.ndarray]],
+    angle: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Paste one or two people into all frames of a window, standing still or moving slowly past.
+
+    Args:
+        crops: (T, h, w, 3) uint8.
+        body: (4,) xyxy of the person's box in crop pixels, as far as the crop's turn allows.
+        joints: (n, 2) labelled joints in crop pixels.
+        outlines: per frame the (n, 2) polygons of the person in crop pixels; empty where they are not known.
+        angle: degrees by which the crop is turned; people beside each other turn together.
+
+    Returns:
+        New crops; the given ones where nobody would fit.
+    """
+    own = [fill(outline, *crops.shape[1:3]) for outline in outlines]
+    for _ in range(1 + (rng.random() < 0.25)):
+        behind = bool(own) and rng.random() < _BEHIND
+        for _ in range(_TRIES):
+            other = others[int(rng.integers(len(others)))]()
+            if other is None:
+                continue
+            layers = _place(other, len(crops), crops.shape[1:3], body, angle, rng)
+            alpha = layers[len(crops) // 2][1]
+            if alpha.mean() > 0.01 and (behind or _hidden(alpha, joints) <= _HIDDEN):
+                masks = own if behind else [np.zeros((), np.uint8)] * len(crops)
+                crops = np.stack([_lay(c, *layer, mask) for c, layer, mask in zip(crops, layers, masks, strict=True)])
+                break
+    return crops
+
+
+def _place(
+    other: Cutout, frames: int, size: tuple[int, ...], body: np.ndarray, angle: float, rng: np.random.Generator
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Per frame (h, w, 3) uint8 and (h, w) float32 in 0..1: the other person somewhere beside the body."""
+    low, high = body[:2], body[2:]
+    extent, middle = high - low, (low + high) / 2
+    rows, columns = other.alpha.shape
+    scale = min(max(extent[1], 0.7 * size[0]) * float(np.exp(rng.uniform(-0.35, 0.35))) / rows, _ENLARGE)
+    mean_width = (extent[0] + columns * scale) / 2
+    side = float(rng.uniform(_APART, 0.95)) * (1 if rng.random() < 0.5 else -1)
+    # a level camera sees people who overlap on the same ground, one that looks down the nearer one lower
+    lower = rng.uniform(-0.15, 0.15) if rng.random() < 0.6 else rng.uniform(-0.2, 0.7)
+    away = np.array([side * mean_width, (extent[1] - rows * scale) / 2 + lower * rows * scale])
+    turn = np.deg2rad(angle)
+    away = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ away
+    drift = 0.03 * mean_width * rng.standard_normal(2) if rng.random() < 0.7 else np.zeros(2)
+    mirror = bool(rng.random() < 0.5)
+    own = affine(np.zeros(2), size[1] / scale, (size[0], size[1]), -angle if mirror else angle, mirror)[:, :2]
+    image = _tinted(other.image, rng)
+    alpha = cv2.copyMakeBorder(other.alpha, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=0)
+    image = cv2.copyMakeBorder(image, 2, 2, 2, 2, cv2.BORDER_REPLICATE)
+    if scale < 0.6:  # bilinear sampling alone would alias
+        shrink = max(scale * 1.3, 0.05)
+        image = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        alpha = cv2.resize(alpha, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_AREA)
+        own = own / shrink
+    soft = float(rng.uniform(0.4, 1.0))
+    origin = own @ np.array([(image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2])
+    layers = []
+    for t in range(-(frames // 2), frames - frames // 2):
+        matrix = np.concatenate([own, (middle + away + t * drift - origin)[:, None]], axis=1)
+        layer = cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR)
+        mask = cv2.warpAffine(alpha, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR)
+        layers.append((layer, cv2.GaussianBlur(mask, (0, 0), soft)))
+    return layers
+
+
+def _lay(crop: np.ndarray, layer: np.ndarray, alpha: np.ndarray, own: np.ndarray) -> np.ndarray:
+    alpha = (alpha * (1 - own))[..., None]
+    return (alpha * layer + (1 - alpha) * crop).astype(np.uint8)
+
+
+def _hidden(alpha: np.ndarray, joints: np.ndarray) -> float:
+    """Share of (n, 2) joints under the layer."""
+    at = joints.round().astype(int)
+    inside = (at >= 0).all(axis=1) & (at < np.array(alpha.shape[::-1])).all(axis=1)
+    at = at[inside]
+    return float((alpha[at[:, 1], at[:, 0]] > 0.5).mean()) if len(at) else 1.0
+
+
+def _tinted(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Light that differs a little from the scene's."""
+    gain = np.exp(rng.uniform(-0.25, 0.25)) * np.exp(rng.uniform(-0.06, 0.06, 3))
+    table = np.clip(np.arange(256)[:, None] * gain + rng.uniform(-15, 15), 0, 255)
+    return cv2.LUT(image, table.astype(np.uint8)[None])
+
+
+def body_in_crop(box: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """(4,) xyxy in crop pixels of an xyxy box: its middle moved along, its sides scaled, its turn left out."""
+    middle = transform(((box[:2] + box[2:]) / 2)[None], matrix)[0]
+    half = (box[2:] - box[:2]) / 2 * np.hypot(*matrix[:, 0])
+    return np.concatenate([middle - half, middle + half])
