@@ -213,6 +213,17 @@ def test_boxes_are_in_the_pixels_of_the_picture(shape: tuple[int, int]) -> None:
     assert rows[0, :4] == pytest.approx([x0, y0, x1, y1], abs=1.1 * max(1.0, max(shape) / 128))
 
 
+@pytest.mark.parametrize(("overlap", "boxes"), [(0.45, 1), (0.99, 2)])
+def test_the_weights_file_says_how_much_two_boxes_may_overlap(tmp_path: Path, overlap: float, boxes: int) -> None:
+    config = DetectorConfig(image_size=64, overlap=overlap)
+    save_network(build_network(config), config, tmp_path / "d.safetensors")
+    detector = load_detector(tmp_path / "d.safetensors")
+    detector.network = Painted()  # type: ignore[attr-defined]
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[10:40, 20:50] = 255
+    assert len(detector.detect(image)) == boxes
+
+
 def test_letterbox_keeps_proportions_and_pads_to_the_stride() -> None:
     padded, scale, (left, top) = letterbox(np.full((200, 100, 3), 9, np.uint8), 64)
     assert padded.shape == (64, 32, 3) and (left, top) == (0, 0) and scale == (0.32, 0.32)

@@ -125,6 +125,7 @@ class NetworkDetector:
             precision=_PRECISIONS[self.precision],
             person=self.person,
             floor=self.floor,
+            overlap=self.config.overlap,
         )
 
     def describe(self) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class DetectorConfig:
     end2end: bool = False  # True: the one-to-one head of YOLO26 and v10; False: one-to-many head and NMS
     classes: tuple[str, ...] = ("person",)
     score: float = 0.25  # from this score on a detection may start a track
+    overlap: float = 0.45  # IoU from which non-maximum suppression drops the weaker box; unused where end2end
     provenance: dict[str, Any] = field(default_factory=dict)  # data, recipe, seed, measured numbers
 
 

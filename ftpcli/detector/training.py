@@ -265,7 +265,14 @@ class _Training:
         assert self.val is not None
 
         def detect(images: list[np.ndarray]) -> list[np.ndarray]:
-            return find_people(self.average, images, size=self.recipe.image_size, device=self.device, floor=SCORE_FLOOR)
+            return find_people(
+                self.average,
+                images,
+                size=self.recipe.image_size,
+                device=self.device,
+                floor=SCORE_FLOOR,
+                overlap=self.config.overlap,
+            )
 
         report = evaluate(detect, self.val)
         self._log({"val": report})
