@@ -72,17 +72,17 @@ def cut(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndar
     would alias.
 
     Args:
-        image: (H, W, 3) uint8.
+        image: (H, W, C) uint8.
 
     Returns:
-        (height, width, 3) uint8.
+        (height, width, C) uint8.
     """
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     shrink = int(1 / scale) if scale > 0 else 1
     if shrink >= 2:
         image, matrix = _shrunk(image, matrix, size, shrink)
         if image.size == 0:
-            return np.zeros((*size, 3), np.uint8)
+            return np.zeros((*size, *image.shape[2:]), np.uint8)
     return cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
 

@@ -30,7 +30,7 @@ Lender = Callable[[], Cutout | None]
 def outline_of(annotation: dict[str, Any], path: Path | str) -> list[np.ndarray]:
     """The (n, 2) float64 polygons of a COCO annotation's ``segmentation`` (data format, section 1).
 
-    None for crowds and run-length masks.
+    Empty for crowds and run-length masks.
 
     Raises:
         InputError: the list is not one of polygons (x, y, x, y, ...); names ``path``.

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -22,6 +23,7 @@ SIZE = (192, 144)
 BODY = np.array([42.0, 20, 102, 172])
 JOINTS = np.stack([np.linspace(50, 94, 12), np.linspace(30, 160, 12)], axis=1)
 RED = Cutout(np.full((120, 50, 3), (255, 0, 0), np.uint8), np.ones((120, 50), np.float32))
+WIDE = Cutout(np.full((120, 600, 3), (255, 0, 0), np.uint8), np.ones((120, 600), np.float32))
 
 
 def blue(frames: int) -> np.ndarray:
@@ -31,6 +33,13 @@ def blue(frames: int) -> np.ndarray:
 def red(crop: np.ndarray) -> np.ndarray:
     """(h, w) bool: where the pasted person is, whatever light fell on them."""
     return crop[..., 0] > crop[..., 2]
+
+
+def lean(points: np.ndarray) -> float:
+    """Degrees from the vertical of the longer axis of (n, 2) points (y, x)."""
+    values, vectors = np.linalg.eigh(np.cov(points.T))
+    y, x = vectors[:, values.argmax()]
+    return float(np.degrees(np.arctan2(x * np.sign(y), abs(y))))
 
 
 def outlined(folder: Path) -> Path:
@@ -56,6 +65,16 @@ def test_somebody_stands_over_the_person_but_never_over_nearly_all_of_them() -> 
     assert sum(0.3 < share <= 0.75 for share in covered) >= 10
 
 
+def test_somebody_who_would_hide_nearly_all_is_not_pasted() -> None:
+    covered = []
+    for seed in range(60):
+        (crop,) = paste_people(blue(1), BODY, JOINTS, [lambda: WIDE], [], 0.0, np.random.default_rng(seed))
+        at = JOINTS.round().astype(int)
+        covered.append(red(crop)[at[:, 1], at[:, 0]].mean())
+    assert max(covered) <= 0.98 and sum(share > 0.75 for share in covered) <= 3  # by two people together
+    assert sum(share > 0.3 for share in covered) >= 5
+
+
 def test_the_pasted_person_stays_or_drifts_evenly_through_a_window() -> None:
     drifts = []
     for seed in range(30):
@@ -78,6 +97,46 @@ def test_where_the_persons_outline_is_known_somebody_may_stand_behind() -> None:
         (crop,) = paste_people(blue(1), BODY, JOINTS, [lambda: RED], [outline], 0.0, np.random.default_rng(seed))
         untouched += bool(red(crop).any() and not red(crop)[inside].any())
     assert 8 < untouched < 36
+    around = 0
+    for seed in range(40):
+        (crop,) = paste_people(blue(1), BODY, JOINTS, [lambda: WIDE], [outline], 0.0, np.random.default_rng(seed))
+        around += bool(red(crop)[~inside].mean() > 0.3 and not red(crop)[inside].any())
+    assert around >= 8
+
+
+def test_somebody_behind_stays_behind_in_every_frame_of_a_moving_window() -> None:
+    image = np.full((600, 600, 3), (0, 0, 255), np.uint8)
+    image[240:361, 280:321] = (0, 255, 0)
+    outline = [np.array([[280.0, 240], [320, 240], [320, 360], [280, 360]])]
+    example = Example([image], np.array([270.0, 230, 330, 370]), np.full((19, 2), 300.0), np.ones(19), outline)
+    how = dataclasses.replace(Augmentation.none(), flip=0.5, rotate=1.0, rotation=20, motion=0.1)
+    behind = 0
+    for seed in range(40):
+        plain, _, _ = make_window(example, SIZE, 3, how, np.random.default_rng(seed))
+        pasted, _, _ = make_window(
+            example, SIZE, 3, dataclasses.replace(how, people=1.0), np.random.default_rng(seed), others=[lambda: WIDE]
+        )
+        reds = np.stack([red(crop) for crop in pasted])
+        own = np.stack([cv2.erode((c[..., 1] > c[..., 2]).astype(np.uint8), np.ones((5, 5))) for c in plain]) > 0
+        behind += bool(all(mask.mean() > 0.2 for mask in reds) and not (reds & own).any())
+    assert behind >= 6
+
+
+def test_people_beside_turn_with_a_mirrored_crop() -> None:
+    image = np.full((900, 900, 3), (0, 0, 255), np.uint8)
+    joints, weight = np.zeros((19, 2)), np.zeros(19)
+    joints[0], joints[17], weight[[0, 17]] = (450, 380), (450, 520), 1.0
+    example = Example([image], np.array([420.0, 370, 480, 530]), joints, weight)
+    how = dataclasses.replace(Augmentation.none(), flip=1.0, rotate=1.0, rotation=25, people=1.0)
+    slim = Cutout(RED.image[:, :14], RED.alpha[:, :14])
+    off = []
+    for seed in range(60):
+        (crop,), at, _ = make_window(example, SIZE, 1, how, np.random.default_rng(seed), others=[lambda: slim])
+        x, y = at[17] - at[0]
+        points = np.argwhere(red(crop)).astype(float)
+        if len(points) > 400 and abs(x) > 0.2 * y:
+            off.append(abs(lean(points) - np.degrees(np.arctan2(x, y))))
+    assert len(off) > 20 and np.median(off) < 3
 
 
 def test_a_turned_crop_turns_the_people_beside_alike() -> None:
@@ -87,9 +146,7 @@ def test_a_turned_crop_turns_the_people_beside_alike() -> None:
         (crop,) = paste_people(blue(1), BODY, JOINTS, [lambda: RED], [], 30.0, rng)
         points = np.argwhere(red(crop)[4:-4, 4:-4]).astype(float)
         if len(points) > 400:
-            values, vectors = np.linalg.eigh(np.cov(points.T))
-            y, x = vectors[:, values.argmax()]
-            leaning.append(np.degrees(np.arctan2(x * np.sign(y), abs(y))))
+            leaning.append(lean(points))
     # a body's down axis (0, 1) turned by 30 degrees clockwise points to (-sin 30, cos 30)
     assert len(leaning) > 20 and abs(np.median(leaning) + 30) < 6
 

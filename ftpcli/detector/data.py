@@ -97,7 +97,8 @@ def load_pictures(path: Path | str, longest: int) -> tuple[list[Picture], list[C
             boxes *= scale
         pictures.append(Picture(image, boxes[~crowd], boxes[crowd]))
         for annotation in annotations:
-            cutout = cut_out(image, [polygon * scale for polygon in outline_of(annotation, path)])
+            outline = outline_of(annotation, path)
+            cutout = cut_out(image, [polygon * scale for polygon in outline]) if outline else None
             if cutout is not None:
                 cutouts.append(cutout)
     return pictures, cutouts

@@ -14,6 +14,8 @@ from ftpcli.detector.data import GREY
 
 #: Weakest detection that is passed on. ByteTrack's second stage lives on weak ones.
 FLOOR = 0.05
+#: IoU from which suppression drops the weaker box, where a weights file does not say otherwise.
+OVERLAP = 0.45
 _STRIDE = 32
 _MOST = 300  # detections a picture
 
@@ -57,7 +59,7 @@ def find_people(
     precision: torch.dtype = torch.float32,
     person: int = 0,
     floor: float = FLOOR,
-    overlap: float = 0.45,
+    overlap: float = OVERLAP,
 ) -> list[np.ndarray]:
     """Person boxes of RGB pictures, each (N, 5) float32 xyxy and score in the picture's own pixels.
 

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ftpcli.detector._ultralytics import DetectionModel, get_cfg, yaml_model_load
+from ftpcli.detector.inference import OVERLAP
 from ftpcli.errors import InputError, OutputError, UsageError
 
 FORMAT = "ftp-detector-1"
@@ -31,7 +32,7 @@ class DetectorConfig:
     end2end: bool = False  # True: the one-to-one head of YOLO26 and v10; False: one-to-many head and NMS
     classes: tuple[str, ...] = ("person",)
     score: float = 0.25  # from this score on a detection may start a track
-    overlap: float = 0.45  # IoU from which non-maximum suppression drops the weaker box; unused where end2end
+    overlap: float = OVERLAP  # IoU from which non-maximum suppression drops the weaker box; unused where end2end
     provenance: dict[str, Any] = field(default_factory=dict)  # data, recipe, seed, measured numbers
 
 

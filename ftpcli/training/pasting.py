@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ftpcli.crops import affine, transform
+from ftpcli.crops import affine, cut, transform
 from ftpcli.cutouts import Cutout, Lender, fill
 
 _ENLARGE = 2.5  # a pasted person is enlarged at most so much
@@ -42,14 +42,15 @@ def paste_people(
     Returns:
         New crops; the given ones where nobody would fit.
     """
-    own = [fill(outline, *crops.shape[1:3]) for outline in outlines]
+    size = (crops.shape[1], crops.shape[2])
+    own = [fill(outline, *size) for outline in outlines]
     for _ in range(1 + (rng.random() < 0.25)):
         behind = bool(own) and rng.random() < _BEHIND
         for _ in range(_TRIES):
             other = others[int(rng.integers(len(others)))]()
             if other is None:
                 continue
-            layers = _place(other, len(crops), crops.shape[1:3], body, angle, rng)
+            layers = _place(other, len(crops), size, body, angle, rng)
             alpha = layers[len(crops) // 2][1]
             if alpha.mean() > 0.01 and (behind or _hidden(alpha, joints) <= _HIDDEN):
                 masks = own if behind else [np.zeros((), np.uint8)] * len(crops)
@@ -59,7 +60,7 @@ def paste_people(
 
 
 def _place(
-    other: Cutout, frames: int, size: tuple[int, ...], body: np.ndarray, angle: float, rng: np.random.Generator
+    other: Cutout, frames: int, size: tuple[int, int], body: np.ndarray, angle: float, rng: np.random.Generator
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Per frame (h, w, 3) uint8 and (h, w) float32 in 0..1: the other person somewhere beside the body."""
     low, high = body[:2], body[2:]
@@ -71,27 +72,21 @@ def _place(
     # a level camera sees people who overlap on the same ground, one that looks down the nearer one lower
     lower = rng.uniform(-0.15, 0.15) if rng.random() < 0.6 else rng.uniform(-0.2, 0.7)
     away = np.array([side * mean_width, (extent[1] - rows * scale) / 2 + lower * rows * scale])
-    turn = np.deg2rad(angle)
-    away = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ away
+    away = affine(np.zeros(2), size[1], size, angle)[:, :2] @ away
     drift = 0.03 * mean_width * rng.standard_normal(2) if rng.random() < 0.7 else np.zeros(2)
     mirror = bool(rng.random() < 0.5)
-    own = affine(np.zeros(2), size[1] / scale, (size[0], size[1]), -angle if mirror else angle, mirror)[:, :2]
-    image = _tinted(other.image, rng)
-    alpha = cv2.copyMakeBorder(other.alpha, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=0)
-    image = cv2.copyMakeBorder(image, 2, 2, 2, 2, cv2.BORDER_REPLICATE)
-    if scale < 0.6:  # bilinear sampling alone would alias
-        shrink = max(scale * 1.3, 0.05)
-        image = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-        alpha = cv2.resize(alpha, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_AREA)
-        own = own / shrink
+    # a rim of two pixels: colours go on there, so that the outline's edge does not turn black when sampled
+    image = cv2.copyMakeBorder(_tinted(other.image, rng), 2, 2, 2, 2, cv2.BORDER_REPLICATE)
+    mask = cv2.copyMakeBorder(other.alpha * 255, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=0)
+    person = np.dstack([image, mask.astype(np.uint8)])
     soft = float(rng.uniform(0.4, 1.0))
-    origin = own @ np.array([(image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2])
+    centre = (np.array(person.shape[1::-1]) - 1) / 2
+    matrix = affine(centre, size[1] / scale, size, -angle if mirror else angle, mirror)
+    matrix[:, 2] += middle + away - (np.array(size[::-1]) - 1) / 2
     layers = []
     for t in range(-(frames // 2), frames - frames // 2):
-        matrix = np.concatenate([own, (middle + away + t * drift - origin)[:, None]], axis=1)
-        layer = cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR)
-        mask = cv2.warpAffine(alpha, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR)
-        layers.append((layer, cv2.GaussianBlur(mask, (0, 0), soft)))
+        layer = cut(person, matrix + np.column_stack([np.zeros((2, 2)), t * drift]), size)
+        layers.append((layer[..., :3], cv2.GaussianBlur(layer[..., 3].astype(np.float32) / 255, (0, 0), soft)))
     return layers
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ftpcli.cutouts import Lender
 from ftpcli.errors import InputError
 from ftpcli.posetrack.jsonfile import load_json
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
-from ftpcli.training.sources.common import joints_box
+from ftpcli.training.sources.common import Source, joints_box
 
 
-class Clips:
+class Clips(Source):
     """Labelled clips: a folder with ``clips.json`` (``joints``; ``clips`` with file, split, keypoints per frame).
 
     One person a clip, joints in every frame. The box is the extent of the joints inside the picture and 10 % a
@@ -24,8 +22,6 @@ class Clips:
     Raises:
         InputError: not such a folder, or the split is empty.
     """
-
-    lenders: Sequence[Lender] = ()
 
     def __init__(self, folder: Path, skeleton: Skeleton, split: str = "train") -> None:
         self.name = str(folder)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ftpcli.cutouts import Cutout, Lender, cut_out, outline_of
+from ftpcli.cutouts import Cutout, cut_out, outline_of
 from ftpcli.errors import InputError
 from ftpcli.posetrack.jsonfile import load_json
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
-from ftpcli.training.sources.common import PSEUDO_WEIGHT, ImageCache
+from ftpcli.training.sources.common import PSEUDO_WEIGHT, ImageCache, Source
 
 
-class CocoKeypoints:
+class CocoKeypoints(Source):
     """Persons of a COCO-keypoints JSON file; pictures stand beside it under their ``file_name``.
 
     Unlabelled joints (v = 0) weigh nothing. Two fields that COCO does not have are used where present:
@@ -60,9 +59,7 @@ class CocoKeypoints:
         self.groups = [str(images[a["image_id"]].get("source", "coco")) for _, a in self._people]
         self._cache = ImageCache()
         self._outlines = [outline_of(a, path) for _, a in self._people]
-        self.lenders: Sequence[Lender] = [
-            partial(self._lend, index) for index, outline in enumerate(self._outlines) if outline
-        ]
+        self.lenders = [partial(self._lend, index) for index, outline in enumerate(self._outlines) if outline]
 
     def _lend(self, index: int) -> Cutout | None:
         return cut_out(self._cache.read(self._people[index][0]), self._outlines[index])

@@ -29,7 +29,7 @@ class Source(Protocol):
 
     name: str
     groups: list[str]
-    lenders: Sequence[Lender]
+    lenders: Sequence[Lender] = ()
 
     def __len__(self) -> int: ...
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ftpcli.cutouts import Lender
 from ftpcli.errors import InputError
 from ftpcli.formats import VISIBLE, open_poses
 from ftpcli.records import FramePoses, Pose
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
-from ftpcli.training.sources.common import CACHE_BYTES
+from ftpcli.training.sources.common import CACHE_BYTES, Source
 
 
-class Poses:
+class Poses(Source):
     """Every person of a poses file (JSON Lines, COCO, PoseTrack) in the frames of its video.
 
     The video stands beside the file under the name that the file recorded. Joints from a confidence of 0.3 on are
@@ -26,8 +24,6 @@ class Poses:
     Raises:
         InputError: the file or its video cannot be read, no person is in it, or the video is too long to hold.
     """
-
-    lenders: Sequence[Lender] = ()
 
     def __init__(self, path: Path, skeleton: Skeleton) -> None:
         self.name = str(path)

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ftpcli.cutouts import Lender
 from ftpcli.errors import InputError
 from ftpcli.posetrack import PoseTrackIndex, clipped_box
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
-from ftpcli.training.sources.common import ImageCache
+from ftpcli.training.sources.common import ImageCache, Source
 
 
-class PoseTrack:
+class PoseTrack(Source):
     """Every annotated person of the labelled frames, with the neighbouring pictures, labelled or not.
 
     Raises:
         InputError: see PoseTrackIndex; or nobody is annotated, pictures are missing (``skip_missing`` leaves their
             windows out), or the model lacks every joint.
     """
-
-    lenders: Sequence[Lender] = ()
 
     def __init__(
         self, root: Path, version: str, skeleton: Skeleton, split: str = "train", *, skip_missing: bool = False
