@@ -19,6 +19,7 @@ import numpy as np
 
 from ftpcli import __version__
 from ftpcli.errors import InputError, UsageError
+from ftpcli.gaps import FillGaps
 from ftpcli.people import BoxesFile, DetectAndTrack
 from ftpcli.records import Frame, FramePoses, Header, TrackedFrame, VideoInfo, Window
 from ftpcli.smoothing import Smoother
@@ -33,6 +34,15 @@ if TYPE_CHECKING:
 #: Frames whose windows are estimated together, and the pixels they may hold in memory.
 CHUNK_FRAMES = 8
 _CHUNK_PIXELS = 8 * 1920 * 1080
+
+
+#: The longest gap that `Options.fill_gaps` takes, seconds.
+LONGEST_GAP = 1.0
+
+
+def held_frames(info: VideoInfo) -> int:
+    """Frames that may be held at a time: fewer where pictures are large."""
+    return max(1, min(CHUNK_FRAMES, _CHUNK_PIXELS // max(1, info.width * info.height)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,13 +90,14 @@ class Annotation:
         people: PeopleSource,
         estimator: Estimator,
         *,
+        gaps: FillGaps | None = None,
         smoother: Smoother | None = None,
         stored: Iterable[Stored] = (),
         options: dict[str, Any] | None = None,
         to_the_end: bool = True,
     ) -> None:
         self._source, self._people, self._estimator = source, people, estimator
-        self._smoother = smoother
+        self._gaps, self._smoother = gaps, smoother
         self._stored = iter(stored)
         self._options = options or {}
         self._to_the_end = to_the_end
@@ -101,7 +112,7 @@ class Annotation:
     @property
     def chunk_frames(self) -> int:
         """Frames in a chunk: fewer where pictures are large."""
-        return max(1, min(CHUNK_FRAMES, _CHUNK_PIXELS // max(1, self.info.width * self.info.height)))
+        return held_frames(self.info)
 
     @property
     def frame_name(self) -> Callable[[int], str] | None:
@@ -156,7 +167,8 @@ class Annotation:
 
     def chunks(self) -> Iterator[list[Annotated]]:
         """The same by chunks of consecutive frames, with pictures and raw results."""
-        windows = Windows(self._estimator.window)(self._tracked())
+        tracked = self._gaps(self._tracked()) if self._gaps else self._tracked()
+        windows = Windows(self._estimator.window)(tracked)
         while chunk := list(islice(windows, self.chunk_frames)):
             yield self._annotate(chunk)
         if self._to_the_end and isinstance(self._people, BoxesFile):
@@ -220,6 +232,7 @@ class Options:
         detector: ``default``, a model file, or the name of an ultralytics model.
         tracker: ``bytetrack`` or ``botsort``.
         min_score: detections from this score on may become people; None is the detector's own advice.
+        fill_gaps: seconds; somebody found again within them is in the frames between, too. Not for ``boxes``.
         boxes: MOT text or a poses file in place of detector and tracker.
         rotate: degrees counterclockwise in place of the source's own rotation.
         start, end: seconds on the source's clock.
@@ -234,6 +247,7 @@ class Options:
     detector_size: int | None = None
     tracker: str = "bytetrack"
     min_score: float | None = None
+    fill_gaps: float = 0.2
     boxes: str | None = None
     rotate: int | None = None
     start: float | None = None
@@ -250,6 +264,9 @@ class Options:
             raise UsageError(f"--tracker {self.tracker}: choose bytetrack or botsort")
         if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise UsageError(f"--min-score {self.min_score}: must lie between 0 and 1")
+
+        if not 0 <= self.fill_gaps <= LONGEST_GAP:
+            raise UsageError(f"--fill-gaps {self.fill_gaps:g}: must lie between 0 and {LONGEST_GAP:g} seconds")
 
     def smoother(self) -> Smoother | None:
         """A fresh smoother for one video, where one was asked for."""
@@ -336,6 +353,7 @@ class Annotator:
             frames,
             people,
             self.estimator,
+            gaps=FillGaps(o.fill_gaps, held_frames(frames.info)) if o.fill_gaps and o.boxes is None else None,
             smoother=o.smoother(),
             stored=stored,
             options=recorded,

@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ftpcli.detector import load_detector
 from ftpcli.estimator import Estimator
-from ftpcli.pipeline import annotate
+from ftpcli.gaps import FillGaps
+from ftpcli.people import DetectAndTrack
+from ftpcli.pipeline import Options, annotate, held_frames
 from ftpcli.skeleton import BODY12, PERSON19
 from ftpcli.training.sources import Clips, CocoKeypoints
 from ftpcli.training.validation import validate
+from ftpcli.video import VideoReader
 from ftpcli.weights import DEFAULT_WEIGHTS, build_model
 from samples.make_sample import make_sample
 
@@ -53,6 +57,14 @@ def test_the_sample_s_people_are_found_and_their_joints_lie_in_their_boxes(sampl
             if y2 - y1 > 200:
                 assert head < ankle  # nobody stands on their head there
     assert len(inside) > 200 and np.mean(inside) > 0.95
+
+
+def test_two_people_who_cross_are_both_followed_in_every_frame(shared: Path) -> None:
+    with VideoReader(shared / "videos" / "two_people_portrait_60fps.mp4") as reader:
+        people = DetectAndTrack(load_detector(), frame_rate=60)
+        filled = list(FillGaps(Options().fill_gaps, held_frames(reader.info))(map(people, reader)))
+    ids = [[person.track_id for person in tracked.people] for tracked in filled]
+    assert len(ids) == 100 and ids == [[1, 2, 3]] * 100
 
 
 @pytest.mark.parametrize(("name", "least"), [("clips", 0.52), ("pose", 0.45)])

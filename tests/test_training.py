@@ -19,6 +19,7 @@ from ftpcli.training.batches import Mixture, training_batches
 from ftpcli.training.initialise import backbone_state
 from ftpcli.training.loop import DivergedError, Run, train
 from ftpcli.training.losses import heatmap_loss
+from ftpcli.training.muon import Float32Muon
 from ftpcli.training.optimiser import Average, build_optimisers, rate
 from ftpcli.training.recipe import RECIPES, Recipe, recipe
 from ftpcli.training.sources import Clips, CocoKeypoints, DataSpec, Poses, open_data
@@ -293,6 +294,24 @@ def test_muon_moves_kernels_through_their_matrices() -> None:
     for kernel, was in zip(kernels, before, strict=True):
         step = (kernel.detach() - was).square().mean().sqrt().item() / RECIPES["scratch"].lr
         assert 0.05 < step < 0.5
+
+
+def test_muon_in_float32_is_torchs_but_for_the_rounding() -> None:
+    torch.manual_seed(3)
+    start = [torch.randn(24, 40), torch.randn(48, 16)]
+    moved = []
+    for kind in (torch.optim.Muon, Float32Muon):
+        matrices = [torch.nn.Parameter(matrix.clone()) for matrix in start]
+        optimiser = kind(matrices, lr=0.05, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+        generator = torch.Generator().manual_seed(4)
+        for _ in range(4):
+            for matrix in matrices:
+                matrix.grad = torch.randn(matrix.shape, generator=generator)
+            optimiser.step()
+        moved.append([matrix.detach() - was for matrix, was in zip(matrices, start, strict=True)])
+        assert all(set(optimiser.state[matrix]) == {"momentum_buffer"} for matrix in matrices)
+    for torchs, ours in zip(*moved, strict=True):
+        assert (torchs - ours).norm() < 0.03 * torchs.norm()
 
 
 def test_schedules() -> None:

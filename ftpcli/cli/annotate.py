@@ -86,6 +86,13 @@ def command(
     min_score: Annotated[
         float | None, typer.Option(help="Detections from this score on may be people.", rich_help_panel=_PEOPLE)
     ] = None,
+    fill_gaps: Annotated[
+        float,
+        typer.Option(
+            help="Seconds: people missed for so long are filled in where they are found again; 0 not.",
+            rich_help_panel=_PEOPLE,
+        ),
+    ] = 0.2,
     boxes: Annotated[
         Path | None,
         typer.Option(help="MOT text or a poses file in place of detector and tracker.", rich_help_panel=_PEOPLE),
@@ -123,6 +130,7 @@ def command(
         detector_size=detector_size,
         tracker=tracker,
         min_score=min_score,
+        fill_gaps=fill_gaps,
         boxes=None if boxes is None else str(boxes),
         rotate=rotate,
         start=None if start is None else parse_time(start),

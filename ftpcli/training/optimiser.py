@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ftpcli.estimator import choose_precision
 from ftpcli.model.ftp_pose import FTPPose
+from ftpcli.training.muon import Float32Muon
 from ftpcli.training.recipe import Recipe
 
 
@@ -41,7 +43,9 @@ def build_optimisers(model: FTPPose, recipe: Recipe) -> list[torch.optim.Optimiz
 
     built: list[torch.optim.Optimizer] = []
     if rows(True):
-        built.append(torch.optim.Muon(rows(True), lr=recipe.lr, adjust_lr_fn="match_rms_adamw"))
+        native = choose_precision("auto", next(model.parameters()).device) == "bf16"
+        kind = torch.optim.Muon if native else Float32Muon
+        built.append(kind(rows(True), lr=recipe.lr, adjust_lr_fn="match_rms_adamw"))
     if rows(False):
         built.append(torch.optim.AdamW(rows(False), lr=recipe.lr, betas=(0.9, 0.98)))
     return built
