@@ -15,9 +15,10 @@ import pytest
 import torch
 
 from ftpcli.detector import DetectorRecipe, evaluate_detector, load_detector, train_detector
+from ftpcli.detector._ultralytics import MuSGD
 from ftpcli.detector.data import Mixture, Picture, Sample, _move, _place, load_pictures, make_sample
 from ftpcli.detector.evaluation import evaluate
-from ftpcli.detector.gradients import MaskedLoss, collate
+from ftpcli.detector.gradients import Float32MuSGD, MaskedLoss, collate
 from ftpcli.detector.inference import find_people, letterbox, tidy
 from ftpcli.detector.loading import BUNDLED
 from ftpcli.detector.network import DetectorConfig, build_network, load_network, read_config, save_network
@@ -501,6 +502,27 @@ def test_the_loss_falls(tmp_path: Path) -> None:
     run = training._Training({"a": (coco_file(tmp_path), 1.0)}, None, tmp_path, recipe, torch.device("cpu"), {})
     losses = [sum(run._one_step().values()) for _ in range(24)]
     assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
+
+
+def test_musgd_in_float32_is_ultralytics_but_for_the_rounding() -> None:
+    moved = []
+    for kind in (MuSGD, Float32MuSGD):
+        torch.manual_seed(5)
+        network = torch.nn.Sequential(torch.nn.Conv2d(4, 8, 3), torch.nn.Conv2d(8, 6, 1), torch.nn.Linear(6, 24))
+        before = [p.detach().clone() for p in network.parameters()]
+        groups = [
+            {"params": [p for p in network.parameters() if (p.ndim > 1) == muon], "use_muon": muon, "momentum": 0.9}
+            for muon in (True, False)
+        ]
+        optimizer = kind(groups, lr=0.02, nesterov=True, weight_decay=0.1, muon=1.0, sgd=1.0)
+        for _ in range(3):
+            for p in network.parameters():
+                p.grad = torch.randn_like(p) / 10
+            optimizer.step()
+        moved.append([p.detach() - was for p, was in zip(network.parameters(), before, strict=True)])
+    for theirs, ours in zip(*moved, strict=True):
+        assert (theirs - ours).norm() < 0.03 * theirs.norm()
+    assert not torch.equal(moved[0][0], moved[1][0])
 
 
 @pytest.mark.slow

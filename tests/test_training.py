@@ -13,13 +13,13 @@ import torch
 from ftpcli.errors import FtpError, InputError, UsageError
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
+from ftpcli.muon import Float32Muon
 from ftpcli.skeleton import PERSON19
 from ftpcli.training.augment import MODERATE, Augmentation, Example, make_window, motion_kernel
 from ftpcli.training.batches import Mixture, training_batches
 from ftpcli.training.initialise import backbone_state
 from ftpcli.training.loop import DivergedError, Run, train
 from ftpcli.training.losses import heatmap_loss
-from ftpcli.training.muon import Float32Muon
 from ftpcli.training.optimiser import Average, build_optimisers, rate
 from ftpcli.training.recipe import RECIPES, Recipe, recipe
 from ftpcli.training.sources import Clips, CocoKeypoints, DataSpec, Poses, open_data

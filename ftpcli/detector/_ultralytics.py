@@ -10,8 +10,10 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+import torch
 
 if "YOLO_CONFIG_DIR" not in os.environ:
     _folder = tempfile.mkdtemp(prefix="ftp-ultralytics-")
@@ -26,7 +28,7 @@ from ultralytics.cfg import get_cfg
 from ultralytics.engine.results import Boxes
 from ultralytics.nn import tasks
 from ultralytics.nn.tasks import DetectionModel, yaml_model_load
-from ultralytics.optim import MuSGD
+from ultralytics.optim import MuSGD, muon
 from ultralytics.trackers import BOTSORT, BYTETracker
 from ultralytics.utils import SETTINGS, IterableSimpleNamespace
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
@@ -47,6 +49,17 @@ def safe_unpickling(wanted: bool) -> Iterator[None]:
         tasks.SAFE_LOAD = before
 
 
+@contextmanager
+def newton_schulz(own: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
+    """While it lasts, MuSGD orthogonalises (N, R, C) updates with ``own``; ultralytics' always casts to bf16."""
+    before = muon.zeropower_via_newtonschulz5
+    muon.zeropower_via_newtonschulz5 = own  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        muon.zeropower_via_newtonschulz5 = before
+
+
 if SETTINGS.get("sync", False):
     SETTINGS.update(sync=False)
 
@@ -61,6 +74,7 @@ __all__ = [
     "MuSGD",
     "attempt_download_asset",
     "get_cfg",
+    "newton_schulz",
     "non_max_suppression",
     "safe_unpickling",
     "yaml_model_load",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from ftpcli.detector._ultralytics import MuSGD
+from ftpcli.detector._ultralytics import MuSGD, newton_schulz
 from ftpcli.detector.data import Sample
 from ftpcli.errors import UsageError
+from ftpcli.estimator import choose_precision
+from ftpcli.muon import orthogonalise
 
 
 class MaskedLoss(nn.Module):
@@ -25,6 +28,14 @@ class MaskedLoss(nn.Module):
         if self.ignore is not None:
             loss = loss.masked_fill(self.ignore & (target == 0), 0.0)
         return loss
+
+
+class Float32MuSGD(MuSGD):
+    """ultralytics' MuSGD, orthogonalising in float32: see `ftpcli.muon`."""
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        with newton_schulz(orthogonalise):
+            return super().step(closure)
 
 
 def make_optimizer(
@@ -50,7 +61,8 @@ def make_optimizer(
         )
     if name == "musgd":
         plain = {"momentum": momentum, "nesterov": True}
-        return MuSGD(
+        native = choose_precision("auto", next(network.parameters()).device) == "bf16"
+        return (MuSGD if native else Float32MuSGD)(
             [
                 {"params": matrices, **plain, "share": 1.0, "use_muon": True, "weight_decay": weight_decay},
                 {"params": others, **plain, "share": 1.0, "use_muon": False, "weight_decay": 0.0},

@@ -10,7 +10,7 @@ from torch import nn
 
 from ftpcli.estimator import choose_precision
 from ftpcli.model.ftp_pose import FTPPose
-from ftpcli.training.muon import Float32Muon
+from ftpcli.muon import Float32Muon
 from ftpcli.training.recipe import Recipe
 
 

@@ -1,4 +1,8 @@
-"""Muon in float32, for processors that do not multiply bf16 natively."""
+"""Muon in float32, for processors that do not multiply bf16 natively.
+
+torch and ultralytics run the Newton-Schulz iteration in bf16 whatever the machine. Where that is emulated, as on most
+laptops, it takes as long as the rest of a training step or longer. Both trainings take this one there.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,9 @@ import torch
 
 
 class Float32Muon(torch.optim.Muon):
-    """torch's Muon (Jordan 2024), its Newton-Schulz iteration in float32 instead of a hard-wired bf16.
+    """torch's Muon (Jordan 2024) but for the precision; the state is the same.
 
-    Where bf16 is emulated (most laptops), torch's own takes longer than the rest of a training step. Takes
-    ``match_rms_adamw`` as the adjustment of the rate (Liu et al. 2025, section 2.2); the state is that of torch's.
+    Takes ``match_rms_adamw`` alone as the adjustment of the rate (Liu et al. 2025, section 2.2).
     """
 
     @torch.no_grad()
@@ -38,13 +41,18 @@ class Float32Muon(torch.optim.Muon):
 
 
 def orthogonalise(
-    matrix: torch.Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
+    matrices: torch.Tensor,
+    coefficients: tuple[float, float, float] = (3.4445, -4.7750, 2.0315),
+    steps: int = 5,
+    eps: float = 1e-7,
 ) -> torch.Tensor:
-    """A (R, C) matrix with its singular values moved near 1, by Newton-Schulz iterations in the matrix's precision."""
+    """(R, C) or (N, R, C) matrices, singular values moved near 1 by Newton-Schulz iterations in their own precision."""
     a, b, c = coefficients
-    x = matrix if len(matrix) <= matrix.shape[1] else matrix.T
-    x = x / x.norm().clamp(min=eps)  # the spectral norm is at most 1
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.reshape(-1, *matrices.shape[-2:])
+    x = x.mT if tall else x
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=eps)  # the spectral norm is at most 1
     for _ in range(steps):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x if len(matrix) <= matrix.shape[1] else x.T
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).reshape(matrices.shape)
