@@ -23,6 +23,7 @@ from ftpcli.training.losses import heatmap_loss
 from ftpcli.training.optimiser import Average, build_optimisers, rate
 from ftpcli.training.recipe import RECIPES, Recipe, recipe
 from ftpcli.training.sources import Clips, CocoKeypoints, DataSpec, Poses, open_data
+from ftpcli.weights import load_weights
 from tests.training_data import make_clips, make_coco
 
 CONFIG = ModelConfig(
@@ -343,7 +344,7 @@ def state_of(folder: Path) -> dict:
 def test_ten_steps_a_stop_and_ten_steps_are_twenty_steps(people: CocoKeypoints, tmp_path: Path, optimiser: str) -> None:
     def run(folder: str, **changes: object) -> Run:
         options = {"save_minutes": 1e9, **changes}
-        config = CONFIG.replace(stem="residual")
+        config = CONFIG.replace(stem="residual", depth=2)
         return Run(config, quick(optimiser=optimiser), tmp_path / folder, [(people, 1.0)], [people], **options)
 
     whole = train(run("whole", validate_every=10))
@@ -391,6 +392,24 @@ def test_the_temporal_recipe_leaves_the_backbone_alone(people: CocoKeypoints, tm
     backbone = [name for name in before if name.startswith("backbone.")]
     assert backbone and all(torch.equal(before[name].half().float(), after[name]) for name in backbone)
     assert any(after[name].any() for name in after if name.startswith("encoder.") and "mlp.fc2.weight" in name)
+
+
+def test_a_new_backbone_goes_under_an_old_encoder(people: CocoKeypoints, tmp_path: Path) -> None:
+    config = CONFIG.replace(stem="residual", depth=2)
+    for name, seed, changes in (("whole", 1, {}), ("single", 2, {"branches": "none", "frames": 1})):
+        chosen = dataclasses.replace(quick(seed=seed), steps=1)
+        train(Run(config.replace(**changes), chosen, tmp_path / name, [(people, 1.0)]))
+    whole, single = (load_weights(tmp_path / name / "last.safetensors")[1] for name in ("whole", "single"))
+    state = backbone_state(tmp_path / "single/last.safetensors", FTPPose(config).backbone)
+    chosen = dataclasses.replace(RECIPES["temporal"], steps=1, batch=4, lr=0.0, precision="fp32")
+    init = tmp_path / "whole/last.safetensors"
+    rows: list[dict] = []
+    train(Run(config, chosen, tmp_path / "both", [(people, 1.0)], init=init, backbone=state), rows.append)
+    both = load_weights(tmp_path / "both/last.safetensors")[1]
+    weights = [n for n in both if "running" not in n and "num_batches" not in n]  # the head's norms go on counting
+    assert all(torch.equal(both[n], single[n] if n.startswith("backbone.") else whole[n]) for n in weights)
+    assert any(not torch.equal(single[n], whole[n]) for n in weights if n.startswith("backbone."))
+    assert [row["event"] for row in rows][:2] == ["init", "backbone"]
 
 
 def test_resuming_with_other_options_is_refused(people: CocoKeypoints, tmp_path: Path) -> None:

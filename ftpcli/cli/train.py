@@ -63,7 +63,8 @@ def command(
     backbone_weights: Annotated[
         str,
         typer.Option(
-            help="random; pretrained (timm downloads them); or a file (timm, MAE or ViTPose checkpoint).",
+            help="random; pretrained (timm downloads them); or a file (timm, MAE, ViTPose, ours), also replacing "
+            "the backbone of --weights.",
             rich_help_panel=_MODEL,
         ),
     ] = "random",
@@ -238,6 +239,7 @@ def _train_pose(
     from ftpcli.training.initialise import backbone_state
     from ftpcli.training.loop import Run, train
     from ftpcli.training.sources import DataSpec, open_data
+    from ftpcli.weights import sha256
 
     if threads:
         torch.set_num_threads(threads)
@@ -246,10 +248,11 @@ def _train_pose(
     specs = [DataSpec.parse(text) for text in data]
     sources = [(open_data(spec, skeleton, "train", skip_missing=skip_missing), spec.weight) for spec in specs]
     validation = [open_data(DataSpec.parse(text), skeleton, "val", skip_missing=skip_missing) for text in val]
-    state = None
+    state, provenance = None, {}
     if backbone_weights not in ("random", "pretrained"):
         own = Backbone(config.backbone, config.image_size, config.stem, depth=config.depth)
         state = backbone_state(Path(backbone_weights), own)
+        provenance = {"backbone_weights": sha256(Path(backbone_weights))}
     distributed.start(chosen)
     try:
         return train(
@@ -262,6 +265,7 @@ def _train_pose(
                 init=weights,
                 backbone=state,
                 pretrained=backbone_weights == "pretrained",
+                provenance=provenance,
                 device=chosen,
                 **run,
             ),

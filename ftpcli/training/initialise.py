@@ -1,4 +1,4 @@
-"""What a backbone may start from: foreign checkpoints of plain ViTs (timm, MAE, ViTPose), by file."""
+"""What a backbone may start from, by file: foreign checkpoints of plain ViTs (timm, MAE, ViTPose), or our weights."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ftpcli.errors import InputError
 from ftpcli.model.backbone import Backbone
 
 _WRAPPERS = ("model", "state_dict", "module", "model_ema")
-_PREFIXES = ("module.", "backbone.", "encoder.", "vit.")
+_PREFIXES = ("module.", "backbone.vit.", "backbone.", "encoder.", "vit.")
 
 
 def backbone_state(path: Path, backbone: Backbone) -> dict[str, torch.Tensor]:
     """Tensors of a ViT checkpoint under our backbone's names, position embedding resampled to its grid.
 
-    Known forms: timm's own names; MAE (``{"model": ...}``, decoder ignored); ViTPose (``{"state_dict": ...}``,
-    ``backbone.`` prefix, ``last_norm`` for the final norm). ``.safetensors`` or a checkpoint of tensors; a pickle
+    Known forms: our own weights; timm's names; MAE (``{"model": ...}``, decoder ignored); ViTPose
+    (``{"state_dict": ...}``, ``backbone.`` prefix, ``last_norm`` for the final norm). ``.safetensors`` or a checkpoint of tensors; a pickle
     of anything else is refused.
 
     Raises:

@@ -43,7 +43,7 @@ class Run:
         sources: training sources with their weights.
         validation: sources that PCK is measured on; the mean of their ``all`` figures picks the best weights.
         init: weights file to start from (tensors of the same name and shape are taken).
-        backbone: state dictionary for the backbone (see ``initialise``), or None.
+        backbone: state dictionary for the backbone (see ``initialise``), also in place of that of ``init``; or None.
         validate_every: steps between validations.
         save_minutes: between checkpoints.
         stop_at: end after this step as if interrupted (checkpoint written), for tests; 0 for never.
@@ -120,14 +120,15 @@ class _Trainer:
 
     def _initialise(self) -> None:
         run = self.run_
-        if run.backbone is not None:
-            self.model.backbone.vit.load_state_dict(run.backbone, strict=False)
         if run.init is not None and not run.resume:
             _, state, _ = load_weights(run.init)
             taken, left = transfer(self.model, state)
             if not taken:
                 raise UsageError(f"{run.init}: no tensor of these weights fits the model")
             self._log({"event": "init", "from": run.init.name, "taken": len(taken), "fresh": len(left)})
+        if run.backbone is not None and not run.resume:  # named by itself, so it wins over the one in `init`
+            self.model.backbone.vit.load_state_dict(run.backbone, strict=False)
+            self._log({"event": "backbone", "taken": len(run.backbone)})
 
     @property
     def _checkpoint(self) -> Path:
