@@ -20,8 +20,8 @@ def backbone_state(path: Path, backbone: Backbone) -> dict[str, torch.Tensor]:
     """Tensors of a ViT checkpoint under our backbone's names, position embedding resampled to its grid.
 
     Known forms: our own weights; timm's names; MAE (``{"model": ...}``, decoder ignored); ViTPose
-    (``{"state_dict": ...}``, ``backbone.`` prefix, ``last_norm`` for the final norm). ``.safetensors`` or a checkpoint of tensors; a pickle
-    of anything else is refused.
+    (``{"state_dict": ...}``, ``backbone.`` prefix, ``last_norm`` for the final norm).
+    ``.safetensors`` or a checkpoint of tensors; a pickle of anything else is refused.
 
     Raises:
         InputError: unreadable, or its blocks are not those of the backbone; the message names what differs.
