@@ -23,7 +23,7 @@ from ftpcli.training.losses import heatmap_loss
 from ftpcli.training.optimiser import Average, build_optimisers, rate
 from ftpcli.training.recipe import RECIPES, Recipe, recipe
 from ftpcli.training.sources import Clips, CocoKeypoints, DataSpec, Poses, open_data
-from ftpcli.weights import load_weights
+from ftpcli.weights import load_weights, sha256
 from tests.training_data import make_clips, make_coco
 
 CONFIG = ModelConfig(
@@ -410,6 +410,31 @@ def test_a_new_backbone_goes_under_an_old_encoder(people: CocoKeypoints, tmp_pat
     assert all(torch.equal(both[n], single[n] if n.startswith("backbone.") else whole[n]) for n in weights)
     assert any(not torch.equal(single[n], whole[n]) for n in weights if n.startswith("backbone."))
     assert [row["event"] for row in rows][:2] == ["init", "backbone"]
+
+
+def test_averaged_with_other_weights_at_the_end(people: CocoKeypoints, tmp_path: Path) -> None:
+    config = CONFIG.replace(branches="none", frames=1, depth=2)
+    one = Run(config, dataclasses.replace(quick(), steps=2), tmp_path / "one", [(people, 1.0)])
+    train(one)
+    first = tmp_path / "one/last.safetensors"
+    two = dataclasses.replace(
+        one, recipe=dataclasses.replace(quick(seed=9), steps=3), out=tmp_path / "two", average_with=first
+    )
+    rows: list[dict] = []
+    train(dataclasses.replace(two, validation=[people]), rows.append)
+    states = [load_weights(path)[1] for path in (first, tmp_path / "two/last.safetensors")]
+    _, averaged, provenance = load_weights(tmp_path / "two/averaged.safetensors")
+    for name, value in averaged.items():
+        if value.is_floating_point():
+            assert value == pytest.approx((states[0][name].float() + states[1][name].float()).numpy() / 2, abs=2e-3)
+    assert provenance["averaged_with"] == sha256(first) and provenance["step"] == 3
+    assert rows[-1]["event"] == "averaged" and 0 <= rows[-1]["score"] <= 1
+    content = (tmp_path / "two/averaged.safetensors").read_bytes()
+    (tmp_path / "two/averaged.safetensors").unlink()
+    train(dataclasses.replace(two, resume=True))
+    assert (tmp_path / "two/averaged.safetensors").read_bytes() == content
+    with pytest.raises(UsageError, match=r"--average-with .*another configuration"):
+        train(dataclasses.replace(two, config=CONFIG, out=tmp_path / "three"))
 
 
 def test_resuming_with_other_options_is_refused(people: CocoKeypoints, tmp_path: Path) -> None:

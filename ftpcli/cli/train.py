@@ -72,6 +72,13 @@ def command(
         Path | None,
         typer.Option(help="Start from weights of ftp train; 'default' is the bundled file.", rich_help_panel=_MODEL),
     ] = None,
+    average_with: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write averaged.safetensors, the mean of the trained weights and of these.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
     recipe: Annotated[
         str, typer.Option(help="paper, scratch, temporal or finetune.", rich_help_panel=_RECIPE)
     ] = "paper",
@@ -201,6 +208,7 @@ def command(
         device=device,
         tell=tell,
         run={
+            "average_with": None if average_with is None else weights_path(average_with),
             "workers": workers,
             "resume": resume,
             "validate_every": validate_every,

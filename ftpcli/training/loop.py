@@ -44,6 +44,8 @@ class Run:
         validation: sources that PCK is measured on; the mean of their ``all`` figures picks the best weights.
         init: weights file to start from (tensors of the same name and shape are taken).
         backbone: state dictionary for the backbone (see ``initialise``), also in place of that of ``init``; or None.
+        average_with: weights file of the same configuration. At the end, the mean of it and of the trained weights is
+            written as well (Wortsman et al. 2022, Robust fine-tuning of zero-shot models; Model soups).
         validate_every: steps between validations.
         save_minutes: between checkpoints.
         stop_at: end after this step as if interrupted (checkpoint written), for tests; 0 for never.
@@ -57,6 +59,7 @@ class Run:
     init: Path | None = None
     backbone: dict[str, torch.Tensor] | None = None
     pretrained: bool = False
+    average_with: Path | None = None
     resume: bool = False
     device: str = "cpu"
     workers: int = 0
@@ -106,6 +109,8 @@ class _Trainer:
         self.optimisers = build_optimisers(self.model, recipe)
         self.average = Average(self.model, recipe.ema) if recipe.ema else None
         self.mixture = Mixture(run.sources, recipe.seed)
+        if run.average_with is not None and load_weights(run.average_with)[0] != config:
+            raise UsageError(f"--average-with {run.average_with}: weights of another configuration cannot be averaged")
         self.steps = recipe.steps or max(1, recipe.epochs * len(self.mixture) // recipe.batch)
         self.step = 0
         self.best = -1.0
@@ -176,7 +181,21 @@ class _Trainer:
     def _state(self) -> dict[str, torch.Tensor]:
         return self.average.state if self.average else self.model.state_dict()
 
-    def _export(self, name: str) -> None:
+    def _write_average(self, path: Path) -> None:
+        """Also resumed after its last step, a run writes it."""
+        _, others, _ = load_weights(path)
+        state = {
+            name: (value.cpu() + others[name].float()) / 2 if value.is_floating_point() else value.cpu()
+            for name, value in self._state().items()
+        }
+        self._export("averaged", state, averaged_with=sha256(path))
+        row: dict[str, Any] = {"event": "averaged", "with": path.name}
+        if self.run_.validation:
+            pck, score = self._measure(state)
+            row |= {"pck_0.2": pck, "score": round(score, 4)}
+        self._log(row)
+
+    def _export(self, name: str, state: dict[str, torch.Tensor] | None = None, **more: str) -> None:
         run = self.run_
         provenance = {
             "version": __version__,
@@ -185,8 +204,9 @@ class _Trainer:
             "data": [[Path(source.name).name, len(source), weight] for source, weight in run.sources],
             "init": sha256(run.init) if run.init else None,
             **run.provenance,
+            **more,
         }
-        save_weights(run.out / f"{name}.safetensors", self._state(), run.config, provenance)
+        save_weights(run.out / f"{name}.safetensors", state or self._state(), run.config, provenance)
 
     def _log(self, row: dict[str, Any]) -> None:
         if distributed.rank_and_world()[0]:
@@ -266,6 +286,8 @@ class _Trainer:
                 self._log({"event": "interrupted", "step": self.step})
                 return False
             clock.mark = time.monotonic()
+        if run.average_with is not None and not self.rank:
+            self._write_average(run.average_with)
         return True
 
     def _one_step(self, batch: Batch) -> float:
@@ -335,9 +357,17 @@ class _Trainer:
     def _validate(self) -> None:
         if self.rank:
             return
+        pck, score = self._measure(self._state())
+        self._log({"event": "validation", "step": self.step, "pck_0.2": pck, "score": round(score, 4)})
+        if score > self.best:
+            self.best = score
+            self._export("best")
+
+    def _measure(self, state: dict[str, torch.Tensor]) -> tuple[dict[str, Any], float]:
+        """PCK on every validation source with these weights, and the mean of the ``all`` figures."""
         run = self.run_
         kept = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.model.load_state_dict(self._state())
+        self.model.load_state_dict(state)
         figures = [
             validate(
                 self.model,
@@ -352,8 +382,4 @@ class _Trainer:
         ]
         self.model.load_state_dict(kept)
         score = sum(f.get("all", 0.0) for f in figures) / len(figures)
-        pck = {Path(source.name).name: figure for source, figure in zip(run.validation, figures, strict=True)}
-        self._log({"event": "validation", "step": self.step, "pck_0.2": pck, "score": round(score, 4)})
-        if score > self.best:
-            self.best = score
-            self._export("best")
+        return {Path(source.name).name: f for source, f in zip(run.validation, figures, strict=True)}, score
