@@ -8,6 +8,9 @@ from dataclasses import replace
 
 from ftpcli.records import Person, TrackedFrame
 
+#: The longest gap that may be asked for, seconds.
+LONGEST = 1.0
+
 
 class FillGaps:
     """Gives a person who is found again soon a box in the frames between, on the straight line from box to box.

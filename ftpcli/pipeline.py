@@ -19,30 +19,17 @@ import numpy as np
 
 from ftpcli import __version__
 from ftpcli.errors import InputError, UsageError
-from ftpcli.gaps import FillGaps
+from ftpcli.gaps import LONGEST, FillGaps
 from ftpcli.people import BoxesFile, DetectAndTrack
 from ftpcli.records import Frame, FramePoses, Header, TrackedFrame, VideoInfo, Window
 from ftpcli.smoothing import Smoother
-from ftpcli.windows import Windows
+from ftpcli.windows import Windows, held_frames
 
 if TYPE_CHECKING:
     from ftpcli.detector import Detector
     from ftpcli.estimator import Estimator
     from ftpcli.people import PeopleSource
     from ftpcli.video import FrameSource
-
-#: Frames whose windows are estimated together, and the pixels they may hold in memory.
-CHUNK_FRAMES = 8
-_CHUNK_PIXELS = 8 * 1920 * 1080
-
-
-#: The longest gap that `Options.fill_gaps` takes, seconds.
-LONGEST_GAP = 1.0
-
-
-def held_frames(info: VideoInfo) -> int:
-    """Frames that may be held at a time: fewer where pictures are large."""
-    return max(1, min(CHUNK_FRAMES, _CHUNK_PIXELS // max(1, info.width * info.height)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -265,8 +252,8 @@ class Options:
         if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise UsageError(f"--min-score {self.min_score}: must lie between 0 and 1")
 
-        if not 0 <= self.fill_gaps <= LONGEST_GAP:
-            raise UsageError(f"--fill-gaps {self.fill_gaps:g}: must lie between 0 and {LONGEST_GAP:g} seconds")
+        if not 0 <= self.fill_gaps <= LONGEST:
+            raise UsageError(f"--fill-gaps {self.fill_gaps:g}: must lie between 0 and {LONGEST:g} seconds")
 
     def smoother(self) -> Smoother | None:
         """A fresh smoother for one video, where one was asked for."""

@@ -6,9 +6,17 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from ftpcli.errors import UsageError
-from ftpcli.records import Frame, Person, TrackedFrame, Window
+from ftpcli.records import Frame, Person, TrackedFrame, VideoInfo, Window
 
 SIZES = (1, 3, 5)
+#: Frames that may be held at a time for one purpose, and the pixels they may hold in memory.
+_MOST_FRAMES = 8
+_MOST_PIXELS = 8 * 1920 * 1080
+
+
+def held_frames(info: VideoInfo) -> int:
+    """How many frames of a source may be held at a time: fewer where pictures are large."""
+    return max(1, min(_MOST_FRAMES, _MOST_PIXELS // max(1, info.width * info.height)))
 
 
 class Windows:

@@ -11,12 +11,13 @@ from ftpcli.detector import load_detector
 from ftpcli.estimator import Estimator
 from ftpcli.gaps import FillGaps
 from ftpcli.people import DetectAndTrack
-from ftpcli.pipeline import Options, annotate, held_frames
+from ftpcli.pipeline import Options, annotate
 from ftpcli.skeleton import BODY12, PERSON19
 from ftpcli.training.sources import Clips, CocoKeypoints
 from ftpcli.training.validation import validate
 from ftpcli.video import VideoReader
 from ftpcli.weights import DEFAULT_WEIGHTS, build_model
+from ftpcli.windows import held_frames
 from samples.make_sample import make_sample
 
 LIMIT = 16 * 10**6
