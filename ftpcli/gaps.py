@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 from ftpcli.records import Person, TrackedFrame
 
 #: The longest gap that may be asked for, seconds.
 LONGEST = 1.0
+_ROUNDING = 1e-6  # seconds: six frames at 30 a second are 0.2 s, whatever is left in the last bits
+
+
+class _Found(NamedTuple):
+    number: int  # of the frame, as they come
+    seconds: float
+    person: Person
 
 
 class FillGaps:
@@ -25,24 +33,20 @@ class FillGaps:
     """
 
     def __init__(self, seconds: float, most: int) -> None:
-        self.seconds, self.most = seconds, most
+        self.seconds, self.most = seconds + _ROUNDING, most
 
     def __call__(self, frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
         """Yields every frame once, in order, with the people of before and those filled in, sorted by id."""
         held: deque[TrackedFrame] = deque()
-        found: dict[int, tuple[int, float, Person]] = {}  # by id: number of the frame, its time, the person in it
+        found: dict[int, _Found] = {}  # by id, the last time
         for number, tracked in enumerate(frames):
             now = tracked.frame.seconds
-            found = {i: last for i, last in found.items() if 0 < now - last[1] <= self.seconds}
+            found = {i: last for i, last in found.items() if 0 < now - last.seconds <= self.seconds}
             for person in tracked.people:
+                again = _Found(number, now, person)
                 if person.track_id in found:
-                    before, then, earlier = found[person.track_id]
-                    missing = number - before - 1
-                    if 0 < missing <= len(held):
-                        for place in range(len(held) - missing, len(held)):
-                            share = (held[place].frame.seconds - then) / (now - then)
-                            held[place] = _with(held[place], _between(earlier, person, share))
-                found[person.track_id] = (number, now, person)
+                    _bridge(held, found[person.track_id], again)
+                found[person.track_id] = again
             held.append(tracked)
             del tracked  # a name for the newest frame would keep it alive until the next one replaces it
             while held and (len(held) > self.most or not held[0].frame.seconds > now - self.seconds):
@@ -51,10 +55,15 @@ class FillGaps:
             yield held.popleft()
 
 
-def _between(earlier: Person, later: Person, share: float) -> Person:
-    box = (1 - share) * earlier.box + share * later.box
-    return Person(later.track_id, box, min(earlier.score, later.score))
-
-
-def _with(tracked: TrackedFrame, person: Person) -> TrackedFrame:
-    return replace(tracked, people=tuple(sorted((*tracked.people, person), key=lambda one: one.track_id)))
+def _bridge(held: deque[TrackedFrame], earlier: _Found, later: _Found) -> None:
+    """Put the person into the frames between, the last of the held ones, if all of these are still there."""
+    missing = later.number - earlier.number - 1
+    if missing > len(held):
+        return
+    for place in range(len(held) - missing, len(held)):
+        tracked = held[place]
+        share = (tracked.frame.seconds - earlier.seconds) / (later.seconds - earlier.seconds)
+        box = (1 - share) * earlier.person.box + share * later.person.box
+        person = Person(later.person.track_id, box, min(earlier.person.score, later.person.score))
+        people = sorted((*tracked.people, person), key=lambda one: one.track_id)
+        held[place] = replace(tracked, people=tuple(people))

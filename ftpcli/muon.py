@@ -10,6 +10,13 @@ from collections.abc import Callable
 
 import torch
 
+from ftpcli.estimator import choose_precision
+
+
+def needs_float32(device: torch.device) -> bool:
+    """Whether the device would emulate bf16."""
+    return choose_precision("auto", device) != "bf16"
+
 
 class Float32Muon(torch.optim.Muon):
     """torch's Muon (Jordan 2024) but for the precision; the state is the same.

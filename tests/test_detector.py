@@ -18,7 +18,7 @@ from ftpcli.detector import DetectorRecipe, evaluate_detector, load_detector, tr
 from ftpcli.detector._ultralytics import MuSGD
 from ftpcli.detector.data import Mixture, Picture, Sample, _move, _place, load_pictures, make_sample
 from ftpcli.detector.evaluation import evaluate
-from ftpcli.detector.gradients import Float32MuSGD, MaskedLoss, collate
+from ftpcli.detector.gradients import Float32MuSGD, MaskedLoss, collate, make_optimizer
 from ftpcli.detector.inference import find_people, letterbox, tidy
 from ftpcli.detector.loading import BUNDLED
 from ftpcli.detector.network import DetectorConfig, build_network, load_network, read_config, save_network
@@ -523,6 +523,15 @@ def test_musgd_in_float32_is_ultralytics_but_for_the_rounding() -> None:
     for theirs, ours in zip(*moved, strict=True):
         assert (theirs - ours).norm() < 0.03 * theirs.norm()
     assert not torch.equal(moved[0][0], moved[1][0])
+
+
+@pytest.mark.parametrize("emulated", [False, True])
+def test_musgd_is_taken_in_float32_where_bf16_would_be_emulated(
+    monkeypatch: pytest.MonkeyPatch, emulated: bool
+) -> None:
+    monkeypatch.setattr("ftpcli.muon.choose_precision", lambda *_: "fp32" if emulated else "bf16")
+    optimizer = make_optimizer(torch.nn.Linear(2, 2), "musgd", lr=1e-3, momentum=0.9, weight_decay=0.0, muon=1.0)
+    assert isinstance(optimizer, Float32MuSGD) == emulated
 
 
 @pytest.mark.slow

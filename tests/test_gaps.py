@@ -36,7 +36,7 @@ def test_filled_on_the_frames_own_times() -> None:
     frames = stream(
         (5.0, [person(1, 100, 0.8)]), (5.02, []), (5.18, [person(7, 300)]), (5.19, []), (5.2, [person(1, 200, 0.4)])
     )
-    out = list(FillGaps(0.2001, 8)(frames))
+    out = list(FillGaps(0.2, 8)(frames))
     assert [one.frame for one in out] == [one.frame for one in frames]
     assert lefts(out, 1) == pytest.approx([100, 110, 190, 195, 200])
     assert [[p.track_id for p in one.people] for one in out] == [[1], [1], [1, 7], [1], [1]]
@@ -53,6 +53,15 @@ def test_longer_gaps_stay(seconds: float, most: int, filled: bool) -> None:
     out = lefts(list(FillGaps(seconds, most)(frames)), 1)
     inside = [3, 4, 5] if filled else [None] * 3
     assert out == [None, None, 2, *inside, 6, 7, None, None, None, None]
+
+
+@pytest.mark.parametrize("rate", [10, 25, 30, 60])
+def test_rounding_of_times_does_not_decide(rate: int) -> None:
+    missing = rate // 5 - 1  # 0.2 s from found to found
+    for start in range(200):
+        times = [(start + i) / rate for i in range(missing + 2)]
+        frames = stream(*((t, [person(1, 0)] if i in (0, missing + 1) else []) for i, t in enumerate(times)))
+        assert None not in lefts(list(FillGaps(0.2, 20)(frames)), 1)
 
 
 def test_frames_without_times_that_grow_are_left_alone() -> None:
@@ -82,7 +91,7 @@ def test_random_tracks_against_a_plain_reference(seed: int) -> None:
         was = lefts(frames, track)
         there = [i for i, left in enumerate(was) if left is not None]
         for a, b in pairwise(there):
-            if times[b] - times[a] <= limit and b - a - 1 <= most:
+            if times[b] - times[a] <= limit + 1e-6 and b - a - 1 <= most:
                 share = (times[a + 1 : b] - times[a]) / (times[b] - times[a])
                 was[a + 1 : b] = list(was[a] + share * (was[b] - was[a]))  # type: ignore[operator]
         got = lefts(out, track)

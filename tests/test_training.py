@@ -315,6 +315,13 @@ def test_muon_in_float32_is_torchs_but_for_the_rounding() -> None:
         assert (torchs - ours).norm() < 0.03 * torchs.norm()
 
 
+@pytest.mark.parametrize("emulated", [False, True])
+def test_muon_is_taken_in_float32_where_bf16_would_be_emulated(monkeypatch: pytest.MonkeyPatch, emulated: bool) -> None:
+    monkeypatch.setattr("ftpcli.muon.choose_precision", lambda *_: "fp32" if emulated else "bf16")
+    model = FTPPose(CONFIG.replace(depth=1))
+    assert isinstance(build_optimisers(model, RECIPES["scratch"])[0], Float32Muon) == emulated
+
+
 def test_schedules() -> None:
     paper = dataclasses.replace(RECIPES["paper"], warmup=10)
     assert rate(0, 100, paper) == pytest.approx(0.1) and rate(79, 100, paper) == 1

@@ -89,7 +89,7 @@ def command(
     fill_gaps: Annotated[
         float,
         typer.Option(
-            help="Seconds: people missed for so long are filled in where they are found again; 0 not.",
+            help="Seconds: people missed for so long are filled in where they are found again; 0 for none.",
             rich_help_panel=_PEOPLE,
         ),
     ] = 0.2,

@@ -12,8 +12,7 @@ from torch import nn
 from ftpcli.detector._ultralytics import MuSGD, newton_schulz
 from ftpcli.detector.data import Sample
 from ftpcli.errors import UsageError
-from ftpcli.estimator import choose_precision
-from ftpcli.muon import orthogonalise
+from ftpcli.muon import needs_float32, orthogonalise
 
 
 class MaskedLoss(nn.Module):
@@ -61,8 +60,8 @@ def make_optimizer(
         )
     if name == "musgd":
         plain = {"momentum": momentum, "nesterov": True}
-        native = choose_precision("auto", next(network.parameters()).device) == "bf16"
-        return (MuSGD if native else Float32MuSGD)(
+        kind = Float32MuSGD if needs_float32(next(network.parameters()).device) else MuSGD
+        return kind(
             [
                 {"params": matrices, **plain, "share": 1.0, "use_muon": True, "weight_decay": weight_decay},
                 {"params": others, **plain, "share": 1.0, "use_muon": False, "weight_decay": 0.0},

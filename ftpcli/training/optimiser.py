@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ftpcli.estimator import choose_precision
 from ftpcli.model.ftp_pose import FTPPose
-from ftpcli.muon import Float32Muon
+from ftpcli.muon import Float32Muon, needs_float32
 from ftpcli.training.recipe import Recipe
 
 
@@ -43,8 +42,7 @@ def build_optimisers(model: FTPPose, recipe: Recipe) -> list[torch.optim.Optimiz
 
     built: list[torch.optim.Optimizer] = []
     if rows(True):
-        native = choose_precision("auto", next(model.parameters()).device) == "bf16"
-        kind = torch.optim.Muon if native else Float32Muon
+        kind = Float32Muon if needs_float32(next(model.parameters()).device) else torch.optim.Muon
         built.append(kind(rows(True), lr=recipe.lr, adjust_lr_fn="match_rms_adamw"))
     if rows(False):
         built.append(torch.optim.AdamW(rows(False), lr=recipe.lr, betas=(0.9, 0.98)))
