@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ftpcli import __version__
-from ftpcli.errors import InputError, UsageError
-from ftpcli.gaps import LONGEST, FillGaps
+from ftpcli.errors import InputError
+from ftpcli.gaps import FillGaps
+from ftpcli.options import Options
 from ftpcli.people import BoxesFile, DetectAndTrack
 from ftpcli.records import Frame, FramePoses, Header, TrackedFrame, VideoInfo, Window
+from ftpcli.second_look import SecondLook
 from ftpcli.smoothing import Smoother
 from ftpcli.windows import Windows, held_frames
 
@@ -78,13 +80,14 @@ class Annotation:
         estimator: Estimator,
         *,
         gaps: FillGaps | None = None,
+        second_look: SecondLook | None = None,
         smoother: Smoother | None = None,
         stored: Iterable[Stored] = (),
         options: dict[str, Any] | None = None,
         to_the_end: bool = True,
     ) -> None:
         self._source, self._people, self._estimator = source, people, estimator
-        self._gaps, self._smoother = gaps, smoother
+        self._gaps, self._second_look, self._smoother = gaps, second_look, smoother
         self._stored = iter(stored)
         self._options = options or {}
         self._to_the_end = to_the_end
@@ -192,10 +195,15 @@ class Annotation:
     def _annotate(self, chunk: list[tuple[TrackedFrame, tuple[Window, ...]]]) -> list[Annotated]:
         pending = [self._pending.pop(tracked.frame.index) for tracked, _ in chunk]
         raw = [record for _, record in pending if record is not None]
-        if len(raw) < len(chunk):
+        new = len(raw) < len(chunk)
+        if new:
             raw = self._estimate(chunk)
         else:
             self.replayed += len(chunk)
+        if self._second_look:
+            for n, (tracked, windows) in enumerate(chunk):
+                raw[n] = self._second_look(windows, raw[n]) if new else raw[n]
+                self._second_look.remember(tracked, raw[n])
         self.frames += len(chunk)
         return [
             Annotated(tracked.frame, self._smoother(record) if self._smoother else record, record, detections)
@@ -208,55 +216,6 @@ class Annotation:
             FramePoses(t.frame.index, t.frame.pts, t.frame.seconds, tuple(islice(poses, len(windows))))
             for t, windows in chunk
         ]
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What decides the result, apart from the source. Recorded in every output's header.
-
-    Attributes:
-        weights: ``default`` or a file made by ``ftp train``.
-        detector: ``default``, a model file, or the name of an ultralytics model.
-        tracker: ``bytetrack`` or ``botsort``.
-        min_score: detections from this score on may become people; None is the detector's own advice.
-        fill_gaps: seconds; somebody found again within them is in the frames between, too. Not for ``boxes``.
-        boxes: MOT text or a poses file in place of detector and tracker.
-        rotate: degrees counterclockwise in place of the source's own rotation.
-        start, end: seconds on the source's clock.
-        every: look at one frame of this many.
-        fps: frames per second of a folder of pictures.
-        smooth: ``none`` or ``one-euro``.
-        flip_test: average the heatmaps of a window and its mirror image; twice the model's time.
-    """
-
-    weights: str = "default"
-    detector: str = "default"
-    detector_size: int | None = None
-    tracker: str = "bytetrack"
-    min_score: float | None = None
-    fill_gaps: float = 0.2
-    boxes: str | None = None
-    rotate: int | None = None
-    start: float | None = None
-    end: float | None = None
-    every: int = 1
-    fps: Fraction | None = None
-    smooth: str = "none"
-    flip_test: bool = False
-
-    def __post_init__(self) -> None:
-        if self.smooth not in ("none", "one-euro"):
-            raise UsageError(f"--smooth {self.smooth}: choose none or one-euro")
-        if self.tracker not in ("bytetrack", "botsort"):
-            raise UsageError(f"--tracker {self.tracker}: choose bytetrack or botsort")
-        if self.min_score is not None and not 0 <= self.min_score <= 1:
-            raise UsageError(f"--min-score {self.min_score}: must lie between 0 and 1")
-        if not 0 <= self.fill_gaps <= LONGEST:
-            raise UsageError(f"--fill-gaps {self.fill_gaps:g}: must lie between 0 and {LONGEST:g} seconds")
-
-    def smoother(self) -> Smoother | None:
-        """A fresh smoother for one video, where one was asked for."""
-        return Smoother() if self.smooth == "one-euro" else None
 
 
 class Annotator:
@@ -340,6 +299,7 @@ class Annotator:
             people,
             self.estimator,
             gaps=FillGaps(o.fill_gaps, held_frames(frames.info)) if o.fill_gaps and o.boxes is None else None,
+            second_look=SecondLook(self.estimator.estimate) if o.second_look and o.boxes is None else None,
             smoother=o.smoother(),
             stored=stored,
             options=recorded,

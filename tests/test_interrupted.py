@@ -111,6 +111,19 @@ def test_a_stop_after_any_chunk(options: dict, clip: Path, tiny_model: Path, tmp
         (tmp_path / "out.json").unlink()
 
 
+def test_a_stop_among_second_looks(
+    clip: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the second look remembers is that of an unbroken run, too."""
+    monkeypatch.setattr("ftpcli.second_look._LEAP", 0.0)
+    for wanted in (True, False):
+        target = Target(tmp_path / f"{wanted}.jsonl")
+        annotate_file(annotator(tiny_model, second_look=wanted), str(clip), target)
+    looked, plain = (records(tmp_path / f"{wanted}.jsonl")[1] for wanted in (True, False))
+    assert sum(a != b for a, b in zip(looked, plain, strict=True)) > 5
+    test_a_stop_after_any_chunk({}, clip, tiny_model, tmp_path)
+
+
 @pytest.mark.parametrize("tracker", ["bytetrack", "botsort"])
 def test_a_part_torn_at_any_byte(tracker: str, clip: Path, tiny_model: Path, tmp_path: Path) -> None:
     one = annotator(tiny_model, tracker=tracker)

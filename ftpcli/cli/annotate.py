@@ -93,6 +93,10 @@ def command(
             rich_help_panel=_PEOPLE,
         ),
     ] = 0.2,
+    second_look: Annotated[
+        bool,
+        typer.Option(help="Joints that leap are estimated again in the frame before's box.", rich_help_panel=_PEOPLE),
+    ] = True,
     boxes: Annotated[
         Path | None,
         typer.Option(help="MOT text or a poses file in place of detector and tracker.", rich_help_panel=_PEOPLE),
@@ -131,6 +135,7 @@ def command(
         tracker=tracker,
         min_score=min_score,
         fill_gaps=fill_gaps,
+        second_look=second_look,
         boxes=None if boxes is None else str(boxes),
         rotate=rotate,
         start=None if start is None else parse_time(start),

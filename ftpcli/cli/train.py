@@ -53,7 +53,7 @@ def command(
     low_ratio: Annotated[int | None, typer.Option(help="Pruning, low resolution.", rich_help_panel=_MODEL)] = None,
     selector: Annotated[str | None, typer.Option(help="dpc, grid or random.", rich_help_panel=_MODEL)] = None,
     upsample: Annotated[int | None, typer.Option(help="Per side: 2 or 4.", rich_help_panel=_MODEL)] = None,
-    stem: Annotated[str | None, typer.Option(help="patch or residual.", rich_help_panel=_MODEL)] = None,
+    stem: Annotated[str | None, typer.Option(help="patch, residual or efficientnet.", rich_help_panel=_MODEL)] = None,
     depth: Annotated[int | None, typer.Option(help="Blocks of the backbone.", rich_help_panel=_MODEL)] = None,
     heatmap: Annotated[str | None, typer.Option(help="gaussian or softmax.", rich_help_panel=_MODEL)] = None,
     image_size: Annotated[
@@ -68,6 +68,13 @@ def command(
             rich_help_panel=_MODEL,
         ),
     ] = "random",
+    stem_weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file of EfficientNet-Lite0's (timm or EfficientNet-PyTorch), for --stem efficientnet.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(help="Start from weights of ftp train; 'default' is the bundled file.", rich_help_panel=_MODEL),
@@ -204,6 +211,7 @@ def command(
         skip_missing=skip_missing,
         weights=weights,
         backbone_weights=backbone_weights,
+        stem_weights=stem_weights,
         threads=threads,
         device=device,
         tell=tell,
@@ -233,6 +241,7 @@ def _train_pose(
     skip_missing: bool,
     weights: Path | None,
     backbone_weights: str,
+    stem_weights: Path | None,
     threads: int | None,
     device: str,
     tell: Any,
@@ -244,7 +253,7 @@ def _train_pose(
     from ftpcli.model.backbone import Backbone
     from ftpcli.skeleton import Skeleton
     from ftpcli.training import distributed
-    from ftpcli.training.initialise import backbone_state
+    from ftpcli.training.initialise import backbone_state, stem_state
     from ftpcli.training.loop import Run, train
     from ftpcli.training.sources import DataSpec, open_data
     from ftpcli.weights import sha256
@@ -256,11 +265,15 @@ def _train_pose(
     specs = [DataSpec.parse(text) for text in data]
     sources = [(open_data(spec, skeleton, "train", skip_missing=skip_missing), spec.weight) for spec in specs]
     validation = [open_data(DataSpec.parse(text), skeleton, "val", skip_missing=skip_missing) for text in val]
-    state, provenance = None, {}
+    state: dict[str, torch.Tensor] = {}
+    provenance: dict[str, str] = {}
+    own = Backbone(config.backbone, config.image_size, config.stem, depth=config.depth)
     if backbone_weights not in ("random", "pretrained"):
-        own = Backbone(config.backbone, config.image_size, config.stem, depth=config.depth)
-        state = backbone_state(Path(backbone_weights), own)
-        provenance = {"backbone_weights": sha256(Path(backbone_weights))}
+        state |= backbone_state(Path(backbone_weights), own)
+        provenance["backbone_weights"] = sha256(Path(backbone_weights))
+    if stem_weights is not None:
+        state |= stem_state(stem_weights, own)
+        provenance["stem_weights"] = sha256(stem_weights)
     distributed.start(chosen)
     try:
         return train(
@@ -271,7 +284,7 @@ def _train_pose(
                 sources,
                 validation,
                 init=weights,
-                backbone=state,
+                backbone=state or None,
                 pretrained=backbone_weights == "pretrained",
                 provenance=provenance,
                 device=chosen,

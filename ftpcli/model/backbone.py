@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import timm
+import torch
 from torch import Tensor, nn
 
 from ftpcli.errors import UsageError
@@ -55,6 +56,36 @@ class _Residual(nn.Module):
         return nn.functional.relu(x + self.layers(x))
 
 
+class EfficientNetStem(nn.Module):
+    """The first five stages of timm's EfficientNet-Lite0 in place of ViT's 16x16 patch projection.
+
+    (B, 3, H, W) -> (B, C, H/16, W/16), for weights that know pictures already (see ``initialise.stem_state``). A token
+    is projected from the 112 channels of its cell at stride 16 and the 4 x 40 of its four cells at stride 8, which
+    are more exact about where things are.
+
+    Args:
+        width: C.
+        pretrained: load timm's weights (downloads them: only where the user asked).
+    """
+
+    NAME = "tf_efficientnet_lite0"
+    _TAPS = (2, 3)  # of timm's feature_info: strides 8 and 16
+
+    def __init__(self, width: int, pretrained: bool = False) -> None:
+        super().__init__()
+        net: Any = timm.create_model(self.NAME, pretrained=pretrained, num_classes=0, global_pool="")
+        net.prune_intermediate_layers(list(self._TAPS))
+        fine, coarse = (net.feature_info[tap]["num_chs"] for tap in self._TAPS)
+        self.net = net
+        self.project = nn.Conv2d(4 * fine + coarse, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine, coarse = self.net.forward_intermediates(
+            x, indices=list(self._TAPS), stop_early=True, intermediates_only=True
+        )
+        return self.project(torch.cat([nn.functional.pixel_unshuffle(fine, 2), coarse], dim=1))
+
+
 class Backbone(nn.Module):
     """A timm vision transformer without its class token and classifier.
 
@@ -62,7 +93,7 @@ class Backbone(nn.Module):
         name: a ``vit_*_patch16_*`` name.
         image_size: height and width that the stored position embedding is for; other multiples of 16 are
             taken too, the position embedding is resampled to their grid.
-        stem: ``patch`` or ``residual``.
+        stem: ``patch``, ``residual`` or ``efficientnet``.
         depth: Transformer blocks; None is what the name has.
         pretrained: load timm's weights for the name (downloads them: only where the user named it).
 
@@ -96,6 +127,8 @@ class Backbone(nn.Module):
         self._prefix: int = vit.num_prefix_tokens
         if stem == "residual":
             vit.patch_embed.proj = ResidualStem(self.width)
+        elif stem == "efficientnet":
+            vit.patch_embed.proj = EfficientNetStem(self.width, pretrained)
         self.vit = vit
 
     def forward(self, images: Tensor) -> Tensor:

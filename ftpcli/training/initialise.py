@@ -1,4 +1,5 @@
-"""What a backbone may start from, by file: foreign checkpoints of plain ViTs (timm, MAE, ViTPose), or our weights."""
+"""What a backbone may start from, by file: foreign checkpoints of plain ViTs (timm, MAE, ViTPose), or our weights;
+and what its EfficientNet stem may."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from typing import Any
 import torch
 from timm.layers import resample_abs_pos_embed
 
-from ftpcli.errors import InputError
-from ftpcli.model.backbone import Backbone
+from ftpcli.errors import InputError, UsageError
+from ftpcli.model.backbone import Backbone, EfficientNetStem
 
 _WRAPPERS = ("model", "state_dict", "module", "model_ema")
 _PREFIXES = ("module.", "backbone.vit.", "backbone.", "encoder.", "vit.")
@@ -44,6 +45,61 @@ def backbone_state(path: Path, backbone: Backbone) -> dict[str, torch.Tensor]:
             f"{have}, wanted {tuple(own[at].shape)}); name the matching --backbone"
         )
     return taken
+
+
+#: Names of the EfficientNet-PyTorch port (a flat list of blocks), by timm's; a block without expansion has its own.
+_PORT = {
+    "_depthwise_conv": "conv_dw",
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+_PORT_PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+
+
+def stem_state(path: Path, backbone: Backbone) -> dict[str, torch.Tensor]:
+    """Tensors of an EfficientNet-Lite0 classifier under the names of our stem, which keeps its first stages.
+
+    Known forms: timm's names (``tf_efficientnet_lite0``), and those of the EfficientNet-PyTorch port.
+
+    Raises:
+        UsageError: the backbone's stem is another one.
+        InputError: unreadable, or not this network; the message names what differs.
+    """
+    stem = backbone.vit.patch_embed.proj  # type: ignore[union-attr]
+    if not isinstance(stem, EfficientNetStem):
+        raise UsageError("weights for the stem need --stem efficientnet")
+    found = _read(path)
+    while isinstance(found, dict) and "state_dict" in found:
+        found = found["state_dict"]
+    found = {str(k).removeprefix("module."): v for k, v in found.items()} if isinstance(found, dict) else {}
+    if any(name.startswith("_blocks.") for name in found):
+        found = _from_port(found, stem)
+    own = stem.net.state_dict()
+    wrong = [n for n in own if not isinstance(found.get(n), torch.Tensor) or found[n].shape != own[n].shape]
+    if wrong:
+        raise InputError(
+            f"{path}: not a checkpoint of {stem.NAME} ({len(wrong)} of {len(own)} tensors do not fit, first {wrong[0]})"
+        )
+    return {f"patch_embed.proj.net.{name}": found[name].to(own[name].dtype) for name in own}
+
+
+def _from_port(found: dict[str, torch.Tensor], stem: EfficientNetStem) -> dict[str, torch.Tensor]:
+    places = [(s, b, block) for s, stage in enumerate(stem.net.blocks) for b, block in enumerate(stage)]
+    renamed: dict[str, torch.Tensor] = {}
+    for name, value in found.items():
+        first, _, rest = name.partition(".")
+        if first in ("_conv_stem", "_bn0"):
+            renamed[f"{'conv_stem' if first == '_conv_stem' else 'bn1'}.{rest}"] = value
+        elif first == "_blocks":
+            number, part, tail = rest.split(".", 2)
+            if int(number) < len(places):
+                stage, index, block = places[int(number)]
+                names = _PORT if hasattr(block, "conv_pwl") else _PORT_PLAIN
+                renamed[f"blocks.{stage}.{index}.{names.get(part, part)}.{tail}"] = value
+    return renamed
 
 
 def _read(path: Path) -> Any:
