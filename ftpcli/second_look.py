@@ -11,7 +11,7 @@ import numpy as np
 from ftpcli.records import FramePoses, Pose, TrackedFrame, Window
 
 #: Mean way of the joints from the frame before, in sizes (root of the area) of the box then, that is a leap.
-_LEAP = 0.15
+_LEAP = 0.1
 #: Seconds: no leap can be told from a movement over longer times, and no box is kept for longer than the second.
 _APART = 0.1
 _KEPT = 0.25
