@@ -14,6 +14,7 @@ from ftpcli.crops import box_affine, cut, invert, normalise, transform
 from ftpcli.errors import FtpError, UsageError
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
+from ftpcli.model.fuse import fuse_batch_norms
 from ftpcli.model.heatmap import decode_heatmaps
 from ftpcli.records import Pose, Window
 from ftpcli.skeleton import Skeleton
@@ -90,7 +91,7 @@ class Estimator:
         self._mirror: torch.Tensor | None = None
         if flip_test:
             self._mirror = torch.from_numpy(Skeleton("model", model.config.joints).flip).to(self.device)
-        self._model = model.eval().to(self.device)
+        self._model = fuse_batch_norms(model).to(self.device)
         self._model.to(memory_format=torch.channels_last)
 
     @classmethod

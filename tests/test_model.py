@@ -8,6 +8,7 @@ import torch
 from ftpcli.errors import UsageError
 from ftpcli.model.config import PRESETS, ModelConfig, preset
 from ftpcli.model.ftp_pose import FTPPose
+from ftpcli.model.fuse import fuse_batch_norms
 
 SMALL = ModelConfig(
     backbone="vit_tiny_patch16_224", image_size=(64, 48), width=64, shared_blocks=1, head_width=16, stem="residual"
@@ -134,6 +135,35 @@ def test_the_backbone_can_learn_from_key_frames_alone() -> None:
     key_only.square().sum().backward()
     assert windows.grad is not None
     assert windows.grad[:, 1].any() and not windows.grad[:, 0].any() and not windows.grad[:, 2].any()
+
+
+@pytest.mark.parametrize("stem", ["patch", "residual", "efficientnet"])
+@pytest.mark.parametrize("upsample", [2, 4])
+def test_folded_batch_norms_are_the_same_function(stem: str, upsample: int) -> None:
+    model = build(SMALL.replace(stem=stem, upsample=upsample)).double()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.5, 0.5)
+            module.running_var.uniform_(0.3, 2)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    fused = fuse_batch_norms(model)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused.modules())
+    windows = torch.rand(2, 3, 3, 64, 48, dtype=torch.float64)
+    with torch.inference_mode():
+        wanted = model(windows)
+        assert torch.allclose(fused(windows), wanted, atol=1e-9) and wanted.std() > 1e-3
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_the_efficientnet_stem_begins_as_the_residual_one() -> None:
+    """So that it can be put into trained weights without losing what they know."""
+    plain = build(SMALL)
+    model = FTPPose(SMALL.replace(stem="efficientnet")).eval()
+    left = model.load_state_dict(plain.state_dict(), strict=False)
+    assert not left.unexpected_keys and all(".proj." in name for name in left.missing_keys)
+    windows = torch.rand(1, 3, 3, 64, 48)
+    with torch.inference_mode():
+        assert torch.equal(model(windows), plain(windows))
 
 
 @pytest.mark.parametrize("stem", ["patch", "residual"])

@@ -56,12 +56,13 @@ class _Residual(nn.Module):
         return nn.functional.relu(x + self.layers(x))
 
 
-class EfficientNetStem(nn.Module):
-    """The first five stages of timm's EfficientNet-Lite0 in place of ViT's 16x16 patch projection.
+class EfficientNetStem(ResidualStem):
+    """A residual stem that also looks through the first five stages of timm's EfficientNet-Lite0.
 
-    (B, 3, H, W) -> (B, C, H/16, W/16), for weights that know pictures already (see ``initialise.stem_state``). A token
-    is projected from the 112 channels of its cell at stride 16 and the 4 x 40 of its four cells at stride 8, which
-    are more exact about where things are.
+    (B, 3, H, W) -> (B, C, H/16, W/16). EfficientNet brings what it learned from other pictures (weights by
+    ``initialise.stem_state``): the 112 channels of a cell at stride 16, and the 4 x 40 of its four cells at stride 8,
+    which are more exact about where things are, are projected to a token and added. The projection begins at zero, so
+    that trained weights of a residual stem go on where they are.
 
     Args:
         width: C.
@@ -72,18 +73,20 @@ class EfficientNetStem(nn.Module):
     _TAPS = (2, 3)  # of timm's feature_info: strides 8 and 16
 
     def __init__(self, width: int, pretrained: bool = False) -> None:
-        super().__init__()
+        super().__init__(width)
         net: Any = timm.create_model(self.NAME, pretrained=pretrained, num_classes=0, global_pool="")
         net.prune_intermediate_layers(list(self._TAPS))
         fine, coarse = (net.feature_info[tap]["num_chs"] for tap in self._TAPS)
         self.net = net
-        self.project = nn.Conv2d(4 * fine + coarse, width, 1)
+        self.project = nn.Conv2d(4 * fine + coarse, width, 1, bias=False)
+        nn.init.zeros_(self.project.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         fine, coarse = self.net.forward_intermediates(
             x, indices=list(self._TAPS), stop_early=True, intermediates_only=True
         )
-        return self.project(torch.cat([nn.functional.pixel_unshuffle(fine, 2), coarse], dim=1))
+        seen = torch.cat([nn.functional.pixel_unshuffle(fine, 2), coarse], dim=1)
+        return super().forward(x) + self.project(seen)
 
 
 class Backbone(nn.Module):

@@ -22,8 +22,8 @@ class ModelConfig:
     Attributes:
         backbone: a timm ``vit_*_patch16_*`` name.
         stem: ``patch`` is ViT's 16x16 projection; ``residual`` replaces it by a small residual network, which learns
-            much faster from random weights; ``efficientnet`` by the first stages of EfficientNet-Lite0, for which
-            weights trained on ImageNet exist.
+            much faster from random weights; ``efficientnet`` adds the first stages of EfficientNet-Lite0 to that, for
+            which weights trained on ImageNet exist.
         depth: Transformer blocks of the backbone; None is what its name has.
         image_size: height and width of a crop in pixels, multiples of 16.
         frames: window length T, odd; the key frame is in the middle.
