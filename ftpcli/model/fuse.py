@@ -20,9 +20,13 @@ def fuse_batch_norms(model: M) -> M:
     model = copy.deepcopy(model).eval()
     for parent in list(model.modules()):
         for (before, conv), (name, norm) in pairwise(list(parent.named_children())):
-            convolves = isinstance(conv, nn.Conv2d | nn.ConvTranspose2d)
-            if convolves and isinstance(norm, nn.BatchNorm2d):
-                transposed = isinstance(conv, nn.ConvTranspose2d)
-                setattr(parent, before, fuse_conv_bn_eval(conv, norm, transpose=transposed))
-                setattr(parent, name, getattr(norm, "act", nn.Identity()))
+            if not isinstance(norm, nn.BatchNorm2d):
+                continue
+            if isinstance(conv, nn.Conv2d):
+                setattr(parent, before, fuse_conv_bn_eval(conv, norm))
+            elif isinstance(conv, nn.ConvTranspose2d):
+                setattr(parent, before, fuse_conv_bn_eval(conv, norm, transpose=True))
+            else:
+                continue
+            setattr(parent, name, getattr(norm, "act", nn.Identity()))
     return model
