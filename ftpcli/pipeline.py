@@ -202,7 +202,8 @@ class Annotation:
             self.replayed += len(chunk)
         if self._second_look:
             for n, (tracked, windows) in enumerate(chunk):
-                raw[n] = self._second_look(windows, raw[n]) if new else raw[n]
+                if new:
+                    raw[n] = self._second_look(windows, raw[n])
                 self._second_look.remember(tracked, raw[n])
         self.frames += len(chunk)
         return [

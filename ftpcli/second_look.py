@@ -59,8 +59,8 @@ class SecondLook:
         last = {i: one for i, one in self._last.items() if 0 < now - one.seconds <= _APART}
         for person, pose in zip(tracked.people, record.poses, strict=True):
             before = last.get(pose.track_id)
-            own = before is None or np.array_equal(person.box, pose.box)
-            last[pose.track_id] = _Last(now, now if own or before is None else before.looked, pose)
+            looked = now if before is None or np.array_equal(person.box, pose.box) else before.looked
+            last[pose.track_id] = _Last(now, looked, pose)
         self._last = last
 
     def _may_leap(self, pose: Pose, now: float) -> bool:

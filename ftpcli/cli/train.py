@@ -267,13 +267,15 @@ def _train_pose(
     validation = [open_data(DataSpec.parse(text), skeleton, "val", skip_missing=skip_missing) for text in val]
     state: dict[str, torch.Tensor] = {}
     provenance: dict[str, str] = {}
-    own = Backbone(config.backbone, config.image_size, config.stem, depth=config.depth)
-    if backbone_weights not in ("random", "pretrained"):
-        state |= backbone_state(Path(backbone_weights), own)
-        provenance["backbone_weights"] = sha256(Path(backbone_weights))
-    if stem_weights is not None:
-        state |= stem_state(stem_weights, own)
-        provenance["stem_weights"] = sha256(stem_weights)
+    from_file = backbone_weights not in ("random", "pretrained")
+    if from_file or stem_weights is not None:
+        own = Backbone(config.backbone, config.image_size, config.stem, depth=config.depth)
+        if from_file:
+            state |= backbone_state(Path(backbone_weights), own)
+            provenance["backbone_weights"] = sha256(Path(backbone_weights))
+        if stem_weights is not None:
+            state |= stem_state(stem_weights, own)
+            provenance["stem_weights"] = sha256(stem_weights)
     distributed.start(chosen)
     try:
         return train(

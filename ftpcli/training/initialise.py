@@ -56,6 +56,7 @@ _PORT = {
     "_project_conv": "conv_pwl",
     "_bn2": "bn3",
 }
+_PORT_START = {"_conv_stem": "conv_stem", "_bn0": "bn1"}
 _PORT_PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 
 
@@ -71,14 +72,11 @@ def stem_state(path: Path, backbone: Backbone) -> dict[str, torch.Tensor]:
     stem = backbone.vit.patch_embed.proj  # type: ignore[union-attr]
     if not isinstance(stem, EfficientNetStem):
         raise UsageError("weights for the stem need --stem efficientnet")
-    found = _read(path)
-    while isinstance(found, dict) and "state_dict" in found:
-        found = found["state_dict"]
-    found = {str(k).removeprefix("module."): v for k, v in found.items()} if isinstance(found, dict) else {}
+    found = {name.removeprefix("module."): value for name, value in _tensors(_read(path)).items()}
     if any(name.startswith("_blocks.") for name in found):
         found = _from_port(found, stem)
     own = stem.net.state_dict()
-    wrong = [n for n in own if not isinstance(found.get(n), torch.Tensor) or found[n].shape != own[n].shape]
+    wrong = [name for name in own if name not in found or found[name].shape != own[name].shape]
     if wrong:
         raise InputError(
             f"{path}: not a checkpoint of {stem.NAME} ({len(wrong)} of {len(own)} tensors do not fit, first {wrong[0]})"
@@ -91,8 +89,8 @@ def _from_port(found: dict[str, torch.Tensor], stem: EfficientNetStem) -> dict[s
     renamed: dict[str, torch.Tensor] = {}
     for name, value in found.items():
         first, _, rest = name.partition(".")
-        if first in ("_conv_stem", "_bn0"):
-            renamed[f"{'conv_stem' if first == '_conv_stem' else 'bn1'}.{rest}"] = value
+        if first in _PORT_START:
+            renamed[f"{_PORT_START[first]}.{rest}"] = value
         elif first == "_blocks":
             number, part, tail = rest.split(".", 2)
             if int(number) < len(places):
@@ -119,15 +117,20 @@ def _read(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read as a checkpoint ({type(error).__name__})") from error
 
 
-def _strip(content: Any) -> dict[str, torch.Tensor]:
+def _tensors(content: Any) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint, however it is wrapped."""
     while isinstance(content, dict) and not any(isinstance(v, torch.Tensor) for v in content.values()):
         inner = next((content[key] for key in _WRAPPERS if key in content), None)
         if inner is None:
             return {}
         content = inner
-    tensors = (
-        {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)} if isinstance(content, dict) else {}
-    )
+    if not isinstance(content, dict):
+        return {}
+    return {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)}
+
+
+def _strip(content: Any) -> dict[str, torch.Tensor]:
+    tensors = _tensors(content)
     for prefix in _PREFIXES * 2:
         if any(name.startswith(prefix + "blocks.") or name.startswith(prefix + "backbone.") for name in tensors):
             tensors = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}

@@ -71,8 +71,8 @@ def _as_matrix(kernel: nn.Parameter) -> nn.Parameter:
 
 def _layer(name: str, depth: int) -> int:
     parts = name.split(".")
-    if "blocks" in parts and "patch_embed" not in parts:  # a stem may have blocks of its own
-        return int(parts[parts.index("blocks") + 1]) + 1
+    if parts[:3] == ["backbone", "vit", "blocks"]:  # a stem may have blocks of its own
+        return int(parts[3]) + 1
     return depth if ".norm." in name else 0
 
 
