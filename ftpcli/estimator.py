@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.model.fuse import fuse_batch_norms
 from ftpcli.model.heatmap import decode_heatmaps
-from ftpcli.records import Pose, Window
+from ftpcli.records import Frame, Pose, Window
 from ftpcli.skeleton import Skeleton
 from ftpcli.weights import build_model, sha256, weights_path
 
@@ -48,6 +49,15 @@ def choose_precision(name: str, device: torch.device) -> str:
         torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # no public query exists
     )
     return "bf16" if native else "fp32"
+
+
+def fix_threads() -> None:
+    """Set torch's number of CPU threads to what it is: only then are they that many in MKL's products, too.
+
+    Before that MKL may take fewer as it sees fit, and sums in another order are other sums: the last bits of equal
+    runs could differ.
+    """
+    torch.set_num_threads(torch.get_num_threads())
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -82,6 +92,8 @@ class Estimator:
         if batch < 1:
             raise UsageError(f"--batch {batch}: must be at least 1")
         self.device = choose_device(device)
+        if self.device.type == "cpu":
+            fix_threads()
         self.precision = choose_precision(precision, self.device)
         self.batch = batch
         self.config: ModelConfig = model.config
@@ -136,17 +148,19 @@ class Estimator:
     def estimate(self, windows: Sequence[Window]) -> list[Pose]:
         """Poses of the windows' key frames, in their order; ``batch`` windows go through the model at a time.
 
-        A batch that does not fit in memory is halved until it does, which ``notice`` is told.
+        A frame that several of the windows show in the same view is encoded once. A batch that does not fit in memory
+        is halved until it does, which ``notice`` is told.
 
         Raises:
             FtpError: not even one window fits.
         """
         poses: list[Pose] = []
+        tokens = _Tokens(self._shown(window) for window in windows)
         start = 0
         while start < len(windows):
             part = windows[start : start + self.batch]
             try:
-                poses += self._estimate(part)
+                poses += self._estimate(part, tokens)
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -158,38 +172,87 @@ class Estimator:
                 self.batch = (len(part) + 1) // 2
                 self.notice(f"out of memory on {self.device} with {len(part)} people at a time; now {self.batch}")
                 continue
+            for window in part:
+                tokens.done(self._shown(window))
             start += len(part)
         return poses
 
+    def _shown(self, window: Window) -> list[_Crop]:
+        """The crops of the frames that the model looks at."""
+        view = window.view
+        frames = window.frames if self._model.encoder is not None else (window.key,)
+        return [_Crop(frame, view) for frame in frames]
+
     @torch.inference_mode()
-    def _estimate(self, windows: Sequence[Window]) -> list[Pose]:
+    def _estimate(self, windows: Sequence[Window], tokens: _Tokens) -> list[Pose]:
         size = self.config.image_size
-        matrices = [box_affine(window.person.box, size) for window in windows]
-        crops = np.stack([self._cut(window, matrix) for window, matrix in zip(windows, matrices, strict=True)])
-        images = torch.from_numpy(normalise(crops)).to(self.device)
+        shown = [self._shown(window) for window in windows]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            heatmaps = self._heatmaps(images)
+            if new := tokens.missing(shown):
+                crops = np.stack([cut(crop.frame.image, box_affine(crop.view, size), size) for crop in new])
+                tokens.add(new, self._encode(torch.from_numpy(normalise(crops)).to(self.device)))
+            heatmaps = self._heatmaps(torch.stack([tokens.window(crops) for crops in shown]))
         points, confidence = decode_heatmaps(heatmaps.cpu().numpy(), self.config.heatmap, self._sigma)
+        back = [invert(box_affine(window.view, size)) for window in windows]
         return [
-            Pose(w.person.track_id, w.person.box, w.person.score, transform(p, invert(m)), c)
-            for w, m, p, c in zip(windows, matrices, points, confidence, strict=True)
+            Pose(w.person.track_id, w.person.box, w.person.score, transform(p, matrix), c)
+            for w, matrix, p, c in zip(windows, back, points, confidence, strict=True)
         ]
 
-    def _heatmaps(self, images: torch.Tensor) -> torch.Tensor:
-        heatmaps = self._model(images).float()
+    def _encode(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) -> (B, 1, N, C) tokens; (B, 2, N, C) with those of the mirror images."""
+        sides = [images] if self._mirror is None else [images, images.flip(-1)]
+        encoded = [self._model.encode(side.contiguous(memory_format=torch.channels_last)) for side in sides]
+        return torch.stack(encoded, dim=1)
+
+    def _heatmaps(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, T, 1 or 2, N, C) -> (B, K, h, w) float32."""
+        heatmaps = self._model.decode(tokens[:, :, 0]).float()
         if self._mirror is None:
             return heatmaps
-        mirrored = self._model(images.flip(-1)).float().flip(-1)[:, self._mirror]
+        mirrored = self._model.decode(tokens[:, :, 1]).float().flip(-1)[:, self._mirror]
         if self.config.heatmap == "gaussian":
             return (heatmaps + mirrored) / 2
         # Distributions are averaged, not their logits: one side's certainty must survive the other's doubt.
         chances = heatmaps.flatten(2).softmax(2) + mirrored.flatten(2).softmax(2)
         return (chances / 2).clamp_min(1e-12).log().view_as(heatmaps)
 
-    def _cut(self, window: Window, matrix: np.ndarray) -> np.ndarray:
-        """(T, h, w, 3) crops; a frame that stands in for a missing neighbour is cut once."""
-        done: dict[int, np.ndarray] = {}
-        for frame in window.frames:
-            if id(frame) not in done:
-                done[id(frame)] = cut(frame.image, matrix, self.config.image_size)
-        return np.stack([done[id(frame)] for frame in window.frames])
+
+class _Crop:
+    """A frame in a view. Equal where the frame is the same object and the view has the same numbers."""
+
+    __slots__ = ("_key", "frame", "view")
+
+    def __init__(self, frame: Frame, view: np.ndarray) -> None:
+        self.frame, self.view = frame, view
+        self._key = (id(frame), np.asarray(view, np.float64).tobytes())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Crop) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
+class _Tokens:
+    """Tokens of crops, each kept until the last window that shows it is done."""
+
+    def __init__(self, windows: Iterable[list[_Crop]]) -> None:
+        self._uses = Counter(crop for crops in windows for crop in crops)
+        self._of: dict[_Crop, torch.Tensor] = {}
+
+    def missing(self, windows: Iterable[list[_Crop]]) -> list[_Crop]:
+        """Each crop of the windows that is not there, once, in their order."""
+        return list(dict.fromkeys(crop for crops in windows for crop in crops if crop not in self._of))
+
+    def add(self, crops: list[_Crop], tokens: torch.Tensor) -> None:
+        self._of.update(zip(crops, tokens, strict=True))
+
+    def window(self, crops: list[_Crop]) -> torch.Tensor:
+        return torch.stack([self._of[crop] for crop in crops])
+
+    def done(self, crops: list[_Crop]) -> None:
+        self._uses.subtract(crops)
+        for crop in set(crops):
+            if not self._uses[crop]:
+                del self._of[crop]

@@ -8,6 +8,7 @@ from fractions import Fraction
 from ftpcli.errors import UsageError
 from ftpcli.gaps import LONGEST
 from ftpcli.smoothing import Smoother
+from ftpcli.views import LOOSEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Options:
         min_score: detections from this score on may become people; None is the detector's own advice.
         fill_gaps: seconds; somebody found again within them is in the frames between, too. Not for ``boxes``.
         second_look: joints that leap are estimated again in the box of the frame before. Not for ``boxes``.
+        hold_views: share of a person's size by which the box may move before the crops follow (``HoldViews``).
         boxes: MOT text or a poses file in place of detector and tracker.
         rotate: degrees counterclockwise in place of the source's own rotation.
         start, end: seconds on the source's clock.
@@ -37,6 +39,7 @@ class Options:
     min_score: float | None = None
     fill_gaps: float = 0.2
     second_look: bool = True
+    hold_views: float = 0.05
     boxes: str | None = None
     rotate: int | None = None
     start: float | None = None
@@ -55,6 +58,8 @@ class Options:
             raise UsageError(f"--min-score {self.min_score}: must lie between 0 and 1")
         if not 0 <= self.fill_gaps <= LONGEST:
             raise UsageError(f"--fill-gaps {self.fill_gaps:g}: must lie between 0 and {LONGEST:g} seconds")
+        if not 0 <= self.hold_views <= LOOSEST:
+            raise UsageError(f"--hold-views {self.hold_views:g}: must lie between 0 and {LOOSEST:g}")
 
     def smoother(self) -> Smoother | None:
         """A fresh smoother for one video, where one was asked for."""

@@ -25,6 +25,7 @@ from ftpcli.people import BoxesFile, DetectAndTrack
 from ftpcli.records import Frame, FramePoses, Header, TrackedFrame, VideoInfo, Window
 from ftpcli.second_look import SecondLook
 from ftpcli.smoothing import Smoother
+from ftpcli.views import HoldViews
 from ftpcli.windows import Windows, held_frames
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Annotation:
         estimator: Estimator,
         *,
         gaps: FillGaps | None = None,
+        views: HoldViews | None = None,
         second_look: SecondLook | None = None,
         smoother: Smoother | None = None,
         stored: Iterable[Stored] = (),
@@ -87,7 +89,7 @@ class Annotation:
         to_the_end: bool = True,
     ) -> None:
         self._source, self._people, self._estimator = source, people, estimator
-        self._gaps, self._second_look, self._smoother = gaps, second_look, smoother
+        self._gaps, self._views, self._second_look, self._smoother = gaps, views, second_look, smoother
         self._stored = iter(stored)
         self._options = options or {}
         self._to_the_end = to_the_end
@@ -158,6 +160,8 @@ class Annotation:
     def chunks(self) -> Iterator[list[Annotated]]:
         """The same by chunks of consecutive frames, with pictures and raw results."""
         tracked = self._gaps(self._tracked()) if self._gaps else self._tracked()
+        if self._views:
+            tracked = self._views(tracked)
         windows = Windows(self._estimator.window)(tracked)
         while chunk := list(islice(windows, self.chunk_frames)):
             yield self._annotate(chunk)
@@ -300,6 +304,7 @@ class Annotator:
             people,
             self.estimator,
             gaps=FillGaps(o.fill_gaps, held_frames(frames.info)) if o.fill_gaps and o.boxes is None else None,
+            views=HoldViews(o.hold_views) if o.hold_views else None,
             second_look=SecondLook(self.estimator.estimate) if o.second_look and o.boxes is None else None,
             smoother=o.smoother(),
             stored=stored,

@@ -50,6 +50,7 @@ class Person:
     track_id: int
     box: np.ndarray  # (4,) float64 xyxy
     score: float  # 0..1
+    view: np.ndarray | None = None  # (4,) float64 xyxy, the box that crops are cut by; None where it is ``box``
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +63,7 @@ class TrackedFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """The frames around one person in one key frame, oldest first, all cropped by the key frame's box."""
+    """The frames around one person in one key frame, oldest first, all cropped by the key frame's view."""
 
     person: Person
     frames: tuple[Frame, ...]  # length 1, 3 or 5; the key frame is in the middle
@@ -71,6 +72,11 @@ class Window:
     @property
     def key(self) -> Frame:
         return self.frames[len(self.frames) // 2]
+
+    @property
+    def view(self) -> np.ndarray:
+        """(4,) xyxy, the box that all its frames are cropped by."""
+        return self.person.box if self.person.view is None else self.person.view
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -45,7 +45,7 @@ class SecondLook:
         poses = list(record.poses)
         before = {n: self._last[poses[n].track_id].pose for n in doubtful}
         again = self._estimate(
-            [replace(windows[n], person=replace(windows[n].person, box=before[n].box)) for n in doubtful]
+            [replace(windows[n], person=replace(windows[n].person, box=before[n].box, view=None)) for n in doubtful]
         )
         for n, pose in zip(doubtful, again, strict=True):
             nearer = _leap(before[n], pose) < 0.5 * _leap(before[n], poses[n])

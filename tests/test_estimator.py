@@ -42,10 +42,77 @@ def test_the_batch_changes_nothing(batch: int, tiny_model: Path) -> None:
 def test_people_of_several_frames_share_a_batch(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ftpcli.model.ftp_pose import FTPPose
 
-    honest, sizes = FTPPose.forward, []
-    monkeypatch.setattr(FTPPose, "forward", lambda self, x: sizes.append(len(x)) or honest(self, x))
+    honest, sizes = FTPPose.decode, []
+    monkeypatch.setattr(FTPPose, "decode", lambda self, x: sizes.append(len(x)) or honest(self, x))
     Estimator.load(tiny_model, device="cpu", precision="fp32", batch=4).estimate(windows(10))
     assert sizes == [4, 4, 2]
+
+
+def walking(people: int, frames: int, view: np.ndarray | None = None) -> list[Window]:
+    """People who walk to the right in all frames, seen in a view that moves with them or stays."""
+    rng = np.random.default_rng(1)
+    pictures = [Frame(n, n, n / 25, rng.integers(0, 255, (120, 160, 3)).astype(np.uint8)) for n in range(frames)]
+    made = []
+    for n, key in enumerate(pictures):
+        around = (pictures[max(0, n - 1)], key, pictures[min(frames - 1, n + 1)])
+        padded = (n == 0, False, n == frames - 1)
+        for track in range(people):
+            box = np.array([n + 20.0 * track, 10, n + 20.0 * track + 40, 100])
+            made.append(Window(Person(track, box, 0.9, None if view is None else view + 20.0 * track), around, padded))
+    return made
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+@pytest.mark.parametrize("view", [None, np.array([5.0, 5, 50, 105])])
+def test_shared_tokens_are_those_of_whole_windows(
+    flip_test: bool, view: np.ndarray | None, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reference is the model's own ``forward`` on every window's crops."""
+    import torch
+
+    from ftpcli.crops import box_affine, cut, invert, normalise, transform
+    from ftpcli.model.ftp_pose import FTPPose
+    from ftpcli.model.heatmap import decode_heatmaps
+    from ftpcli.skeleton import Skeleton
+
+    estimator = Estimator.load(tiny_model, device="cpu", precision="fp32", batch=4, flip_test=flip_test)
+    encode, encoded = FTPPose.encode, []
+    monkeypatch.setattr(FTPPose, "encode", lambda self, x: encoded.append(len(x)) or encode(self, x))
+    given = walking(2, 6, view)
+    poses = estimator.estimate(given)
+    sides = 2 if flip_test else 1
+    assert sum(encoded) == sides * (2 * 6 if view is not None else 2 * (3 * 6 - 2))  # padding is shared as well
+
+    model, size = estimator._model, estimator.config.image_size
+    flip = torch.from_numpy(Skeleton("model", estimator.joints).flip)
+    for window, pose in zip(given, poses, strict=True):
+        matrix = box_affine(window.view, size)
+        images = normalise(np.stack([cut(frame.image, matrix, size) for frame in window.frames]))
+        with torch.inference_mode():
+            chances = model(torch.from_numpy(images)[None])
+            if flip_test and estimator.config.heatmap == "gaussian":
+                chances = (chances + model(torch.from_numpy(images)[None].flip(-1)).flip(-1)[:, flip]) / 2
+            elif flip_test:
+                mirrored = model(torch.from_numpy(images)[None].flip(-1)).flip(-1)[:, flip]
+                both = [maps.flatten(2).softmax(2).view_as(maps) for maps in (chances, mirrored)]
+                chances = ((both[0] + both[1]) / 2).log()
+        points, confidence = decode_heatmaps(chances.numpy(), estimator.config.heatmap, 2.0)
+        assert pose.box is window.person.box
+        np.testing.assert_allclose(pose.keypoints, transform(points[0], invert(matrix)), atol=0.05)
+        np.testing.assert_allclose(pose.confidence, confidence[0], atol=1e-4)
+
+
+def test_tokens_are_dropped_with_their_last_window(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many windows are given at once, only those of a few frames are held."""
+    from ftpcli import estimator as module
+
+    held: list[int] = []
+    honest = module._Tokens.done
+    monkeypatch.setattr(
+        module._Tokens, "done", lambda self, crops: (honest(self, crops), held.append(len(self._of)))[0]
+    )
+    Estimator.load(tiny_model, device="cpu", precision="fp32", batch=1).estimate(walking(2, 8, np.zeros(4) + 50))
+    assert len(held) == 16 and max(held) <= 5 and held[-1] == 0
 
 
 def test_joints_are_in_picture_pixels(tiny_model: Path) -> None:
@@ -72,20 +139,20 @@ def test_a_full_memory_is_told(tiny_model: Path, monkeypatch: pytest.MonkeyPatch
     from ftpcli.model.ftp_pose import FTPPose
 
     estimator = Estimator.load(tiny_model, device="cpu", precision="fp32", batch=4)
-    honest = FTPPose.forward
+    honest = FTPPose.decode
 
-    def small(self, images):  # type: ignore[no-untyped-def]
-        if len(images) > 1:
+    def small(self, tokens):  # type: ignore[no-untyped-def]
+        if len(tokens) > 1:
             raise RuntimeError("MPS backend out of memory")
-        return honest(self, images)
+        return honest(self, tokens)
 
-    monkeypatch.setattr(FTPPose, "forward", small)
+    monkeypatch.setattr(FTPPose, "decode", small)
     with pytest.warns(RuntimeWarning, match="out of memory on cpu with"):
         assert len(estimator.estimate(windows(3))) == 3
-    monkeypatch.setattr(FTPPose, "forward", lambda self, x: (_ for _ in ()).throw(RuntimeError("sizes do not fit")))
+    monkeypatch.setattr(FTPPose, "decode", lambda self, x: (_ for _ in ()).throw(RuntimeError("sizes do not fit")))
     with pytest.raises(RuntimeError, match="sizes do not fit"):
         estimator.estimate(windows(1))
-    monkeypatch.setattr(FTPPose, "forward", lambda self, x: (_ for _ in ()).throw(MemoryError()))
+    monkeypatch.setattr(FTPPose, "encode", lambda self, x: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(FtpError, match="with a single person"):
         estimator.estimate(windows(1))
 

@@ -110,6 +110,14 @@ def command(
             "--flip-test", help="Also look at the mirror image: better, half as fast.", rich_help_panel=_MODEL
         ),
     ] = False,
+    hold_views: Annotated[
+        float,
+        typer.Option(
+            help="Share of a person's size by which the box may move before the model's crops follow; 0 for at once "
+            "(slower).",
+            rich_help_panel=_MODEL,
+        ),
+    ] = 0.05,
     smooth: Annotated[str, typer.Option(help="none or one-euro.", rich_help_panel=_MODEL)] = "none",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MODEL)] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=_MODEL)] = "auto",
@@ -136,6 +144,7 @@ def command(
         min_score=min_score,
         fill_gaps=fill_gaps,
         second_look=second_look,
+        hold_views=hold_views,
         boxes=None if boxes is None else str(boxes),
         rotate=rotate,
         start=None if start is None else parse_time(start),

@@ -51,6 +51,10 @@ def command(
     every: Annotated[
         int, typer.Option(min=1, help="Clips: estimate every N-th frame only (no jitter then).", rich_help_panel=_MODEL)
     ] = 1,
+    hold_views: Annotated[
+        float,
+        typer.Option(min=0.0, max=0.1, help="Clips: crops as of ftp annotate --hold-views.", rich_help_panel=_MODEL),
+    ] = 0.0,
     flip_test: Annotated[
         bool, typer.Option("--flip-test", help="Average with the mirror image's heatmaps.", rich_help_panel=_MODEL)
     ] = False,
@@ -121,6 +125,7 @@ def command(
                 single=single,
                 blur=blur,
                 every=every,
+                hold_views=hold_views,
                 min_score=min_box_score,
                 overwrite=overwrite,
             )

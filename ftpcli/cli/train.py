@@ -109,6 +109,13 @@ def command(
     ema: Annotated[
         float | None, typer.Option(help="Decay of averaged weights; 0 for none.", rich_help_panel=_RECIPE)
     ] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="Augmentation: none, paper, moderate or strong.", rich_help_panel=_RECIPE)
+    ] = None,
+    drop_path: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=0.9, help="Stochastic depth of the backbone.", rich_help_panel=_RECIPE),
+    ] = None,
     size: Annotated[
         str | None, typer.Option(help="Training crops HxW, where not the model's.", rich_help_panel=_RECIPE)
     ] = None,
@@ -161,6 +168,7 @@ def command(
     import dataclasses
 
     from ftpcli.model.config import preset as named_preset
+    from ftpcli.training.augment import augmentation as named_augmentation
     from ftpcli.training.recipe import recipe as named_recipe
     from ftpcli.weights import load_weights, weights_path
 
@@ -182,10 +190,13 @@ def command(
             image_size=_size(image_size),
         )
     )
+    named = named_recipe(recipe)
     chosen = dataclasses.replace(
-        named_recipe(recipe),
+        named,
         precision=precision,
         **_given(
+            augmentation=None if augment is None else named_augmentation(augment, named.augmentation),
+            drop_path=drop_path,
             epochs=epochs,
             steps=steps,
             batch=batch,

@@ -44,6 +44,8 @@ def evaluate_pose_model(model: PoseModel, options: RunOptions, *, quiet: bool = 
     """As `evaluate_model`, for a model at hand."""
     if options.every > 1 and options.dataset != "clips":
         raise UsageError(f"--every {options.every}: only --dataset clips can be thinned out")
+    if options.hold_views and options.dataset != "clips":
+        raise UsageError(f"--hold-views {options.hold_views:g}: only for --dataset clips")
     if options.dataset == "coco":
         from ftpcli.evaluation.on_coco import evaluate_coco_data as evaluate
     elif options.dataset == "clips":

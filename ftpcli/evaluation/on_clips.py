@@ -17,8 +17,9 @@ from ftpcli.evaluation.report import write_json
 from ftpcli.evaluation.runs import PREDICTIONS, KeyFrame, PoseModel, Progress, RunOptions, estimate
 from ftpcli.posetrack.index import check_name
 from ftpcli.posetrack.jsonfile import load_json, need, need_list
-from ftpcli.records import Frame, Person
+from ftpcli.records import Frame, Person, TrackedFrame
 from ftpcli.skeleton import BODY12
+from ftpcli.views import HoldViews
 
 #: Share of the joints' extent added on each side of a box.
 _MARGIN = 0.1
@@ -137,11 +138,13 @@ def _key_frames(model: PoseModel, options: RunOptions, clip: Clip) -> Iterator[t
 
     with open_source(clip.path) as source:
         count = 0
+        views = HoldViews(options.hold_views)
         frames = (_blurred(frame, options.blur, clip.name) for frame in source)
         for i, (window, padded) in enumerate(windows(frames, model.window)):
             count += 1
             if i < len(clip.boxes) and i % options.every == 0 and not np.isnan(clip.boxes[i]).any():
-                yield i, KeyFrame(window, padded, (Person(0, clip.boxes[i], 1.0),))
+                key = TrackedFrame(window[len(window) // 2], (Person(0, clip.boxes[i], 1.0),))
+                yield i, KeyFrame(window, padded, views.hold(key).people)
     if count != len(clip.boxes):
         raise InputError(f"{clip.path}: has {count} frames, its labels are for {len(clip.boxes)}")
 

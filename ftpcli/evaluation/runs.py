@@ -62,6 +62,7 @@ class RunOptions:
         single: replace all neighbours by the key frame.
         blur: longest motion blur in pixels put on every picture, 0 for none.
         every: evaluate every N-th frame of clips only.
+        hold_views: see ``ftpcli.views.HoldViews``; of clips only.
         min_score: weaker detected boxes are not used.
     """
 
@@ -74,6 +75,7 @@ class RunOptions:
     single: bool = False
     blur: int = 0
     every: int = 1
+    hold_views: float = 0.0
     min_score: float = 0.2
     overwrite: bool = False
 
@@ -100,7 +102,8 @@ class RunOptions:
             "neighbours": "key frame" if self.single else "true",
             "blur": self.blur,
             "every": self.every,
-            "flip_test": False,
+            "hold_views": self.hold_views,
+            "flip_test": bool(model.provenance.get("flip_test")),
         }
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ftpcli.crops import affine, crop_frame, cut, transform
 from ftpcli.cutouts import Lender
+from ftpcli.errors import UsageError
 from ftpcli.skeleton import PERSON19, Skeleton
 from ftpcli.training.pasting import body_in_crop, paste_people
 
@@ -67,6 +68,32 @@ MODERATE = Augmentation(
     people=0.3,
     key_damage=0.1,
 )
+#: For models that know their training pictures by now.
+STRONG = dataclasses.replace(
+    MODERATE,
+    half_body=0.2,
+    scale=0.3,
+    rotate=0.6,
+    rotation=40.0,
+    shift=0.06,
+    colour=0.5,
+    blur=0.25,
+    low_resolution=0.15,
+    occlude=0.3,
+    people=0.4,
+)
+AUGMENTATIONS = {"none": Augmentation.none(), "paper": PAPER, "moderate": MODERATE, "strong": STRONG}
+
+
+def augmentation(name: str, like: Augmentation) -> Augmentation:
+    """The named strengths; how key frames are damaged stays as in ``like``, since that is a recipe's own purpose.
+
+    Raises:
+        UsageError: no such name.
+    """
+    if name not in AUGMENTATIONS:
+        raise UsageError(f"unknown augmentation '{name}': choose one of {', '.join(AUGMENTATIONS)}")
+    return dataclasses.replace(AUGMENTATIONS[name], key_damage=like.key_damage)
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from torch import nn
 
 from ftpcli import __version__
 from ftpcli.errors import FtpError, UsageError
+from ftpcli.estimator import fix_threads
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.training import distributed
@@ -25,7 +26,7 @@ from ftpcli.training.checkpoint import load_checkpoint, save_checkpoint
 from ftpcli.training.losses import heatmap_loss, joint_weights
 from ftpcli.training.optimiser import Average, build_optimisers, rate
 from ftpcli.training.recipe import Recipe
-from ftpcli.training.runtime import Clock, autocast, peak_memory, plain_attention, split, tensorboard
+from ftpcli.training.runtime import Clock, autocast, peak_memory, plain_attention, set_drop_path, split, tensorboard
 from ftpcli.training.sources.common import Source
 from ftpcli.training.validation import validate
 from ftpcli.weights import load_weights, save_weights, sha256, transfer
@@ -104,6 +105,9 @@ class _Trainer:
         self.model.to(memory_format=torch.channels_last)
         if self.device.type == "cpu":
             plain_attention(self.model)
+            fix_threads()
+        if recipe.drop_path:
+            set_drop_path(self.model.backbone, recipe.drop_path)
         self.size = (recipe.size[0], recipe.size[1]) if recipe.size else config.image_size
         self._initialise()
         self.optimisers = build_optimisers(self.model, recipe)

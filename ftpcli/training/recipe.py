@@ -24,6 +24,8 @@ class Recipe:
         schedule: ``cosine`` down to ``final`` times the rate, or ``step``: tenfold down at ``drop_at`` (a fraction of
             the run).
         key_gradient_only: the backbone learns from key frames alone; saves half of a three-frame step.
+        drop_path: rate at which the backbone's last block is passed over, less in those before it (stochastic depth,
+            Huang et al. 2016).
         size: training crops where they differ from the model's (a curriculum may start small); () for the model's.
     """
 
@@ -46,6 +48,7 @@ class Recipe:
     foreground: float = 0.0
     weigh_joints: bool = False
     key_gradient_only: bool = False
+    drop_path: float = 0.0
     precision: str = "auto"
     seed: int = 0
     size: tuple[int, ...] = ()

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timm.layers import DropPath
 from torch import nn
 
 from ftpcli.errors import UsageError
 from ftpcli.estimator import choose_precision
+from ftpcli.model.backbone import Backbone
 from ftpcli.training.batches import Batch
 
 
@@ -43,6 +45,14 @@ def plain_attention(model: nn.Module) -> None:
     for module in model.modules():
         if hasattr(module, "fused_attn"):
             module.fused_attn = False  # type: ignore[assignment]
+
+
+def set_drop_path(backbone: Backbone, rate: float) -> None:
+    """Stochastic depth (Huang et al. 2016): none in the first block, evenly more up to ``rate`` in the last."""
+    blocks: Any = backbone.vit.blocks
+    for number, block in enumerate(blocks):
+        share = rate * number / max(1, len(blocks) - 1)
+        block.drop_path1, block.drop_path2 = DropPath(share), DropPath(share)
 
 
 class Clock:
