@@ -9,15 +9,19 @@ from torch import Tensor
 _BATCHED_TOKENS = 1024
 
 
-def squared_distances(x: Tensor) -> Tensor:
-    """(B, N, C) tokens -> (B, N, N) squared Euclidean distances, diagonal exactly 0."""
+def _squared_distances(x: Tensor, broken: Tensor) -> Tensor:
+    """(B, N, C) tokens -> (B, N, N) squared Euclidean distances, infinite on the diagonal and from and to ``broken``.
+
+    Written for few passes over N x N numbers: on a CPU they, not the product, are what selection costs.
+    """
+    x = x.masked_fill(broken[:, :, None], 0.0)
     x = x - x.mean(dim=1, keepdim=True)  # smaller norms, smaller cancellation
     gram = x @ x.transpose(1, 2)
     # The norms are read off the product itself, so identical tokens come out exactly 0 apart.
-    norms = gram.diagonal(dim1=1, dim2=2)
-    distances = (norms[:, :, None] + norms[:, None, :] - 2 * gram).clamp_min(0)
-    eye = torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
-    return distances.masked_fill(eye, 0.0)
+    norms = gram.diagonal(dim1=1, dim2=2).masked_fill(broken, float("inf"))
+    distances = (norms[:, :, None] + norms[:, None, :]).sub_(gram, alpha=2).clamp_min_(0)
+    distances.diagonal(dim1=1, dim2=2).fill_(float("inf"))
+    return distances
 
 
 def density_peak_scores(x: Tensor, neighbours: int = 5, temperature: float | None = None) -> Tensor:
@@ -45,26 +49,22 @@ def density_peak_scores(x: Tensor, neighbours: int = 5, temperature: float | Non
 
 
 def _scores(x: Tensor, neighbours: int, tau: float) -> Tensor:
-    count = x.shape[1]
-    broken = ~torch.isfinite(x).all(dim=2)
+    batch, count = x.shape[:2]
     infinity = float("inf")
-    distances = squared_distances(x.masked_fill(broken[:, :, None], 0.0))
-    apart = broken[:, :, None] | broken[:, None, :]
-    distances = distances.masked_fill(apart, infinity)
-    eye = torch.eye(count, dtype=torch.bool, device=x.device)
+    broken = ~torch.isfinite(x).all(dim=2)
+    distances = _squared_distances(x, broken)
 
     k = min(neighbours, count - 1)
     if k > 0:
-        nearest = distances.masked_fill(eye, infinity).topk(k, dim=2, largest=False, sorted=False).values
-        log_density = -nearest.mean(dim=2) / tau
+        log_density = -distances.topk(k, dim=2, largest=False, sorted=False).values.mean(dim=2) / tau
     else:
         log_density = torch.zeros_like(distances[:, :, 0])
 
-    index = torch.arange(count, device=x.device)
-    mine, other = log_density[:, :, None], log_density[:, None, :]
-    denser = (other > mine) | ((other == mine) & (index[None, None, :] < index[None, :, None]))
-    to_denser = distances.masked_fill(~denser, infinity).amin(dim=2)
-    farthest = distances.masked_fill(apart, 0.0).amax(dim=2)
+    order = torch.sort(log_density, dim=1, descending=True, stable=True).indices
+    rank = torch.empty_like(order).scatter_(1, order, torch.arange(count, device=x.device).expand(batch, -1))
+    from_densest = distances.gather(1, order[:, :1, None].expand(-1, -1, count))[:, 0]
+    farthest = from_densest.masked_fill(from_densest.isinf(), 0.0).amax(dim=1, keepdim=True)
+    to_denser = distances.masked_fill_(rank[:, None, :] >= rank[:, :, None], infinity).amin(dim=2)
     separation = torch.where(torch.isfinite(to_denser), to_denser, farthest)
     return (log_density + 0.5 * separation.log()).masked_fill(broken, -infinity)
 
