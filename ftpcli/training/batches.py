@@ -91,9 +91,13 @@ def training_batches(
     share = batch // world
     lists = [range(step * batch + rank * share, step * batch + (rank + 1) * share) for step in range(first, steps)]
     yield from DataLoader(
-        examples, batch_sampler=[list(r) for r in lists], num_workers=workers, collate_fn=_collate,
-        persistent_workers=False,
-    )  # fmt: skip
+        examples,
+        batch_sampler=[list(r) for r in lists],
+        num_workers=workers,
+        collate_fn=_collate,
+        # A seed for workers is drawn, which must not come from the numbers that the model draws from.
+        generator=torch.Generator(),
+    )
 
 
 def plain_batches(
