@@ -28,7 +28,7 @@ class Model:
         self.asked: list[np.ndarray] = []
 
     def __call__(self, windows: Sequence[Window]) -> list[Pose]:
-        self.asked += [window.person.box for window in windows]
+        self.asked += [window.view for window in windows]
         return [self.narrow for _ in windows]
 
 
@@ -38,7 +38,7 @@ def run(model: Model, steps: Sequence[tuple[float, Pose]]) -> list[Pose]:
     out = []
     for n, (seconds, first) in enumerate(steps):
         frame = Frame(n, n, seconds, IMAGE)
-        person = Person(first.track_id, first.box, first.score)
+        person = Person(first.track_id, first.box, first.score, view=first.box + 1)
         record = look((Window(person, (frame,) * 3, (False,) * 3),), FramePoses(n, n, seconds, (first,)))
         look.remember(TrackedFrame(frame, (person,)), record)
         assert (record.index, record.pts, record.seconds, len(record.poses)) == (n, n, seconds, 1)
