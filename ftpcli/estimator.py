@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.model.fuse import fuse_batch_norms
 from ftpcli.model.heatmap import decode_heatmaps
-from ftpcli.records import Frame, Pose, Window
+from ftpcli.records import Pose, Window
 from ftpcli.skeleton import Skeleton
+from ftpcli.tokens import Crop, SharedTokens
 from ftpcli.weights import build_model, sha256, weights_path
 
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -155,7 +155,7 @@ class Estimator:
             FtpError: not even one window fits.
         """
         poses: list[Pose] = []
-        tokens = _Tokens(self._shown(window) for window in windows)
+        tokens = SharedTokens(self._shown(window) for window in windows)
         start = 0
         while start < len(windows):
             part = windows[start : start + self.batch]
@@ -177,14 +177,14 @@ class Estimator:
             start += len(part)
         return poses
 
-    def _shown(self, window: Window) -> list[_Crop]:
+    def _shown(self, window: Window) -> list[Crop]:
         """The crops of the frames that the model looks at."""
         view = window.view
         frames = window.frames if self._model.encoder is not None else (window.key,)
-        return [_Crop(frame, view) for frame in frames]
+        return [Crop(frame, view) for frame in frames]
 
     @torch.inference_mode()
-    def _estimate(self, windows: Sequence[Window], tokens: _Tokens) -> list[Pose]:
+    def _estimate(self, windows: Sequence[Window], tokens: SharedTokens) -> list[Pose]:
         size = self.config.image_size
         shown = [self._shown(window) for window in windows]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
@@ -216,43 +216,3 @@ class Estimator:
         # Distributions are averaged, not their logits: one side's certainty must survive the other's doubt.
         chances = heatmaps.flatten(2).softmax(2) + mirrored.flatten(2).softmax(2)
         return (chances / 2).clamp_min(1e-12).log().view_as(heatmaps)
-
-
-class _Crop:
-    """A frame in a view. Equal where the frame is the same object and the view has the same numbers."""
-
-    __slots__ = ("_key", "frame", "view")
-
-    def __init__(self, frame: Frame, view: np.ndarray) -> None:
-        self.frame, self.view = frame, view
-        self._key = (id(frame), np.asarray(view, np.float64).tobytes())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Crop) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-
-class _Tokens:
-    """Tokens of crops, each kept until the last window that shows it is done."""
-
-    def __init__(self, windows: Iterable[list[_Crop]]) -> None:
-        self._uses = Counter(crop for crops in windows for crop in crops)
-        self._of: dict[_Crop, torch.Tensor] = {}
-
-    def missing(self, windows: Iterable[list[_Crop]]) -> list[_Crop]:
-        """Each crop of the windows that is not there, once, in their order."""
-        return list(dict.fromkeys(crop for crops in windows for crop in crops if crop not in self._of))
-
-    def add(self, crops: list[_Crop], tokens: torch.Tensor) -> None:
-        self._of.update(zip(crops, tokens, strict=True))
-
-    def window(self, crops: list[_Crop]) -> torch.Tensor:
-        return torch.stack([self._of[crop] for crop in crops])
-
-    def done(self, crops: list[_Crop]) -> None:
-        self._uses.subtract(crops)
-        for crop in set(crops):
-            if not self._uses[crop]:
-                del self._of[crop]

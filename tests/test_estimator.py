@@ -104,13 +104,11 @@ def test_shared_tokens_are_those_of_whole_windows(
 
 def test_tokens_are_dropped_with_their_last_window(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many windows are given at once, only those of a few frames are held."""
-    from ftpcli import estimator as module
+    from ftpcli.tokens import SharedTokens
 
     held: list[int] = []
-    honest = module._Tokens.done
-    monkeypatch.setattr(
-        module._Tokens, "done", lambda self, crops: (honest(self, crops), held.append(len(self._of)))[0]
-    )
+    honest = SharedTokens.done
+    monkeypatch.setattr(SharedTokens, "done", lambda self, crops: (honest(self, crops), held.append(len(self._of)))[0])
     Estimator.load(tiny_model, device="cpu", precision="fp32", batch=1).estimate(walking(2, 8, np.zeros(4) + 50))
     assert len(held) == 16 and max(held) <= 5 and held[-1] == 0
 
