@@ -199,6 +199,8 @@ def test_missing_pictures_and_wrong_boxes_are_one_line(tmp_path: Path) -> None:
         evaluate_pose_model(model, options(root, "18", tmp_path / "b"))
     with pytest.raises(UsageError, match="only --dataset clips"):
         evaluate_pose_model(model, options(root, "18", tmp_path / "c", every=8))
+    with pytest.raises(UsageError, match=r"--hold-views 0\.05: only for --dataset clips"):
+        evaluate_pose_model(model, options(root, "18", tmp_path / "c", hold_views=0.05))
 
 
 # --- COCO ----------------------------------------------------------------------------------------------------------
@@ -354,6 +356,19 @@ def test_clips_single_and_blurred(tmp_path: Path) -> None:
     assert all(len({id(frame) for frame in window.frames}) == 1 for window in model.seen)
     report = evaluate_pose_model(model, RunOptions(root, "clips", tmp_path / "b", blur=9))
     assert report["blur"] == 9 and report["neighbours"] == "true"
+
+
+def test_clips_in_views_that_are_held(tmp_path: Path) -> None:
+    root = clip_set(tmp_path)
+    model = knowing_clips(root)
+    model.provenance["flip_test"] = True
+    report = evaluate_pose_model(model, RunOptions(root, "clips", tmp_path / "a", hold_views=0.1))
+    assert report["hold_views"] == 0.1 and report["flip_test"] is True
+    views = [window.view[0] for window in model.seen]
+    assert len(set(views)) < len(views) and views[0] == views[1] == model.seen[0].person.box[0]
+    model.seen.clear()
+    report = evaluate_pose_model(model, RunOptions(root, "clips", tmp_path / "b"))
+    assert report["hold_views"] == 0 and all(w.view.tolist() == w.person.box.tolist() for w in model.seen)
 
 
 def test_wrong_clips_are_one_line(tmp_path: Path) -> None:
