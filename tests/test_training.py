@@ -456,19 +456,21 @@ def test_averaged_with_other_weights_at_the_end(people: CocoKeypoints, tmp_path:
     config = CONFIG.replace(branches="none", frames=1, depth=2)
     one = Run(config, dataclasses.replace(quick(), steps=2), tmp_path / "one", [(people, 1.0)])
     train(one)
-    first = tmp_path / "one/last.safetensors"
+    other = dataclasses.replace(one, recipe=dataclasses.replace(quick(seed=5), steps=2), out=tmp_path / "other")
+    train(other)
+    given = [run.out / "last.safetensors" for run in (one, other)]
     two = dataclasses.replace(
-        one, recipe=dataclasses.replace(quick(seed=9), steps=3), out=tmp_path / "two", average_with=first
+        one, recipe=dataclasses.replace(quick(seed=9), steps=3), out=tmp_path / "two", average_with=given
     )
     rows: list[dict] = []
     train(dataclasses.replace(two, validation=[people]), rows.append)
-    states = [load_weights(path)[1] for path in (first, tmp_path / "two/last.safetensors")]
+    states = [load_weights(path)[1] for path in (*given, tmp_path / "two/last.safetensors")]
     _, averaged, provenance = load_weights(tmp_path / "two/averaged.safetensors")
     for name, value in averaged.items():
         if value.is_floating_point():
-            assert value == pytest.approx((states[0][name].float() + states[1][name].float()).numpy() / 2, abs=2e-3)
-    assert provenance["averaged_with"] == sha256(first) and provenance["step"] == 3
-    assert rows[-1]["event"] == "averaged" and 0 <= rows[-1]["score"] <= 1
+            assert value == pytest.approx(sum(state[name].float() for state in states).numpy() / 3, abs=2e-3)
+    assert provenance["averaged_with"] == [sha256(path) for path in given] and provenance["step"] == 3
+    assert rows[-1]["event"] == "averaged" and len(rows[-1]["with"]) == 2 and 0 <= rows[-1]["score"] <= 1
     content = (tmp_path / "two/averaged.safetensors").read_bytes()
     (tmp_path / "two/averaged.safetensors").unlink()
     train(dataclasses.replace(two, resume=True))

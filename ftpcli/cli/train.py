@@ -80,9 +80,9 @@ def command(
         typer.Option(help="Start from weights of ftp train; 'default' is the bundled file.", rich_help_panel=_MODEL),
     ] = None,
     average_with: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
-            help="Also write averaged.safetensors, the mean of the trained weights and of these.",
+            help="Also write averaged.safetensors, the mean of the trained weights and of these; repeatable.",
             rich_help_panel=_MODEL,
         ),
     ] = None,
@@ -227,7 +227,7 @@ def command(
         device=device,
         tell=tell,
         run={
-            "average_with": None if average_with is None else weights_path(average_with),
+            "average_with": [weights_path(path) for path in average_with or ()],
             "workers": workers,
             "resume": resume,
             "validate_every": validate_every,

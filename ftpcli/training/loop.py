@@ -45,7 +45,7 @@ class Run:
         validation: sources that PCK is measured on; the mean of their ``all`` figures picks the best weights.
         init: weights file to start from (tensors of the same name and shape are taken).
         backbone: state dictionary for the backbone (see ``initialise``), also in place of that of ``init``; or None.
-        average_with: weights file of the same configuration. At the end, the mean of it and of the trained weights is
+        average_with: weights files of the same configuration. At the end, the mean of them and of the trained weights is
             written as well (Wortsman et al. 2022, Robust fine-tuning of zero-shot models; Model soups).
         validate_every: steps between validations.
         save_minutes: between checkpoints.
@@ -60,7 +60,7 @@ class Run:
     init: Path | None = None
     backbone: dict[str, torch.Tensor] | None = None
     pretrained: bool = False
-    average_with: Path | None = None
+    average_with: Sequence[Path] = ()
     resume: bool = False
     device: str = "cpu"
     workers: int = 0
@@ -113,8 +113,9 @@ class _Trainer:
         self.optimisers = build_optimisers(self.model, recipe)
         self.average = Average(self.model, recipe.ema) if recipe.ema else None
         self.mixture = Mixture(run.sources, recipe.seed)
-        if run.average_with is not None and load_weights(run.average_with)[0] != config:
-            raise UsageError(f"--average-with {run.average_with}: weights of another configuration cannot be averaged")
+        for path in run.average_with:
+            if load_weights(path)[0] != config:
+                raise UsageError(f"--average-with {path}: weights of another configuration cannot be averaged")
         self.steps = recipe.steps or max(1, recipe.epochs * len(self.mixture) // recipe.batch)
         self.step = 0
         self.best = -1.0
@@ -185,21 +186,23 @@ class _Trainer:
     def _state(self) -> dict[str, torch.Tensor]:
         return self.average.state if self.average else self.model.state_dict()
 
-    def _write_average(self, path: Path) -> None:
+    def _write_average(self, paths: Sequence[Path]) -> None:
         """Also resumed after its last step, a run writes it."""
-        _, others, _ = load_weights(path)
+        others = [load_weights(path)[1] for path in paths]
         state = {
-            name: (value.cpu() + others[name].float()) / 2 if value.is_floating_point() else value.cpu()
+            name: torch.stack([value.cpu(), *(other[name].float() for other in others)]).mean(dim=0)
+            if value.is_floating_point()
+            else value.cpu()
             for name, value in self._state().items()
         }
-        self._export("averaged", state, averaged_with=sha256(path))
-        row: dict[str, Any] = {"event": "averaged", "with": path.name}
+        self._export("averaged", state, averaged_with=[sha256(path) for path in paths])
+        row: dict[str, Any] = {"event": "averaged", "with": [path.name for path in paths]}
         if self.run_.validation:
             pck, score = self._measure(state)
             row |= {"pck_0.2": pck, "score": round(score, 4)}
         self._log(row)
 
-    def _export(self, name: str, state: dict[str, torch.Tensor] | None = None, **more: str) -> None:
+    def _export(self, name: str, state: dict[str, torch.Tensor] | None = None, **more: Any) -> None:
         run = self.run_
         provenance = {
             "version": __version__,
@@ -290,7 +293,7 @@ class _Trainer:
                 self._log({"event": "interrupted", "step": self.step})
                 return False
             clock.mark = time.monotonic()
-        if run.average_with is not None and not self.rank:
+        if run.average_with and not self.rank:
             self._write_average(run.average_with)
         return True
 
