@@ -45,8 +45,8 @@ class Run:
         validation: sources that PCK is measured on; the mean of their ``all`` figures picks the best weights.
         init: weights file to start from (tensors of the same name and shape are taken).
         backbone: state dictionary for the backbone (see ``initialise``), also in place of that of ``init``; or None.
-        average_with: weights files of the same configuration. At the end, the mean of them and of the trained weights is
-            written as well (Wortsman et al. 2022, Robust fine-tuning of zero-shot models; Model soups).
+        average_with: weights files of the same configuration. At the end, the mean of these and of the trained weights
+            is written as well (Wortsman et al. 2022, Robust fine-tuning of zero-shot models; Model soups).
         validate_every: steps between validations.
         save_minutes: between checkpoints.
         stop_at: end after this step as if interrupted (checkpoint written), for tests; 0 for never.
