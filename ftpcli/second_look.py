@@ -12,6 +12,9 @@ from ftpcli.records import FramePoses, Pose, TrackedFrame, Window
 
 #: Mean way of the joints from the frame before, in sizes (root of the area) of the box then, that is a leap.
 _LEAP = 0.1
+#: A shorter way is doubtful where the mean confidence falls with it, to less than this share.
+_SHIFT = 0.03
+_FALL = 0.85
 #: Seconds: no leap can be told from a movement over longer times, and no box is kept for longer than the second.
 _APART = 0.1
 _KEPT = 0.25
@@ -26,6 +29,7 @@ class _Last(NamedTuple):
 class SecondLook:
     """Where a person's joints leap from one frame to the next, estimates them again in the box of the frame before.
 
+    So it does where they move less, but the model is far less sure of them than it was: a part of them has leapt.
     The second pose is taken where it leaps less than half as far and the model is no less sure of it; the person then
     has the box that was looked at. Fast movement stays: it looks the same in both boxes.
 
@@ -67,7 +71,9 @@ class SecondLook:
         last = self._last.get(pose.track_id)
         if last is None or not 0 < now - last.seconds <= _APART or now - last.looked > _KEPT:
             return False
-        return _leap(last.pose, pose) > _LEAP
+        way = _leap(last.pose, pose)
+        unsure = pose.confidence.mean() < _FALL * last.pose.confidence.mean()
+        return way > _LEAP or (way > _SHIFT and bool(unsure))
 
 
 def _leap(before: Pose, after: Pose) -> float:

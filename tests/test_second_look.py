@@ -73,6 +73,8 @@ def test_the_first_look_stays(again: Pose, why: str) -> None:
     "steps",
     [
         [(0.0, pose(50, NARROW)), (0.02, pose(55, WIDE))],  # no leap
+        [(0.0, pose(50, NARROW)), (0.02, pose(55, WIDE, 0.45))],  # a little less sure
+        [(0.0, pose(50, NARROW)), (0.02, pose(51, WIDE, 0.1))],  # where they were
         [(0.0, pose(50, NARROW)), (0.2, pose(150, WIDE))],  # long after
         [(0.0, pose(50, NARROW)), (float("nan"), pose(150, WIDE))],
         [(1.0, pose(50, NARROW)), (0.5, pose(150, WIDE))],
@@ -83,6 +85,13 @@ def test_no_second_look(steps: list[tuple[float, Pose]]) -> None:
     model = Model(pose(50, NARROW, 0.9))
     out = run(model, steps)
     assert model.asked == [] and out[1] is steps[1][1]
+
+
+def test_joints_that_shift_while_confidence_falls_are_looked_at_again() -> None:
+    right = pose(51, NARROW, 0.5)
+    model = Model(right)
+    out = run(model, [(0.0, pose(50, NARROW, 0.5)), (0.02, pose(55, WIDE, 0.3))])
+    assert len(model.asked) == 1 and out[1] is right
 
 
 def test_an_old_box_is_not_kept_for_long() -> None:
