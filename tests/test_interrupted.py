@@ -357,15 +357,15 @@ def test_a_batch_that_does_not_fit_is_halved_and_said(clip, tiny_model, command,
 
     plain = tmp_path / "plain.jsonl"
     assert command("annotate", clip, "--weights", tiny_model, "--out", plain).code == 0
-    honest, sizes = FTPPose.forward, []
+    honest, sizes = FTPPose.decode, []
 
-    def small(self, images):  # type: ignore[no-untyped-def]
-        sizes.append(len(images))
-        if len(images) > 3:
+    def small(self, tokens):  # type: ignore[no-untyped-def]
+        sizes.append(len(tokens))
+        if len(tokens) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return honest(self, images)
+        return honest(self, tokens)
 
-    monkeypatch.setattr(FTPPose, "forward", small)
+    monkeypatch.setattr(FTPPose, "decode", small)
     out = tmp_path / "out.jsonl"
     ran = command("annotate", clip, "--weights", tiny_model, "--out", out)
     assert ran.code == 0 and sizes[:3] == [8, 4, 2] and max(sizes[3:]) == 2
@@ -379,7 +379,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_said(clip, tiny_model, command,
     def none(self, images):  # type: ignore[no-untyped-def]
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr(FTPPose, "forward", none)
+    monkeypatch.setattr(FTPPose, "decode", none)
     ran = command("annotate", clip, "--weights", tiny_model, "--out", tmp_path / "none.jsonl")
     assert ran.code == 1 and "out of memory on cpu with a single person" in ran.lines[-1]
     assert not list(tmp_path.glob("none*"))
