@@ -155,12 +155,14 @@ class Estimator:
             FtpError: not even one window fits.
         """
         poses: list[Pose] = []
-        tokens = SharedTokens(self._shown(window) for window in windows)
+        shown = [self._shown(window) for window in windows]
+        tokens = SharedTokens(shown)
         start = 0
         while start < len(windows):
             part = windows[start : start + self.batch]
+            crops = shown[start : start + self.batch]
             try:
-                poses += self._estimate(part, tokens)
+                poses += self._estimate(part, crops, tokens)
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -172,8 +174,7 @@ class Estimator:
                 self.batch = (len(part) + 1) // 2
                 self.notice(f"out of memory on {self.device} with {len(part)} people at a time; now {self.batch}")
                 continue
-            for window in part:
-                tokens.done(self._shown(window))
+            tokens.done(crops)
             start += len(part)
         return poses
 
@@ -184,9 +185,8 @@ class Estimator:
         return [Crop(frame, view) for frame in frames]
 
     @torch.inference_mode()
-    def _estimate(self, windows: Sequence[Window], tokens: SharedTokens) -> list[Pose]:
+    def _estimate(self, windows: Sequence[Window], shown: list[list[Crop]], tokens: SharedTokens) -> list[Pose]:
         size = self.config.image_size
-        shown = [self._shown(window) for window in windows]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             if new := tokens.missing(shown):
                 crops = np.stack([cut(crop.frame.image, box_affine(crop.view, size), size) for crop in new])

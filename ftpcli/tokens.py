@@ -50,9 +50,9 @@ class SharedTokens:
         """(T, ...) tokens of a window's crops."""
         return torch.stack([self._of[crop] for crop in crops])
 
-    def done(self, crops: Sequence[Crop]) -> None:
-        """A window with these crops is over."""
-        self._uses.subtract(crops)
-        for crop in set(crops):
+    def done(self, windows: Iterable[Sequence[Crop]]) -> None:
+        """Windows with these crops are over."""
+        for crop in (crop for crops in windows for crop in crops):
+            self._uses[crop] -= 1
             if not self._uses[crop]:
                 del self._of[crop]

@@ -20,8 +20,8 @@ class HoldViews:
     trembling does not shake the crop. A view is only kept from one frame to the next; it depends on boxes alone.
 
     Args:
-        tolerance: how far the box's centre may be from the view's, as a share of the view's sides; the sides
-            themselves may be twice as much apart. 0 gives every box a view of its own.
+        tolerance: how far the box's centre may be from the view's, as a share of the view's longer side; width and
+            height may differ by twice as much. 0 gives every box a view of its own.
     """
 
     def __init__(self, tolerance: float) -> None:

@@ -13,6 +13,7 @@ import pytest
 from ftpcli.detector import load_detector
 from ftpcli.estimator import Estimator
 from ftpcli.model.ftp_pose import FTPPose
+from ftpcli.options import Options
 from ftpcli.people import DetectAndTrack
 from ftpcli.records import TrackedFrame
 from ftpcli.video import open_source
@@ -43,7 +44,7 @@ def test_time_of_the_pose_model(tmp_path: Path) -> None:
 
     ways = {
         "three frames, a view for every box": lambda: run(three, tracked),
-        "three frames, views held": lambda: run(three, HoldViews(0.05)(tracked)),
+        "three frames, views held": lambda: run(three, HoldViews(Options().hold_views)(tracked)),
         "backbone and head on one frame": lambda: run(one, tracked),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
