@@ -418,7 +418,7 @@ def test_ignored_anchors_teach_nothing() -> None:
 def test_anchors_of_ignore_regions(tmp_path: Path) -> None:
     sample = make_sample(Mixture({"a": (coco_file(tmp_path), 1.0)}), 64, np.random.default_rng(0), 0.0)
     marked = type(sample)(sample.image, sample.people, np.array([[0, 0, 32, 64]], np.float32))
-    batch = collate([sample, marked], torch.device("cpu"))
+    batch = collate([sample, marked])
     assert batch["ignore"].shape == (2, 64 + 16 + 4, 1)
     grid = batch["ignore"][1, :64, 0].reshape(8, 8)
     assert grid[:, :4].all() and not grid[:, 4:].any()  # rows are y, columns x
@@ -437,23 +437,23 @@ def test_a_resumed_training_is_the_uninterrupted_one(tmp_path: Path, monkeypatch
     whole = train_detector(data, None, tmp_path / "whole", **SMALL)
     assert whole == {"step": 4, "steps": 4, "interrupted": False}
 
-    one_step = training._Training._one_step
+    one_step = training._Training.one_step
 
-    def stop_at_two(self: Any) -> dict[str, float]:
-        items = one_step(self)
+    def stop_at_two(self: Any, batch: Any) -> dict[str, float]:
+        items = one_step(self, batch)
         if self.step == 2:
             os.kill(os.getpid(), training.signal.SIGTERM)
         return items
 
-    monkeypatch.setattr(training._Training, "_one_step", stop_at_two)
+    monkeypatch.setattr(training._Training, "one_step", stop_at_two)
     first = train_detector(data, None, tmp_path / "parts", **SMALL)
     assert first == {"step": 2, "steps": 4, "interrupted": True}
-    monkeypatch.setattr(training._Training, "_one_step", one_step)
+    monkeypatch.setattr(training._Training, "one_step", one_step)
     with pytest.raises(UsageError, match="holds a training already"):
         train_detector(data, None, tmp_path / "parts", **SMALL)
     with pytest.raises(UsageError, match="optimizer musgd, not adamw"):
         train_detector(data, None, tmp_path / "parts", resume=True, optimizer="adamw", **SMALL)
-    assert train_detector(data, None, tmp_path / "parts", resume=True, **SMALL)["step"] == 4
+    assert train_detector(data, None, tmp_path / "parts", resume=True, workers=2, **SMALL)["step"] == 4
     networks = [load_network(tmp_path / name / "detector.safetensors")[0].state_dict() for name in ("whole", "parts")]
     assert all(torch.equal(a, b) for a, b in zip(networks[0].values(), networks[1].values(), strict=True))
     config = load_network(tmp_path / "whole" / "detector.safetensors")[1]
@@ -500,7 +500,7 @@ def test_the_loss_falls(tmp_path: Path) -> None:
 
     recipe = DetectorRecipe(**(SMALL | {"epochs": 20.0, "muon": 2.0, "mosaic": 0.0}))
     run = training._Training({"a": (coco_file(tmp_path), 1.0)}, None, tmp_path, recipe, torch.device("cpu"), {})
-    losses = [sum(run._one_step().values()) for _ in range(24)]
+    losses = [sum(run.one_step(batch).values()) for batch in run.batches()][:24]
     assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
 
 

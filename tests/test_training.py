@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from ftpcli.crops import normalise
 from ftpcli.errors import FtpError, InputError, UsageError
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.muon import Float32Muon
 from ftpcli.skeleton import PERSON19
 from ftpcli.training.augment import MODERATE, Augmentation, Example, augmentation, make_window, motion_kernel
-from ftpcli.training.batches import Mixture, training_batches
+from ftpcli.training.batches import Batch, Mixture, training_batches
 from ftpcli.training.initialise import backbone_state, stem_state
 from ftpcli.training.loop import DivergedError, Run, train
 from ftpcli.training.losses import heatmap_loss
@@ -250,10 +251,16 @@ def test_batches_do_not_depend_on_workers_or_on_where_one_starts(people: CocoKey
 
     whole = batches()
     assert len(whole) == 4
-    torch.testing.assert_close(batches(first=2)[0].windows, whole[2].windows, rtol=0, atol=0)
-    torch.testing.assert_close(batches(workers=1, steps=2)[1].windows, whole[1].windows, rtol=0, atol=0)
-    halves = [batches(rank=rank, world=2)[1].windows for rank in (0, 1)]
-    torch.testing.assert_close(torch.cat(halves), whole[1].windows, rtol=0, atol=0)
+    torch.testing.assert_close(batches(first=2)[0].crops, whole[2].crops, rtol=0, atol=0)
+    torch.testing.assert_close(batches(workers=1, steps=2)[1].crops, whole[1].crops, rtol=0, atol=0)
+    halves = [batches(rank=rank, world=2)[1].crops for rank in (0, 1)]
+    torch.testing.assert_close(torch.cat(halves), whole[1].crops, rtol=0, atol=0)
+
+
+def test_windows_are_normalised_as_the_estimator_normalises_crops() -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 6, 3), dtype=np.uint8)
+    batch = Batch(torch.from_numpy(crops), torch.zeros(2, 19, 2), torch.zeros(2, 19))
+    torch.testing.assert_close(batch.windows(torch.device("cpu")), torch.from_numpy(normalise(crops)), rtol=0, atol=0)
 
 
 # Optimiser --------------------------------------------------------------------------------------------------------

@@ -73,10 +73,12 @@ def make_optimizer(
     raise UsageError(f"unknown optimizer '{name}': musgd or adamw")
 
 
-def collate(samples: list[Sample], device: torch.device) -> dict[str, torch.Tensor]:
-    """A batch as ultralytics' loss wants it, with ``ignore`` (B, anchors, 1): anchors inside ignore regions."""
+def collate(samples: list[Sample]) -> dict[str, torch.Tensor]:
+    """A batch as ultralytics' loss wants it, with ``ignore`` (B, anchors, 1): anchors inside ignore regions.
+
+    ``img`` is (B, S, S, 3) uint8 still: see `on_device`.
+    """
     size = samples[0].image.shape[0]
-    stack = torch.from_numpy(np.stack([s.image for s in samples])).to(device).permute(0, 3, 1, 2)
     boxes = torch.from_numpy(np.concatenate([s.people for s in samples])) / size
     which = torch.cat([torch.full((len(s.people),), float(i)) for i, s in enumerate(samples)])
     centres = np.concatenate(
@@ -91,12 +93,19 @@ def collate(samples: list[Sample], device: torch.device) -> dict[str, torch.Tens
             inside = (centres[:, 0] >= x0) & (centres[:, 0] <= x1) & (centres[:, 1] >= y0) & (centres[:, 1] <= y1)
             ignore[i, inside, 0] = True
     return {
-        "img": (stack.float() / 255).contiguous(memory_format=torch.channels_last),
-        "batch_idx": which.to(device),
-        "cls": torch.zeros(len(boxes), 1, device=device),
-        "bboxes": torch.cat([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1).float().to(device),
-        "ignore": torch.from_numpy(ignore).to(device),
+        "img": torch.from_numpy(np.stack([s.image for s in samples])),
+        "batch_idx": which,
+        "cls": torch.zeros(len(boxes), 1),
+        "bboxes": torch.cat([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1).float(),
+        "ignore": torch.from_numpy(ignore),
     }
+
+
+def on_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    """The batch on ``device``, its pictures (B, 3, S, S) float32 in 0..1."""
+    batch = {name: value.to(device) for name, value in batch.items()}
+    batch["img"] = (batch["img"].permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
+    return batch
 
 
 def to_float(value: Any) -> Any:

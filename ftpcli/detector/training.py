@@ -17,14 +17,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 from ftpcli.detector.checkpoint import read_checkpoint, restore_checkpoint, save_checkpoint
 from ftpcli.detector.data import Mixture, Sample, make_sample
 from ftpcli.detector.evaluation import SCORE_FLOOR, evaluate
-from ftpcli.detector.gradients import MaskedLoss, collate, make_optimizer, to_float
+from ftpcli.detector.gradients import MaskedLoss, collate, make_optimizer, on_device, to_float
 from ftpcli.detector.inference import find_people
 from ftpcli.detector.loading import BUNDLED
 from ftpcli.detector.network import DetectorConfig, build_network, load_network, save_network
@@ -68,6 +70,7 @@ def train_detector(
     weights: Path | str | None = None,
     device: str = "cpu",
     threads: int | None = None,
+    workers: int = 0,
     resume: bool = False,
     checkpoint_minutes: float = 3.0,
     evaluate_minutes: float = 8.0,
@@ -84,6 +87,7 @@ def train_detector(
         recipe: how to train; single fields may be given as keyword arguments (``epochs=3``).
         weights: detector file of `save_network` to start from, "default" for the bundled one; None: random weights.
         threads: torch threads; None leaves them as they are.
+        workers: processes that prepare batches; 0 prepares them here.
         resume: go on from the checkpoint in ``out_dir`` where there is one. The recipe's length may change.
         provenance: added to the file's header.
 
@@ -105,7 +109,7 @@ def train_detector(
     if (out / "checkpoint").exists() and not resume:
         raise UsageError(f"{out}: holds a training already; resume it or choose another folder")
     out.mkdir(parents=True, exist_ok=True)
-    training = _Training(data, val, out, chosen, torch.device(device), dict(provenance or {}))
+    training = _Training(data, val, out, chosen, torch.device(device), dict(provenance or {}), workers)
     if weights is not None:
         training.start_from(BUNDLED if str(weights) == "default" else Path(weights))
     return training.run(checkpoint_minutes * 60, evaluate_minutes * 60)
@@ -122,7 +126,9 @@ class _Training:
         recipe: DetectorRecipe,
         device: torch.device,
         provenance: dict[str, Any],
+        workers: int = 0,
     ) -> None:
+        self.workers = workers
         self.val, self.out, self.recipe, self.device = val, out, recipe, device
         self.config = DetectorConfig(recipe.architecture, recipe.image_size, recipe.end2end)
         torch.manual_seed(recipe.seed)
@@ -174,19 +180,22 @@ class _Training:
         losses: dict[str, float] = {}
         first = self.step
         with _stop_signals() as stop:
-            while self.step < self.steps and not stop:
-                for name, value in self._one_step().items():
+            for batch in self.batches():
+                for name, value in self.one_step(batch).items():
                     losses[name] = losses.get(name, 0.0) * 0.98 + value * (0.02 if name in losses else 1.0)
                 now = time.monotonic()
                 if self.step % 50 == 0 or self.step == self.steps:
                     rate = (self.step - first) * self.recipe.batch / max(now - begun, 1e-9)
-                    self._log({"loss": losses, "lr": self._lr(), "size": self._size(), "images_per_second": rate})
+                    size = _size(self.recipe, self.step, self.steps)
+                    self._log({"loss": losses, "lr": self._lr(), "size": size, "images_per_second": rate})
                 if now - saved >= checkpoint_seconds:
                     self._save()
                     saved = time.monotonic()
                 if self.val and now - checked >= evaluate_seconds and self.step < self.steps:
                     report = self._check()
                     checked = time.monotonic()
+                if stop:
+                    break
         self._save()
         if self.val:
             report = self._check()
@@ -195,37 +204,31 @@ class _Training:
 
     # -- schedule
 
-    def _progress(self) -> float:
-        return self.step / self.steps
-
     def _lr(self) -> float:
-        done, recipe = self._progress(), self.recipe
+        done, recipe = self.step / self.steps, self.recipe
         if done < recipe.warmup:
             return recipe.lr * (done / recipe.warmup) + 1e-6
         share = (done - recipe.warmup) / max(1 - recipe.warmup, 1e-9)
         return recipe.lr * (recipe.final_lr + (1 - recipe.final_lr) * 0.5 * (1 + math.cos(math.pi * share)))
 
-    def _size(self) -> int:
-        """Side of this step's pictures: grows with the training; a few steps each are a size smaller or larger."""
-        recipe = self.recipe
-        share = min(self._progress() / max(recipe.full_from, 1e-9), 1.0)
-        size = recipe.first_size + share * (recipe.image_size - recipe.first_size)
-        jitter = (-32, 0, 0, 0, 32)[np.random.default_rng([recipe.seed, self.step, 1]).integers(5)]
-        return max(64, round(size / 32) * 32 + jitter)
-
     # -- one step
 
-    def _one_step(self) -> dict[str, float]:
-        recipe = self.recipe
-        size, lr = self._size(), self._lr()
-        rng = np.random.default_rng([recipe.seed, self.step, 0])
-        mosaic = recipe.mosaic if self._progress() < 1 - recipe.plain else recipe.mosaic * 0.4
-        batch = collate([self._sample(size, rng, mosaic) for _ in range(recipe.batch)], self.device)
+    def batches(self) -> Iterator[dict[str, torch.Tensor]]:
+        """Those from the next step to the last."""
+        steps = _Batches(self.mixture, self.recipe, self.steps)
+        rest = range(self.step, self.steps)
+        # The generator is asked for the workers' seed, which must not come from the numbers of the training.
+        how: dict[str, Any] = {"batch_size": None, "sampler": rest, "generator": torch.Generator()}
+        yield from DataLoader(steps, num_workers=self.workers, worker_init_fn=_one_thread, **how)
+
+    def one_step(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
+        recipe, lr, done = self.recipe, self._lr(), self.step / self.steps
+        batch = on_device(batch, self.device)
         self.masked.ignore = batch.pop("ignore")
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["share"]
             if "momentum" in group:
-                group["momentum"] = recipe.momentum - max(0.0, 1 - self._progress() / max(recipe.warmup, 1e-9)) * 0.1
+                group["momentum"] = recipe.momentum - max(0.0, 1 - done / max(recipe.warmup, 1e-9)) * 0.1
         self.network.train()
         with torch.autocast(self.device.type, torch.bfloat16):
             output = self.network(batch["img"])
@@ -239,10 +242,6 @@ class _Training:
         self._average()
         self._balance()
         return {name: float(value) for name, value in items.items()}
-
-    def _sample(self, size: int, rng: np.random.Generator, mosaic: float) -> Sample:
-        sample = make_sample(self.mixture, size, rng, mosaic)
-        return paste(sample, self.mixture, rng) if rng.random() < self.recipe.paste else sample
 
     def _balance(self) -> None:
         """After each epoch of an end-to-end network the weight moves on from the one-to-many to the one-to-one head."""
@@ -313,6 +312,35 @@ class _Training:
         self.step = state["step"]
         if state.get("start"):
             self.provenance["start"] = state["start"]
+
+
+class _Batches(Dataset):
+    """The batch of every step."""
+
+    def __init__(self, mixture: Mixture, recipe: DetectorRecipe, steps: int) -> None:
+        self.mixture, self.recipe, self.steps = mixture, recipe, steps
+
+    def __getitem__(self, step: int) -> dict[str, torch.Tensor]:
+        recipe, size = self.recipe, _size(self.recipe, step, self.steps)
+        rng = np.random.default_rng([recipe.seed, step, 0])
+        mosaic = recipe.mosaic if step / self.steps < 1 - recipe.plain else recipe.mosaic * 0.4
+        return collate([self._sample(size, rng, mosaic) for _ in range(recipe.batch)])
+
+    def _sample(self, size: int, rng: np.random.Generator, mosaic: float) -> Sample:
+        sample = make_sample(self.mixture, size, rng, mosaic)
+        return paste(sample, self.mixture, rng) if rng.random() < self.recipe.paste else sample
+
+
+def _size(recipe: DetectorRecipe, step: int, steps: int) -> int:
+    """Side of a step's pictures: grows with the training; a few steps each are a size smaller or larger."""
+    share = min(step / steps / max(recipe.full_from, 1e-9), 1.0)
+    size = recipe.first_size + share * (recipe.image_size - recipe.first_size)
+    jitter = (-32, 0, 0, 0, 32)[np.random.default_rng([recipe.seed, step, 1]).integers(5)]
+    return max(64, round(size / 32) * 32 + jitter)
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(1)
 
 
 @contextmanager

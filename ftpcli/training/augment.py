@@ -27,6 +27,7 @@ class Augmentation:
     Attributes:
         scale: relative size is 1 + scale * n, clipped to 1 +- scale (n standard normal).
         rotation: degrees times n, clipped to twice that.
+        turn: any angle instead: gymnasts, divers and climbers are upside down.
         shift: of the centre, as a fraction of the box's width, uniform.
         motion: of stills made into windows: shift per frame as a fraction of the width (and a little turn, zoom).
         people: other people, where the data outlines any, pasted partly over the person or behind.
@@ -38,6 +39,7 @@ class Augmentation:
     scale: float = 0.35
     rotate: float = 0.6
     rotation: float = 45.0
+    turn: float = 0.0
     shift: float = 0.0
     colour: float = 0.0
     blur: float = 0.0
@@ -75,6 +77,7 @@ STRONG = dataclasses.replace(
     scale=0.3,
     rotate=0.6,
     rotation=40.0,
+    turn=0.1,
     shift=0.06,
     colour=0.5,
     blur=0.25,
@@ -141,6 +144,8 @@ def make_window(
     angle = 0.0
     if rng.random() < how.rotate:
         angle = float(np.clip(how.rotation * rng.standard_normal(), -2 * how.rotation, 2 * how.rotation))
+    if how.turn and rng.random() < how.turn:
+        angle = float(rng.uniform(-180, 180))
     centre = centre + how.shift * width * rng.uniform(-1, 1, 2)
     flip = bool(rng.random() < how.flip)
 

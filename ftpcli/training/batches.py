@@ -5,22 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ftpcli.crops import normalise
+from ftpcli.crops import MEAN, STD
 from ftpcli.training.augment import Augmentation, make_window
 from ftpcli.training.sources.common import Source
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """(B, T, 3, H, W) float32 windows, (B, K, 2) joints in crop pixels, (B, K) weights."""
+    """(B, T, H, W, 3) uint8 RGB crops, (B, K, 2) joints in crop pixels, (B, K) weights."""
 
-    windows: torch.Tensor
+    crops: torch.Tensor
     joints: torch.Tensor
     weight: torch.Tensor
+
+    def windows(self, device: torch.device) -> torch.Tensor:
+        """(B, T, 3, H, W) float32 on ``device``, ImageNet's mean and deviation removed.
+
+        There and not in the processes that prepare batches: it took them half of their time, and four times the
+        bytes on the way.
+        """
+        crops = self.crops.to(device).float()
+        mean, deviation = torch.from_numpy(MEAN).to(device), torch.from_numpy(STD).to(device)
+        return ((crops / 255 - mean) / deviation).permute(0, 1, 4, 2, 3)
 
 
 class Mixture:
@@ -69,7 +80,12 @@ class _Examples(Dataset):
 
 def _collate(rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Batch:
     crops, joints, weight = (np.stack(column) for column in zip(*rows, strict=True))
-    return Batch(torch.from_numpy(normalise(crops)), torch.from_numpy(joints).float(), torch.from_numpy(weight).float())
+    return Batch(torch.from_numpy(crops), torch.from_numpy(joints).float(), torch.from_numpy(weight).float())
+
+
+def one_thread(worker: int) -> None:
+    """For the processes that prepare batches: there is one for every core already."""
+    cv2.setNumThreads(1)
 
 
 def training_batches(
@@ -95,6 +111,7 @@ def training_batches(
         batch_sampler=[list(r) for r in lists],
         num_workers=workers,
         collate_fn=_collate,
+        worker_init_fn=one_thread,
         # A seed for workers is drawn, which must not come from the numbers that the model draws from.
         generator=torch.Generator(),
     )

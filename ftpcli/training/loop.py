@@ -26,7 +26,17 @@ from ftpcli.training.checkpoint import load_checkpoint, save_checkpoint
 from ftpcli.training.losses import heatmap_loss, joint_weights
 from ftpcli.training.optimiser import Average, build_optimisers, rate
 from ftpcli.training.recipe import Recipe
-from ftpcli.training.runtime import Clock, autocast, peak_memory, plain_attention, set_drop_path, split, tensorboard
+from ftpcli.training.runtime import (
+    Clock,
+    autocast,
+    peak_memory,
+    plain_attention,
+    random_state,
+    set_drop_path,
+    set_random_state,
+    split,
+    tensorboard,
+)
 from ftpcli.training.sources.common import Source
 from ftpcli.training.validation import validate
 from ftpcli.weights import load_weights, save_weights, sha256, transfer
@@ -106,6 +116,7 @@ class _Trainer:
         if self.device.type == "cpu":
             plain_attention(self.model)
             fix_threads()
+        torch.backends.cudnn.benchmark = True  # crops of one size: the fastest convolutions are worth a search
         if recipe.drop_path:
             set_drop_path(self.model.backbone, recipe.drop_path)
         self.size = (recipe.size[0], recipe.size[1]) if recipe.size else config.image_size
@@ -163,7 +174,7 @@ class _Trainer:
         if self.average:
             self.average.state = {k: v.to(self.device) for k, v in content["average"].items()}
         self.scaler.load_state_dict(content["scaler"])
-        torch.set_rng_state(content["rng"])
+        set_random_state(content["rng"], self.device)
         self.step, self.best = content["step"], content["best"]
 
     def _save(self) -> None:
@@ -176,7 +187,7 @@ class _Trainer:
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "average": self.average.state if self.average else {},
             "scaler": self.scaler.state_dict(),
-            "rng": torch.get_rng_state(),
+            "rng": random_state(self.device),
             "step": self.step,
             "best": self.best,
         }
@@ -312,7 +323,7 @@ class _Trainer:
             if self.joint_weights is not None:
                 weight = weight * self.joint_weights
             with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-                heatmaps = self.parallel(part.windows.to(self.device), key_gradient_only=recipe.key_gradient_only)
+                heatmaps = self.parallel(part.windows(self.device), key_gradient_only=recipe.key_gradient_only)
             loss = heatmap_loss(
                 heatmaps, part.joints.to(self.device), weight, self.run_.config, recipe.sigma, recipe.foreground
             )

@@ -36,7 +36,7 @@ def tensorboard(folder: Path) -> Any:
 
 def split(batch: Batch, parts: int) -> list[Batch]:
     """The parts that accumulation does one after the other."""
-    columns = zip(batch.windows.chunk(parts), batch.joints.chunk(parts), batch.weight.chunk(parts), strict=True)
+    columns = zip(batch.crops.chunk(parts), batch.joints.chunk(parts), batch.weight.chunk(parts), strict=True)
     return [Batch(*column) for column in columns]
 
 
@@ -53,6 +53,21 @@ def set_drop_path(backbone: Backbone, rate: float) -> None:
     for number, block in enumerate(blocks):
         share = rate * number / max(1, len(blocks) - 1)
         block.drop_path1, block.drop_path2 = DropPath(share), DropPath(share)
+
+
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """Of the generators that the model may draw from: the CPU's, and that of its GPU."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    """What ``random_state`` gave; begun on another kind of device, the run goes on with other random numbers."""
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
 
 
 class Clock:

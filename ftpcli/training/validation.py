@@ -33,7 +33,7 @@ def validate(
     model.eval()
     for data, part in plain_batches(source, indices, size, config.frames, batch):
         with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
-            heatmaps = model(data.windows.to(device))
+            heatmaps = model(data.windows(device))
         points, _ = decode_heatmaps(heatmaps.float().cpu().numpy(), config.heatmap, sigma)
         truth, weight = data.joints.numpy(), data.weight.numpy() > 0
         torso = torso_lengths(truth, weight, config.joints)
