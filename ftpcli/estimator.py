@@ -195,7 +195,7 @@ class Estimator:
         points, confidence = decode_heatmaps(heatmaps.cpu().numpy(), self.config.heatmap, self._sigma)
         back = [invert(box_affine(window.view, size)) for window in windows]
         return [
-            Pose(w.person.track_id, w.person.box, w.person.score, transform(p, matrix), c)
+            Pose(w.person.track_id, w.person.box, w.person.score, transform(p, matrix), c, w.person.filled)
             for w, matrix, p, c in zip(windows, back, points, confidence, strict=True)
         ]
 

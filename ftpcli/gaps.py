@@ -64,6 +64,7 @@ def _bridge(held: deque[TrackedFrame], earlier: _Found, later: _Found) -> None:
         tracked = held[place]
         share = (tracked.frame.seconds - earlier.seconds) / (later.seconds - earlier.seconds)
         box = (1 - share) * earlier.person.box + share * later.person.box
-        person = Person(later.person.track_id, box, min(earlier.person.score, later.person.score))
+        score = min(earlier.person.score, later.person.score)
+        person = Person(later.person.track_id, box, score, filled=True)
         people = sorted((*tracked.people, person), key=lambda one: one.track_id)
         held[place] = replace(tracked, people=tuple(people))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -117,7 +118,7 @@ class BoxesFile:
             box = _cut(person.box, info.width, info.height)
             boxes += 1
             outside += box is None
-            of[person.track_id] = person if box is None else Person(person.track_id, box, person.score)
+            of[person.track_id] = person if box is None else replace(person, box=box)
             if box is None:
                 del of[person.track_id]
         if outside > _OUTSIDE * boxes:
@@ -230,7 +231,7 @@ def _read_poses(path: Path, info: VideoInfo) -> Iterator[tuple[str, int, Person]
                     place, box = f"frame {record.index + 1}", np.asarray(pose.box, np.float64)
                     if not np.isfinite(box).all() or box[2] <= box[0] or box[3] <= box[1]:
                         raise InputError(f"{path}: {place} has a person with an impossible box")
-                    yield place, record.index, Person(pose.track_id, box, float(pose.score))
+                    yield place, record.index, Person(pose.track_id, box, float(pose.score), filled=pose.filled)
     except FtpError:
         raise
     except (OSError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:

@@ -51,6 +51,7 @@ class Person:
     box: np.ndarray  # (4,) float64 xyxy
     score: float  # 0..1
     view: np.ndarray | None = None  # (4,) float64 xyxy, the box that crops are cut by; None where it is ``box``
+    filled: bool = False  # not found in this frame: the box lies on the line between two that were
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +89,7 @@ class Pose:
     score: float  # the person's, 0..1
     keypoints: np.ndarray  # (K, 2) float64 pixels, in the order of the file's joint names
     confidence: np.ndarray  # (K,) float64, 0..1
+    filled: bool = False  # see Person
 
 
 @dataclass(frozen=True, slots=True, eq=False)

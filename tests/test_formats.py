@@ -6,6 +6,7 @@ import json
 import math
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,21 @@ def by_name(poses: list[FramePoses], names: tuple[str, ...], wanted: list[str]) 
         )
         for f in poses
     ]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.coco.json", "a.posetrack.json"])
+def test_people_whose_box_was_filled_in_are_marked_and_the_others_are_not(tmp_path: Path, name: str) -> None:
+    items = frames(8)
+    marked = [
+        replace(f, poses=tuple(replace(p, filled=(f.index + n) % 2 == 0) for n, p in enumerate(f.poses))) for f in items
+    ]
+    form = {"a.coco.json": "coco", "a.posetrack.json": "posetrack"}.get(name, "jsonl")
+    path = write(tmp_path / name, marked, format=form)
+    wanted = [{p.track_id: p.filled for p in f.poses} for f in marked]
+    assert [{p.track_id: p.filled for p in f.poses} for f in read(path)] == wanted
+    count = sum(filled for f in wanted for filled in f.values())
+    assert 0 < count < sum(map(len, wanted)) and path.read_text().replace(" ", "").count('"filled":true') == count
+    assert "filled" not in write(tmp_path / f"plain_{name}", items, format=form).read_text()
 
 
 # --- native -------------------------------------------------------------------------------------------------------

@@ -132,11 +132,13 @@ def test_annotating_fills_a_gap_and_says_so(tmp_path, tiny_model, monkeypatch) -
 
     monkeypatch.setattr("ftpcli.detector.load_detector", lambda *_, **__: Blinks())
     clip, weights = walkers(tmp_path / "walkers.mp4", 24), str(tiny_model)
-    empty = {}
+    empty, marked = {}, {}
     for seconds in (0.0, 0.2):
         with Annotator(Options(weights=weights, fill_gaps=seconds), device="cpu").open(str(clip)) as annotation:
             records = list(annotation)
             assert annotation.header.run["options"]["fill_gaps"] == seconds
         assert [r.index for r in records] == list(range(24))
         empty[seconds] = [r.index for r in records if not r.poses]
+        marked[seconds] = [r.index for r in records if any(pose.filled for pose in r.poses)]
     assert {11, 12} <= set(empty[0.0]) and empty[0.2] == []
+    assert marked == {0.0: [], 0.2: empty[0.0]}

@@ -15,7 +15,7 @@ import numpy as np
 from ftpcli.errors import OutputError
 from ftpcli.formats.checks import MAX_COORDINATE
 from ftpcli.formats.output import OutputStream
-from ftpcli.records import FramePoses, Header
+from ftpcli.records import FramePoses, Header, Pose
 
 #: Decimals of pixels in finished files: a thousandth of a pixel.
 DECIMALS = 3
@@ -122,6 +122,11 @@ def box_xywh(box: np.ndarray, where: str) -> np.ndarray:
     if not (np.abs(xywh) <= MAX_COORDINATE).all():
         raise OutputError(f"{where}: a person's box is not a number; this is a fault of the program, please report it")
     return xywh
+
+
+def filled_mark(pose: Pose) -> dict[str, bool]:
+    """What a file says of a person whose box was filled in; nothing of the others."""
+    return {"filled": True} if pose.filled else {}
 
 
 def seconds_value(seconds: float) -> float | None:

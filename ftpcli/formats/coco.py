@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ftpcli.formats.base import WriteOptions, box_xywh, rounded
+from ftpcli.formats.base import WriteOptions, box_xywh, filled_mark, rounded
 from ftpcli.formats.image_sink import ImageListSink, provenance, source_name
 from ftpcli.formats.joints import JointMap, category, skeleton_of
 from ftpcli.formats.output import OutputStream
@@ -22,7 +22,7 @@ class CocoSink(ImageListSink):
     """Writes COCO JSON.
 
     Standard fields as COCO has them; ids start at 1 (pycocotools takes annotation 0 for "no match"); ``area`` is
-    that of the box. Beyond the standard: ``score``, ``track_id`` and ``keypoint_scores`` in annotations,
+    that of the box. Beyond the standard: ``score``, ``track_id``, ``keypoint_scores`` and ``filled`` in annotations,
     ``frame_index``, ``pts``, ``seconds`` and ``video_id`` in images, ``sigmas`` in the category, source and run
     under ``info``.
     """
@@ -59,6 +59,7 @@ class CocoSink(ImageListSink):
             "keypoints": flat,
             "keypoint_scores": confidence.tolist(),
             "score": float(pose.score),
+            **filled_mark(pose),
         }
 
     def image(self, index: int, frames: int) -> dict[str, Any]:

@@ -102,6 +102,7 @@ class ImageList:
             box,
             table,
             where,
+            entry.get("filled") is True,
         )
 
 

@@ -15,7 +15,16 @@ import numpy as np
 
 from ftpcli.errors import InputError, OutputError
 from ftpcli.formats import checks
-from ftpcli.formats.base import PosesReader, Sink, WriteOptions, box_xywh, dumps, rounded, seconds_value
+from ftpcli.formats.base import (
+    PosesReader,
+    Sink,
+    WriteOptions,
+    box_xywh,
+    dumps,
+    filled_mark,
+    rounded,
+    seconds_value,
+)
 from ftpcli.formats.joints import edge_names, located, skeleton_of
 from ftpcli.formats.output import OutputStream
 from ftpcli.records import FramePoses, Header, Pose
@@ -95,6 +104,7 @@ def encode_record(frame: FramePoses, joints: int, *, exact: bool = False) -> dic
                 "track_id": int(pose.track_id),
                 **box,
                 "score": float(pose.score),
+                **filled_mark(pose),
                 "keypoints": np.column_stack([keypoints, confidence]).tolist(),
             }
         )
@@ -148,7 +158,7 @@ def _decode_person(value: Any, joints: int, where: str, exact: bool) -> Pose:
             raise InputError(f"{where}: a keypoint should be [x, y, confidence], not {checks.shown(row)}")
         flat += row
     table = checks.numbers(flat, "'keypoints'", where).reshape(joints, 3)
-    return Pose(track, box, score, table[:, :2].copy(), table[:, 2].copy())
+    return Pose(track, box, score, table[:, :2].copy(), table[:, 2].copy(), person.get("filled") is True)
 
 
 class NativeSink(Sink):

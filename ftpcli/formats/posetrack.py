@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ftpcli.errors import OutputError
-from ftpcli.formats.base import WriteOptions, box_xywh, rounded
+from ftpcli.formats.base import WriteOptions, box_xywh, filled_mark, rounded
 from ftpcli.formats.image_sink import ImageListSink, provenance, source_name
 from ftpcli.formats.joints import JointMap, category, skeleton_of
 from ftpcli.formats.output import OutputStream
@@ -112,6 +112,7 @@ class PoseTrackSink(ImageListSink):
             "scores": (confidence * pose.score).tolist(),
             "keypoint_scores": confidence.tolist(),
             "score": float(pose.score),
+            **filled_mark(pose),
         }
 
     def image(self, index: int, frames: int) -> dict[str, Any]:

@@ -47,10 +47,18 @@ class PoseStore:
         self.seconds.append(math.nan if seconds is None else checks.number(seconds, "'seconds'", where))
 
     def add_person(
-        self, image: int, track: int | None, category: int, score: float, box: np.ndarray, table: np.ndarray, where: str
+        self,
+        image: int,
+        track: int | None,
+        category: int,
+        score: float,
+        box: np.ndarray,
+        table: np.ndarray,
+        where: str,
+        filled: bool = False,
     ) -> None:
         """A person in a frame: box (4,) xyxy, table (K, 3) x, y, confidence, (0, 3) for a mere box."""
-        data = np.concatenate([box, [score], table.ravel()]).tobytes()
+        data = np.concatenate([box, [score, filled], table.ravel()]).tobytes()
         try:
             self._spool.seek(self._end)
             self._spool.write(data)
@@ -112,9 +120,10 @@ class PoseStore:
         """The ``person``-th person that was added; one without joints gets ``joints`` absent ones."""
         self._spool.seek(self.offsets[person])
         count = self.joints[person]
-        values = np.frombuffer(self._spool.read((5 + 3 * count) * 8))
-        table = values[5:].reshape(count, 3) if count else np.zeros((joints, 3))
-        return Pose(track, values[:4].copy(), float(values[4]), table[:, :2].copy(), table[:, 2].copy())
+        values = np.frombuffer(self._spool.read((6 + 3 * count) * 8))
+        table = values[6:].reshape(count, 3) if count else np.zeros((joints, 3))
+        score, filled = float(values[4]), bool(values[5])
+        return Pose(track, values[:4].copy(), score, table[:, :2].copy(), table[:, 2].copy(), filled)
 
     def track_ids(self, people: np.ndarray) -> list[int]:
         """Track ids of the people of one frame; those without one get the lowest free numbers."""
