@@ -8,7 +8,7 @@ from fractions import Fraction
 from ftpcli.errors import UsageError
 from ftpcli.gaps import LONGEST
 from ftpcli.smoothing import Smoother
-from ftpcli.views import LOOSEST
+from ftpcli.views import check_tolerance
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,7 @@ class Options:
             raise UsageError(f"--min-score {self.min_score}: must lie between 0 and 1")
         if not 0 <= self.fill_gaps <= LONGEST:
             raise UsageError(f"--fill-gaps {self.fill_gaps:g}: must lie between 0 and {LONGEST:g} seconds")
-        if not 0 <= self.hold_views <= LOOSEST:
-            raise UsageError(f"--hold-views {self.hold_views:g}: must lie between 0 and {LOOSEST:g}")
+        check_tolerance(self.hold_views)
 
     def smoother(self) -> Smoother | None:
         """A fresh smoother for one video, where one was asked for."""

@@ -7,10 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 
+from ftpcli.errors import UsageError
 from ftpcli.records import Person, TrackedFrame
 
 #: The most that may be asked for: beyond it, hands and feet would leave the crop before it follows.
 LOOSEST = 0.1
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Raises UsageError where ``--hold-views`` is none that `HoldViews` should be given."""
+    if not 0 <= tolerance <= LOOSEST:
+        raise UsageError(f"--hold-views {tolerance:g}: must lie between 0 and {LOOSEST:g}")
 
 
 class HoldViews:

@@ -199,6 +199,8 @@ def test_missing_pictures_and_wrong_boxes_are_one_line(tmp_path: Path) -> None:
         evaluate_pose_model(model, options(root, "18", tmp_path / "b"))
     with pytest.raises(UsageError, match="only --dataset clips"):
         evaluate_pose_model(model, options(root, "18", tmp_path / "c", every=8))
+    with pytest.raises(UsageError, match=r"--hold-views 0\.2: must lie between 0 and 0\.1"):
+        evaluate_pose_model(model, options(root, "18", tmp_path / "c", hold_views=0.2))
     with pytest.raises(UsageError, match=r"--hold-views 0\.05: only for --dataset clips"):
         evaluate_pose_model(model, options(root, "18", tmp_path / "c", hold_views=0.05))
 

@@ -53,7 +53,7 @@ def command(
     ] = 1,
     hold_views: Annotated[
         float,
-        typer.Option(min=0.0, max=0.1, help="Clips: crops as of ftp annotate --hold-views.", rich_help_panel=_MODEL),
+        typer.Option(help="Clips: crops as of ftp annotate --hold-views.", rich_help_panel=_MODEL),
     ] = 0.0,
     flip_test: Annotated[
         bool, typer.Option("--flip-test", help="Average with the mirror image's heatmaps.", rich_help_panel=_MODEL)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ftpcli.errors import UsageError
 from ftpcli.evaluation.runs import PoseModel, RunOptions
+from ftpcli.views import check_tolerance
 
 
 def evaluate_model(
@@ -44,6 +45,7 @@ def evaluate_pose_model(model: PoseModel, options: RunOptions, *, quiet: bool = 
     """As `evaluate_model`, for a model at hand."""
     if options.every > 1 and options.dataset != "clips":
         raise UsageError(f"--every {options.every}: only --dataset clips can be thinned out")
+    check_tolerance(options.hold_views)
     if options.hold_views and options.dataset != "clips":
         raise UsageError(f"--hold-views {options.hold_views:g}: only for --dataset clips")
     if options.dataset == "coco":
