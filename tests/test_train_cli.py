@@ -127,15 +127,18 @@ def test_a_run_s_folder_is_not_written_over(
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-def test_a_signal_writes_a_checkpoint_and_resume_finishes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_signal_writes_a_checkpoint(tmp_path: Path, workers: int) -> None:
+    """Terminals and clusters send it to the whole group, the processes that prepare batches too."""
     coco = make_coco(tmp_path / "coco")
     words = command("--data", f"coco={coco}", "--steps", 100000, "--log-every", 1, "--out", tmp_path / "run")
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    words += ["--workers", str(workers)]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True)
     assert process.stderr is not None
     for line in process.stderr:  # the first report of speed: it is at work
         if line.startswith("step "):
             break
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130 and "go on with --resume" in said
     assert not (tmp_path / "run" / ".lock").exists()

@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -33,6 +32,7 @@ from ftpcli.detector.network import DetectorConfig, build_network, load_network,
 from ftpcli.detector.pasting import paste
 from ftpcli.errors import InputError, UsageError
 from ftpcli.weights import sha256
+from ftpcli.workers import start_worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ class _Training:
         rest = range(self.step, self.steps)
         # The generator is asked for the workers' seed, which must not come from the numbers of the training.
         how: dict[str, Any] = {"batch_size": None, "sampler": rest, "generator": torch.Generator()}
-        yield from DataLoader(steps, num_workers=self.workers, worker_init_fn=_one_thread, **how)
+        yield from DataLoader(steps, num_workers=self.workers, worker_init_fn=start_worker, **how)
 
     def one_step(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
         recipe, lr, done = self.recipe, self._lr(), self.step / self.steps
@@ -337,10 +337,6 @@ def _size(recipe: DetectorRecipe, step: int, steps: int) -> int:
     size = recipe.first_size + share * (recipe.image_size - recipe.first_size)
     jitter = (-32, 0, 0, 0, 32)[np.random.default_rng([recipe.seed, step, 1]).integers(5)]
     return max(64, round(size / 32) * 32 + jitter)
-
-
-def _one_thread(worker: int) -> None:
-    cv2.setNumThreads(1)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from ftpcli.crops import MEAN, STD
 from ftpcli.training.augment import Augmentation, make_window
 from ftpcli.training.sources.common import Source
+from ftpcli.workers import start_worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,6 @@ def _collate(rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Batch:
     return Batch(torch.from_numpy(crops), torch.from_numpy(joints).float(), torch.from_numpy(weight).float())
 
 
-def one_thread(worker: int) -> None:
-    """For the processes that prepare batches: there is one for every core already."""
-    cv2.setNumThreads(1)
-
-
 def training_batches(
     mixture: Mixture,
     *,
@@ -111,7 +106,7 @@ def training_batches(
         batch_sampler=[list(r) for r in lists],
         num_workers=workers,
         collate_fn=_collate,
-        worker_init_fn=one_thread,
+        worker_init_fn=start_worker,
         # A seed for workers is drawn, which must not come from the numbers that the model draws from.
         generator=torch.Generator(),
     )
