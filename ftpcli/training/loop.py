@@ -17,7 +17,6 @@ from torch import nn
 
 from ftpcli import __version__
 from ftpcli.errors import FtpError, UsageError
-from ftpcli.estimator import fix_threads
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.training import distributed
@@ -29,8 +28,8 @@ from ftpcli.training.recipe import Recipe
 from ftpcli.training.runtime import (
     Clock,
     autocast,
+    make_fast,
     peak_memory,
-    plain_attention,
     random_state,
     set_drop_path,
     set_random_state,
@@ -113,10 +112,7 @@ class _Trainer:
         self.device = torch.device(run.device)
         self.model = FTPPose(config, run.pretrained).to(self.device)
         self.model.to(memory_format=torch.channels_last)
-        if self.device.type == "cpu":
-            plain_attention(self.model)
-            fix_threads()
-        torch.backends.cudnn.benchmark = True  # crops of one size: the fastest convolutions are worth a search
+        make_fast(self.model)
         if recipe.drop_path:
             set_drop_path(self.model.backbone, recipe.drop_path)
         self.size = (recipe.size[0], recipe.size[1]) if recipe.size else config.image_size
