@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import torch
 
 #: The paper enlarges the person's box by 25 %.
 ENLARGEMENT = 1.25
@@ -103,7 +104,11 @@ def _shrunk(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], factor
     return small, np.concatenate([linear, (matrix[:, :2] @ offset + matrix[:, 2])[:, None]], axis=1)
 
 
-def normalise(crops: np.ndarray) -> np.ndarray:
-    """(..., H, W, 3) uint8 RGB -> (..., 3, H, W) float32 with ImageNet's mean and deviation removed."""
-    values = (crops.astype(np.float32) / 255 - MEAN) / STD
-    return np.ascontiguousarray(np.moveaxis(values, -1, -3))
+def normalise(crops: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """(..., H, W, 3) uint8 RGB -> (..., 3, H, W) float32 on ``device``, ImageNet's mean and deviation removed.
+
+    There, because bytes are a quarter of what would travel otherwise, and because a process that prepares training
+    batches would spend half of its time on it.
+    """
+    mean, deviation = torch.from_numpy(MEAN).to(device), torch.from_numpy(STD).to(device)
+    return ((crops.to(device).float() / 255 - mean) / deviation).movedim(-1, -3)

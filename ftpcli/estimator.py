@@ -190,7 +190,7 @@ class Estimator:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             if new := tokens.missing(shown):
                 crops = np.stack([cut(crop.frame.image, box_affine(crop.view, size), size) for crop in new])
-                tokens.add(new, self._encode(torch.from_numpy(normalise(crops)).to(self.device)))
+                tokens.add(new, self._encode(normalise(torch.from_numpy(crops), self.device)))
             heatmaps = self._heatmaps(torch.stack([tokens.window(crops) for crops in shown]))
         points, confidence = decode_heatmaps(heatmaps.cpu().numpy(), self.config.heatmap, self._sigma)
         back = [invert(box_affine(window.view, size)) for window in windows]

@@ -87,13 +87,14 @@ def test_shared_tokens_are_those_of_whole_windows(
     flip = torch.from_numpy(Skeleton("model", estimator.joints).flip)
     for window, pose in zip(given, poses, strict=True):
         matrix = box_affine(window.view, size)
-        images = normalise(np.stack([cut(frame.image, matrix, size) for frame in window.frames]))
+        crops = np.stack([cut(frame.image, matrix, size) for frame in window.frames])
+        images = normalise(torch.from_numpy(crops), torch.device("cpu"))
         with torch.inference_mode():
-            chances = model(torch.from_numpy(images)[None])
+            chances = model(images[None])
             if flip_test and estimator.config.heatmap == "gaussian":
-                chances = (chances + model(torch.from_numpy(images)[None].flip(-1)).flip(-1)[:, flip]) / 2
+                chances = (chances + model(images[None].flip(-1)).flip(-1)[:, flip]) / 2
             elif flip_test:
-                mirrored = model(torch.from_numpy(images)[None].flip(-1)).flip(-1)[:, flip]
+                mirrored = model(images[None].flip(-1)).flip(-1)[:, flip]
                 both = [maps.flatten(2).softmax(2).view_as(maps) for maps in (chances, mirrored)]
                 chances = ((both[0] + both[1]) / 2).log()
         points, confidence = decode_heatmaps(chances.numpy(), estimator.config.heatmap, 2.0)

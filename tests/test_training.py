@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from ftpcli.crops import normalise
+from ftpcli.crops import MEAN, STD
 from ftpcli.errors import FtpError, InputError, UsageError
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
@@ -257,10 +257,22 @@ def test_batches_do_not_depend_on_workers_or_on_where_one_starts(people: CocoKey
     torch.testing.assert_close(torch.cat(halves), whole[1].crops, rtol=0, atol=0)
 
 
-def test_windows_are_normalised_as_the_estimator_normalises_crops() -> None:
+def test_windows_are_normalised_by_imagenet_s_mean_and_deviation() -> None:
     crops = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 6, 3), dtype=np.uint8)
     batch = Batch(torch.from_numpy(crops), torch.zeros(2, 19, 2), torch.zeros(2, 19))
-    torch.testing.assert_close(batch.windows(torch.device("cpu")), torch.from_numpy(normalise(crops)), rtol=0, atol=0)
+    wanted = np.moveaxis((crops.astype(np.float32) / 255 - MEAN) / STD, -1, -3)
+    torch.testing.assert_close(batch.windows(torch.device("cpu")), torch.from_numpy(wanted), rtol=0, atol=0)
+
+
+def test_turned_people_stand_at_any_angle(people: CocoKeypoints) -> None:
+    how = dataclasses.replace(Augmentation.none(), turn=1.0)
+    example, angles = people.example(0, 1), []
+    top, ankle = PERSON19.joints.index("head_top"), PERSON19.joints.index("left_ankle")
+    for seed in range(40):
+        _, joints, _ = make_window(example, (192, 144), 1, how, np.random.default_rng(seed))
+        x, y = joints[top] - joints[ankle]
+        angles.append(np.arctan2(y, x))
+    assert np.histogram(angles, 4, (-np.pi, np.pi))[0].min() >= 4  # every quarter of the circle
 
 
 # Optimiser --------------------------------------------------------------------------------------------------------

@@ -158,8 +158,13 @@ def command(
             image_size=_side("--image-size", image_size),
             first_size=_side("--size", size),
         )
-        run: dict[str, Any] = {"weights": weights, "threads": threads, "workers": workers, "resume": resume}
-        run["checkpoint_minutes"] = save_minutes
+        run: dict[str, Any] = {
+            "weights": weights,
+            "threads": threads,
+            "workers": workers,
+            "resume": resume,
+            "checkpoint_minutes": save_minutes,
+        }
         context.with_resource(claimed(out, resume=resume))
         _train_detector(data, val or [], out, device=device, tell=tell, **run, **recipe_changes)
         return

@@ -32,7 +32,7 @@ from ftpcli.detector.network import DetectorConfig, build_network, load_network,
 from ftpcli.detector.pasting import paste
 from ftpcli.errors import InputError, UsageError
 from ftpcli.weights import sha256
-from ftpcli.workers import start_worker
+from ftpcli.workers import start_worker, workers_wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,11 +215,15 @@ class _Training:
 
     def batches(self) -> Iterator[dict[str, torch.Tensor]]:
         """Those from the next step to the last."""
-        steps = _Batches(self.mixture, self.recipe, self.steps)
-        rest = range(self.step, self.steps)
-        # The generator is asked for the workers' seed, which must not come from the numbers of the training.
-        how: dict[str, Any] = {"batch_size": None, "sampler": rest, "generator": torch.Generator()}
-        yield from DataLoader(steps, num_workers=self.workers, worker_init_fn=start_worker, **how)
+        yield from DataLoader(
+            _Batches(self.mixture, self.recipe, self.steps),
+            batch_size=None,
+            sampler=range(self.step, self.steps),
+            num_workers=workers_wanted(self.workers),
+            worker_init_fn=start_worker,
+            # A seed for workers is drawn, which must not come from the numbers of the training.
+            generator=torch.Generator(),
+        )
 
     def one_step(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
         recipe, lr, done = self.recipe, self._lr(), self.step / self.steps

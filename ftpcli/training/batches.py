@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ftpcli.crops import MEAN, STD
+from ftpcli.crops import normalise
 from ftpcli.training.augment import Augmentation, make_window
 from ftpcli.training.sources.common import Source
-from ftpcli.workers import start_worker
+from ftpcli.workers import start_worker, workers_wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,8 @@ class Batch:
     weight: torch.Tensor
 
     def windows(self, device: torch.device) -> torch.Tensor:
-        """(B, T, 3, H, W) float32 on ``device``, ImageNet's mean and deviation removed.
-
-        There and not in the processes that prepare batches: it took them half of their time, and four times the
-        bytes on the way.
-        """
-        crops = self.crops.to(device).float()
-        mean, deviation = torch.from_numpy(MEAN).to(device), torch.from_numpy(STD).to(device)
-        return ((crops / 255 - mean) / deviation).permute(0, 1, 4, 2, 3)
+        """(B, T, 3, H, W) float32 on ``device``, as the model takes them."""
+        return normalise(self.crops, device)
 
 
 class Mixture:
@@ -104,7 +98,7 @@ def training_batches(
     yield from DataLoader(
         examples,
         batch_sampler=[list(r) for r in lists],
-        num_workers=workers,
+        num_workers=workers_wanted(workers),
         collate_fn=_collate,
         worker_init_fn=start_worker,
         # A seed for workers is drawn, which must not come from the numbers that the model draws from.

@@ -170,7 +170,7 @@ class _Trainer:
         if self.average:
             self.average.state = {k: v.to(self.device) for k, v in content["average"].items()}
         self.scaler.load_state_dict(content["scaler"])
-        set_random_state(content["rng"], self.device)
+        set_random_state(content, self.device)
         self.step, self.best = content["step"], content["best"]
 
     def _save(self) -> None:
@@ -183,7 +183,7 @@ class _Trainer:
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "average": self.average.state if self.average else {},
             "scaler": self.scaler.state_dict(),
-            "rng": random_state(self.device),
+            **random_state(self.device),
             "step": self.step,
             "best": self.best,
         }

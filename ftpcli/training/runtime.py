@@ -64,18 +64,18 @@ def set_drop_path(backbone: Backbone, rate: float) -> None:
 
 
 def random_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """Of the generators that the model may draw from: the CPU's, and that of its GPU."""
-    state = {"cpu": torch.get_rng_state()}
+    """Of the generators that the model may draw from, as a checkpoint's fields: the CPU's, and that of its GPU."""
+    state = {"rng": torch.get_rng_state()}
     if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
+        state["gpu_rng"] = torch.cuda.get_rng_state(device)
     return state
 
 
-def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+def set_random_state(checkpoint: dict[str, Any], device: torch.device) -> None:
     """What ``random_state`` gave; begun on another kind of device, the run goes on with other random numbers."""
-    torch.set_rng_state(state["cpu"])
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"], device)
+    torch.set_rng_state(checkpoint["rng"])
+    if device.type == "cuda" and "gpu_rng" in checkpoint:
+        torch.cuda.set_rng_state(checkpoint["gpu_rng"], device)
 
 
 class Clock:
