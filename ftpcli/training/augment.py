@@ -211,7 +211,7 @@ def _motion(
 
 
 def _change_pictures(crops: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Colour and low resolution alike in all frames, blur in each frame by its own luck, occlusion that stays."""
+    """Colour and low resolution alike in all frames, each frame's own blur or none, occlusion that stays."""
     if rng.random() < how.colour:
         crops = _colour(crops, rng)
     if rng.random() < how.low_resolution:
@@ -224,8 +224,9 @@ def _change_pictures(crops: np.ndarray, how: Augmentation, rng: np.random.Genera
     if rng.random() < how.blur:
         blurred = rng.random(len(crops)) < 0.6
         blurred[len(crops) // 2] |= not blurred.any()
-        kernel = motion_kernel(float(rng.uniform(0, 180)), int(rng.integers(3, max(4, crops.shape[2] // 12))))
-        crops = np.stack([cv2.filter2D(c, -1, kernel) if b else c for c, b in zip(crops, blurred, strict=True)])
+        longest = max(4, crops.shape[2] // 12)
+        kernels = [motion_kernel(float(rng.uniform(0, 180)), int(rng.integers(3, longest))) for _ in crops]
+        crops = np.stack([cv2.filter2D(c, -1, k) if b else c for c, k, b in zip(crops, kernels, blurred, strict=True)])
     if rng.random() < how.occlude:
         crops = _occlude(crops, rng)
     if len(crops) > 1 and rng.random() < how.key_damage:
