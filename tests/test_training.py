@@ -264,6 +264,18 @@ def test_windows_are_normalised_by_imagenet_s_mean_and_deviation() -> None:
     torch.testing.assert_close(batch.windows(torch.device("cpu")), torch.from_numpy(wanted), rtol=0, atol=0)
 
 
+def test_blurred_frames_of_a_window_are_each_blurred_in_their_own_way(people: CocoKeypoints) -> None:
+    how = dataclasses.replace(Augmentation.none(), blur=1.0)
+    example, two = people.example(0, 3), 0
+    for seed in range(20):
+        plain, _, _ = make_window(example, (192, 144), 3, Augmentation.none(), np.random.default_rng(seed))
+        crops, _, _ = make_window(example, (192, 144), 3, how, np.random.default_rng(seed))
+        blurred = [crop for crop, sharp in zip(crops, plain, strict=True) if not np.array_equal(crop, sharp)]
+        assert blurred
+        two += len(blurred) >= 2 and not np.array_equal(blurred[0], blurred[1])
+    assert two >= 8  # 13 of 20 are expected to have two blurred frames or more
+
+
 def test_turned_people_stand_at_any_angle(people: CocoKeypoints) -> None:
     how = dataclasses.replace(Augmentation.none(), turn=1.0)
     example, angles = people.example(0, 1), []

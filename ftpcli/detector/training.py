@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from ftpcli.detector.checkpoint import read_checkpoint, restore_checkpoint, save_checkpoint
 from ftpcli.detector.data import Mixture, Sample, make_sample
@@ -32,7 +32,7 @@ from ftpcli.detector.network import DetectorConfig, build_network, load_network,
 from ftpcli.detector.pasting import paste
 from ftpcli.errors import InputError, UsageError
 from ftpcli.weights import sha256
-from ftpcli.workers import start_worker, workers_wanted
+from ftpcli.workers import loader
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,15 +215,8 @@ class _Training:
 
     def batches(self) -> Iterator[dict[str, torch.Tensor]]:
         """Those from the next step to the last."""
-        yield from DataLoader(
-            _Batches(self.mixture, self.recipe, self.steps),
-            batch_size=None,
-            sampler=range(self.step, self.steps),
-            num_workers=workers_wanted(self.workers),
-            worker_init_fn=start_worker,
-            # A seed for workers is drawn, which must not come from the numbers of the training.
-            generator=torch.Generator(),
-        )
+        steps = _Batches(self.mixture, self.recipe, self.steps)
+        yield from loader(steps, self.workers, batch_size=None, sampler=range(self.step, self.steps))
 
     def one_step(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
         recipe, lr, done = self.recipe, self._lr(), self.step / self.steps

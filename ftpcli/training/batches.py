@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from ftpcli.crops import normalise
 from ftpcli.training.augment import Augmentation, make_window
 from ftpcli.training.sources.common import Source
-from ftpcli.workers import start_worker, workers_wanted
+from ftpcli.workers import loader
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +95,7 @@ def training_batches(
     examples = _Examples(mixture, size, frames, augmentation, seed)
     share = batch // world
     lists = [range(step * batch + rank * share, step * batch + (rank + 1) * share) for step in range(first, steps)]
-    yield from DataLoader(
-        examples,
-        batch_sampler=[list(r) for r in lists],
-        num_workers=workers_wanted(workers),
-        collate_fn=_collate,
-        worker_init_fn=start_worker,
-        # A seed for workers is drawn, which must not come from the numbers that the model draws from.
-        generator=torch.Generator(),
-    )
+    yield from loader(examples, workers, batch_sampler=[list(r) for r in lists], collate_fn=_collate)
 
 
 def plain_batches(
