@@ -18,6 +18,7 @@ from ftpcli.model.fuse import fuse_batch_norms
 from ftpcli.model.heatmap import decode_heatmaps
 from ftpcli.records import Pose, Window
 from ftpcli.skeleton import Skeleton
+from ftpcli.threads import Threads
 from ftpcli.tokens import Crop, SharedTokens
 from ftpcli.weights import build_model, sha256, weights_path
 
@@ -51,15 +52,6 @@ def choose_precision(name: str, device: torch.device) -> str:
     return "bf16" if native else "fp32"
 
 
-def fix_threads() -> None:
-    """Set torch's number of CPU threads to what it is: only then are they that many in MKL's products, too.
-
-    Before that MKL may take fewer as it sees fit, and sums in another order are other sums: the last bits of equal
-    runs could differ.
-    """
-    torch.set_num_threads(torch.get_num_threads())
-
-
 def _is_out_of_memory(error: BaseException) -> bool:
     """CUDA has a class for it; the CPU and MPS allocators raise a plain RuntimeError."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -85,17 +77,16 @@ class Estimator:
         *,
         device: str = "auto",
         precision: str = "auto",
-        batch: int = 8,
+        batch: int | None = None,
         sigma: float = 2.0,
         flip_test: bool = False,
     ) -> None:
-        if batch < 1:
+        if batch is not None and batch < 1:
             raise UsageError(f"--batch {batch}: must be at least 1")
         self.device = choose_device(device)
-        if self.device.type == "cpu":
-            fix_threads()
         self.precision = choose_precision(precision, self.device)
-        self.batch = batch
+        self._threads = Threads.of(self.device)
+        self.batch = batch or max(8, 2 * self._threads.count)
         self.config: ModelConfig = model.config
         self.provenance: dict[str, Any] = {}
         self.notice = lambda text: warnings.warn(text, RuntimeWarning, stacklevel=3)
@@ -113,7 +104,7 @@ class Estimator:
         *,
         device: str = "auto",
         precision: str = "auto",
-        batch: int = 8,
+        batch: int | None = None,
         flip_test: bool = False,
         **changes: Any,
     ) -> Estimator:
@@ -184,26 +175,38 @@ class Estimator:
         frames = window.frames if self._model.encoder is not None else (window.key,)
         return [Crop(frame, view) for frame in frames]
 
-    @torch.inference_mode()
     def _estimate(self, windows: Sequence[Window], shown: list[list[Crop]], tokens: SharedTokens) -> list[Pose]:
-        size = self.config.image_size
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            if new := tokens.missing(shown):
-                crops = np.stack([cut(crop.frame.image, box_affine(crop.view, size), size) for crop in new])
-                tokens.add(new, self._encode(normalise(torch.from_numpy(crops), self.device)))
-            heatmaps = self._heatmaps(torch.stack([tokens.window(crops) for crops in shown]))
-        points, confidence = decode_heatmaps(heatmaps.cpu().numpy(), self.config.heatmap, self._sigma)
-        back = [invert(box_affine(window.view, size)) for window in windows]
-        return [
-            Pose(w.person.track_id, w.person.box, w.person.score, transform(p, matrix), c, w.person.filled)
-            for w, matrix, p, c in zip(windows, back, points, confidence, strict=True)
-        ]
+        if new := tokens.missing(shown):
+            tokens.add(new, self._threads.map(self._encode, new))
+        found = self._threads.map(self._joints, [tokens.window(crops) for crops in shown])
+        poses = []
+        for window, (points, confidence) in zip(windows, found, strict=True):
+            person = window.person
+            points = transform(points, invert(box_affine(window.view, self.config.image_size)))
+            poses.append(Pose(person.track_id, person.box, person.score, points, confidence, person.filled))
+        return poses
 
-    def _encode(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) -> (B, 1, N, C) tokens; (B, 2, N, C) with those of the mirror images."""
-        sides = [images] if self._mirror is None else [images, images.flip(-1)]
-        encoded = [self._model.encode(side.contiguous(memory_format=torch.channels_last)) for side in sides]
-        return torch.stack(encoded, dim=1)
+    @torch.inference_mode()
+    def _encode(self, crops: Sequence[Crop]) -> torch.Tensor:
+        """(B, 1, N, C) tokens of B crops; (B, 2, N, C) with those of the mirror images."""
+        size = self.config.image_size
+        pixels = np.stack([cut(crop.frame.image, box_affine(crop.view, size), size) for crop in crops])
+        with self._autocast():
+            images = normalise(torch.from_numpy(pixels), self.device)
+            sides = [images] if self._mirror is None else [images, images.flip(-1)]
+            encoded = [self._model.encode(side.contiguous(memory_format=torch.channels_last)) for side in sides]
+            return torch.stack(encoded, dim=1)
+
+    @torch.inference_mode()
+    def _joints(self, windows: Sequence[Sequence[torch.Tensor]]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Each window's T tokens (1 or 2, N, C) -> joints (K, 2) in pixels of the crop, confidences (K,)."""
+        with self._autocast():
+            heatmaps = self._heatmaps(torch.stack([torch.stack(list(tokens)) for tokens in windows]))
+        points, confidence = decode_heatmaps(heatmaps.cpu().numpy(), self.config.heatmap, self._sigma)
+        return list(zip(points, confidence, strict=True))
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def _heatmaps(self, tokens: torch.Tensor) -> torch.Tensor:
         """(B, T, 1 or 2, N, C) -> (B, K, h, w) float32."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -62,6 +62,10 @@ class DetectAndTrack:
     def detect(self, frame: Frame) -> np.ndarray:
         """(N, 5) float32 xyxy and score of the people in a frame, weak ones included, best first."""
         return self.detector.detect(frame.image)
+
+    def detect_batch(self, frames: Sequence[Frame]) -> list[np.ndarray]:
+        """The same for several frames at a time, which is faster."""
+        return self.detector.detect_batch([frame.image for frame in frames])
 
     def track(self, frame: Frame, detections: np.ndarray) -> TrackedFrame:
         """Give the detections of the next frame their ids. People are sorted by id, boxes cut to the picture."""

@@ -7,6 +7,7 @@ bounds depend on frame positions alone, so a resumed run forms the same batches 
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -169,27 +170,39 @@ class Annotation:
             self._people.check_end(self._source.decoded)
         self.close()
 
+    def _detected(self) -> Iterator[tuple[Frame, np.ndarray | None, FramePoses | None]]:
+        """Frames with their detections, and with their poses where an interrupted run had them.
+
+        As many frames as a chunk has are looked at together; stored ones come in whole chunks, so that all frames of
+        such a group are stored, or none.
+        """
+        people = self._people
+        frames = iter(self._source)
+        while group := deque(islice(frames, self.chunk_frames)):
+            stored = list(islice(self._stored, len(group)))
+            for frame, one in zip(group, stored, strict=False):
+                if (one.raw.index, one.raw.pts) != (frame.index, frame.pts):
+                    raise InputError(
+                        f"{self.info.path}: frame {frame.index} is not the one that the interrupted run saw; "
+                        "start again with --overwrite"
+                    )
+            known = [(one.detections, one.raw) for one in stored]
+            new = list(islice(group, len(stored), None))
+            found = people.detect_batch(new) if new and isinstance(people, DetectAndTrack) else [None] * len(new)
+            for detections, raw in [*known, *((rows, None) for rows in found)]:
+                yield group.popleft(), detections, raw
+
     def _tracked(self) -> Iterator[TrackedFrame]:
         """One frame late: only the next frame tells who of the new is no false alarm."""
         held: TrackedFrame | None = None
-        for frame in self._source:
-            stored = next(self._stored, None)
-            if stored and (stored.raw.index, stored.raw.pts) != (frame.index, frame.pts):
-                raise InputError(
-                    f"{self.info.path}: frame {frame.index} is not the one that the interrupted run saw; "
-                    "start again with --overwrite"
-                )
-            detections = None
-            if isinstance(self._people, DetectAndTrack):
-                detections = stored.detections if stored else None
-                if detections is None:
-                    detections = self._people.detect(frame)
+        for frame, detections, raw in self._detected():
+            if isinstance(self._people, DetectAndTrack) and detections is not None:
                 tracked = self._people.track(frame, detections)
                 if held is not None:
                     held = self._people.with_late(held)
             else:
                 tracked = self._people(frame)
-            self._pending[frame.index] = (detections, stored.raw if stored else None)
+            self._pending[frame.index] = (detections, raw)
             if held is not None:
                 yield held
             held = tracked
@@ -242,7 +255,7 @@ class Annotator:
         *,
         device: str = "auto",
         precision: str = "auto",
-        batch: int = 8,
+        batch: int | None = None,
         trust: bool = False,
         allow_network: bool = False,
     ) -> None:
@@ -324,7 +337,7 @@ def annotate(
     *,
     device: str = "auto",
     precision: str = "auto",
-    batch: int = 8,
+    batch: int | None = None,
     trust: bool = False,
     allow_network: bool = False,
     **options: Any,

@@ -42,13 +42,13 @@ class SharedTokens:
         """Each crop of the windows that is not there, once, in their order."""
         return list(dict.fromkeys(crop for crops in windows for crop in crops if crop not in self._of))
 
-    def add(self, crops: Sequence[Crop], tokens: torch.Tensor) -> None:
-        """Tokens (B, ...) of as many crops."""
+    def add(self, crops: Sequence[Crop], tokens: Iterable[torch.Tensor]) -> None:
+        """Tokens (...) of each of the crops."""
         self._of.update(zip(crops, tokens, strict=True))
 
-    def window(self, crops: Sequence[Crop]) -> torch.Tensor:
-        """(T, ...) tokens of a window's crops."""
-        return torch.stack([self._of[crop] for crop in crops])
+    def window(self, crops: Sequence[Crop]) -> list[torch.Tensor]:
+        """Tokens (...) of each of a window's crops."""
+        return [self._of[crop] for crop in crops]
 
     def done(self, windows: Iterable[Sequence[Crop]]) -> None:
         """Windows with these crops are over."""

@@ -622,3 +622,18 @@ def test_log_lines_are_json(weights: Path) -> None:
     size = int.from_bytes(header, "little")
     description = json.loads(weights.read_bytes()[8 : 8 + size])["__metadata__"]
     assert json.loads(description["config"])["architecture"] == "yolo26n"
+
+
+def test_several_pictures_are_as_one_after_the_other(photo: np.ndarray) -> None:
+    """Side by side in threads, or in one batch, as on a GPU; of one size or of several."""
+    from ftpcli.threads import Threads
+
+    detector = load_detector()
+    same = [np.ascontiguousarray(photo[:, x : x + 700]) for x in (0, 40, 100)]
+    for images in (same, [*same, np.ascontiguousarray(photo[:600])]):
+        single = [detector.detect(image) for image in images]
+        assert all(len(rows) > 1 for rows in single)
+        for count in (1, 2, 3):
+            detector._threads = Threads(count)  # type: ignore[attr-defined]
+            for rows, expected in zip(detector.detect_batch(images), single, strict=True):
+                np.testing.assert_allclose(rows, expected, atol=0.05)

@@ -10,6 +10,7 @@ import pytest
 from ftpcli.errors import FtpError, UsageError
 from ftpcli.estimator import Estimator, choose_device, choose_precision
 from ftpcli.records import Frame, Person, Window
+from ftpcli.threads import Threads
 
 
 def windows(count: int, seed: int = 0, size: tuple[int, int] = (120, 160)) -> list[Window]:
@@ -39,13 +40,35 @@ def test_the_batch_changes_nothing(batch: int, tiny_model: Path) -> None:
         np.testing.assert_allclose(one.confidence, other.confidence, atol=1e-4)
 
 
-def test_people_of_several_frames_share_a_batch(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("threads", "expected"), [(1, [2, 4, 4]), (2, [1, 1, 2, 2, 2, 2])])
+def test_people_of_several_frames_share_a_batch(
+    threads: int, expected: list[int], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ftpcli.model.ftp_pose import FTPPose
 
     honest, sizes = FTPPose.decode, []
     monkeypatch.setattr(FTPPose, "decode", lambda self, x: sizes.append(len(x)) or honest(self, x))
-    Estimator.load(tiny_model, device="cpu", precision="fp32", batch=4).estimate(windows(10))
-    assert sizes == [4, 4, 2]
+    estimator = Estimator.load(tiny_model, device="cpu", precision="fp32", batch=4)
+    estimator._threads = Threads(threads)
+    estimator.estimate(windows(10))
+    assert sorted(sizes) == expected
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+def test_threads_change_nothing(flip_test: bool, tiny_model: Path) -> None:
+    estimator = Estimator.load(tiny_model, device="cpu", precision="fp32", flip_test=flip_test)
+    of = {}
+    for count in (1, 2, 5):
+        estimator._threads = Threads(count)
+        of[count] = estimator.estimate(walking(2, 6, np.array([5.0, 5, 50, 105])))
+        again = estimator.estimate(walking(2, 6, np.array([5.0, 5, 50, 105])))
+        for one, other in zip(of[count], again, strict=True):
+            np.testing.assert_array_equal(one.keypoints, other.keypoints)
+    for count in (2, 5):
+        for one, other in zip(of[1], of[count], strict=True):
+            assert one.track_id == other.track_id
+            np.testing.assert_allclose(one.keypoints, other.keypoints, atol=0.05)
+            np.testing.assert_allclose(one.confidence, other.confidence, atol=1e-4)
 
 
 def walking(people: int, frames: int, view: np.ndarray | None = None) -> list[Window]:
@@ -138,6 +161,7 @@ def test_a_full_memory_is_told(tiny_model: Path, monkeypatch: pytest.MonkeyPatch
     from ftpcli.model.ftp_pose import FTPPose
 
     estimator = Estimator.load(tiny_model, device="cpu", precision="fp32", batch=4)
+    estimator._threads = Threads(2)
     honest = FTPPose.decode
 
     def small(self, tokens):  # type: ignore[no-untyped-def]

@@ -15,6 +15,7 @@ import torch
 from ftpcli.detector.inference import FLOOR, find_people, tidy
 from ftpcli.detector.network import load_network
 from ftpcli.errors import FtpError, InputError, UsageError
+from ftpcli.threads import Threads
 from ftpcli.weights import sha256
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "detector.safetensors"
@@ -112,11 +113,21 @@ class NetworkDetector:
         self.score = self.config.score
         names = [name.lower() for name in self.config.classes]
         self.person = names.index("person") if "person" in names else 0
+        self._threads = Threads.of(self.device)
 
     def detect(self, image: np.ndarray) -> np.ndarray:
         return self.detect_batch([image])[0]
 
     def detect_batch(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        together = self._threads.count == 1 or len({image.shape for image in images}) > 1
+        if together:
+            return self._find(images)
+        return self._threads.map(self._one_by_one, images)
+
+    def _one_by_one(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [rows for image in images for rows in self._find([image])]
+
+    def _find(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         return find_people(
             self.network,
             images,
