@@ -181,6 +181,9 @@ class VideoWriter:
         context.sample_aspect_ratio = self._aspect
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = _LIMITED
+        # Threads that take a picture each go on while the next one is made; those within a picture end with it.
+        # Their number is fixed, since the encoded bytes depend on it, and memory grows with it.
+        context.thread_type, context.thread_count = "FRAME", 4
         context.options = {"crf": str(self._crf), "preset": self._preset}
         if self._codec == "h264" and min(self.width, self.height) < _MBTREE_SIDE:
             context.options = {**context.options, "x264-params": "mbtree=0"}
