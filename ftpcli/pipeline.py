@@ -94,6 +94,7 @@ class Annotation:
         self._stored = iter(stored)
         self._options = options or {}
         self._to_the_end = to_the_end
+        self._tokens = estimator.tokens()
         self._pending: dict[int, tuple[np.ndarray | None, FramePoses | None]] = {}
         self.frames = 0
         self.replayed = 0
@@ -216,11 +217,13 @@ class Annotation:
         if new:
             raw = self._estimate(chunk)
         else:
+            self._estimator.pass_over(_windows(chunk), self._tokens)
             self.replayed += len(chunk)
         if self._second_look:
+            tokens = self._estimator.tokens()  # of a stored chunk nobody knows where it was looked a second time
             for n, (tracked, windows) in enumerate(chunk):
                 if new:
-                    raw[n] = self._second_look(windows, raw[n])
+                    raw[n] = self._second_look(windows, raw[n], tokens)
                 self._second_look.remember(tracked, raw[n])
         self.frames += len(chunk)
         return [
@@ -229,7 +232,7 @@ class Annotation:
         ]
 
     def _estimate(self, chunk: list[tuple[TrackedFrame, tuple[Window, ...]]]) -> list[FramePoses]:
-        poses = iter(self._estimator.estimate([window for _, windows in chunk for window in windows]))
+        poses = iter(self._estimator.estimate(_windows(chunk), self._tokens))
         return [
             FramePoses(t.frame.index, t.frame.pts, t.frame.seconds, tuple(islice(poses, len(windows))))
             for t, windows in chunk
@@ -255,7 +258,7 @@ class Annotator:
         *,
         device: str = "auto",
         precision: str = "auto",
-        batch: int | None = None,
+        batch: int = 16,
         trust: bool = False,
         allow_network: bool = False,
     ) -> None:
@@ -337,7 +340,7 @@ def annotate(
     *,
     device: str = "auto",
     precision: str = "auto",
-    batch: int | None = None,
+    batch: int = 16,
     trust: bool = False,
     allow_network: bool = False,
     **options: Any,
@@ -360,6 +363,10 @@ def annotate(
         chosen, device=device, precision=precision, batch=batch, trust=trust, allow_network=allow_network
     )
     return annotator.open(str(source))
+
+
+def _windows(chunk: list[tuple[TrackedFrame, tuple[Window, ...]]]) -> list[Window]:
+    return [window for _, windows in chunk for window in windows]
 
 
 def _file_name(path: str) -> str:

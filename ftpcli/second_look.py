@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ftpcli.records import FramePoses, Pose, TrackedFrame, Window
+
+if TYPE_CHECKING:
+    from ftpcli.tokens import SharedTokens
 
 #: Mean way of the joints from the frame before, in sizes (root of the area) of the box then, that is a leap.
 _LEAP = 0.1
@@ -37,19 +40,23 @@ class SecondLook:
         estimate: poses of windows, as :meth:`ftpcli.estimator.Estimator.estimate`.
     """
 
-    def __init__(self, estimate: Callable[[Sequence[Window]], list[Pose]]) -> None:
+    def __init__(self, estimate: Callable[[Sequence[Window], SharedTokens | None], list[Pose]]) -> None:
         self._estimate = estimate
         self._last: dict[int, _Last] = {}
 
-    def __call__(self, windows: Sequence[Window], record: FramePoses) -> FramePoses:
-        """The record of a frame, where needed with other poses; ``windows`` are those of its poses, in their order."""
+    def __call__(self, windows: Sequence[Window], record: FramePoses, tokens: SharedTokens | None = None) -> FramePoses:
+        """The record of a frame, where needed with other poses; ``windows`` are those of its poses, in their order.
+
+        ``tokens`` carries what was encoded from one frame's second look to the next one's.
+        """
         doubtful = [n for n, pose in enumerate(record.poses) if self._may_leap(pose, record.seconds)]
         if not doubtful:
             return record
         poses = list(record.poses)
         before = {n: self._last[poses[n].track_id].pose for n in doubtful}
         again = self._estimate(
-            [replace(windows[n], person=replace(windows[n].person, box=before[n].box, view=None)) for n in doubtful]
+            [replace(windows[n], person=replace(windows[n].person, box=before[n].box, view=None)) for n in doubtful],
+            tokens,
         )
         for n, pose in zip(doubtful, again, strict=True):
             nearer = _leap(before[n], pose) < 0.5 * _leap(before[n], poses[n])

@@ -28,24 +28,28 @@ class Threads:
     torch's own threads share out one operation and wait for each other before the next. Networks as small as ours
     are a thousand operations of a tenth of a millisecond: the waiting eats most of what a second core brings, and
     nearly everything where another program wants that core. Whole pictures or windows side by side, each with its
-    share of the threads (one, unless there are fewer items than cores), wait only for the last of them.
+    share of the threads (one, unless there are fewer parts than cores), wait only for the last of them.
 
-    The way in which items are shared out depends on their number and on ``count`` alone.
+    What is in a part depends on the number of items alone: other parts would be other batches, whose results differ
+    in their last bits, and a file would depend on the number of cores.
 
     Args:
+        most: items in a part; None: all, for accelerators, which one thread and full batches keep busy.
         count: of threads; None: as many as torch uses, which follows OMP_NUM_THREADS and the cores that the process
             may run on.
     """
 
-    def __init__(self, count: int | None = None) -> None:
+    def __init__(self, most: int | None, count: int | None = None) -> None:
+        self.most = most
         self.count = torch.get_num_threads() if count is None else count
-        fix_threads()
         self._pool: ThreadPoolExecutor | None = None
+        if most is not None:
+            fix_threads()
 
     @classmethod
-    def of(cls, device: torch.device) -> Threads:
-        """All of the CPU; a single one for an accelerator, which is kept busy by one thread and full batches."""
-        return cls(None if device.type == "cpu" else 1)
+    def of(cls, device: torch.device, most: int) -> Threads:
+        """Parts of so many items on the CPU, all items at once on an accelerator."""
+        return cls(most if device.type == "cpu" else None)
 
     def map(self, work: Callable[[Sequence[T]], Iterable[R]], items: Sequence[T]) -> list[R]:
         """The results of ``work`` on consecutive parts of ``items``, joined in order; [] for no items.
@@ -56,26 +60,30 @@ class Threads:
         Raises:
             what ``work`` raises; of several errors that of the first part, after all parts have ended.
         """
-        if not items:
+        parts = self._parts(items)
+        if self.most is None or self.count == 1:
+            return [result for part in parts for result in work(part)]
+        if not parts:
             return []
-        count = min(self.count, len(items))
-        if self.count == 1:
-            return list(work(items))
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="ftp")
-        before, share = torch.get_num_threads(), max(1, self.count // count)
+        before, share = torch.get_num_threads(), max(1, self.count // len(parts))
 
         def alone(part: Sequence[T]) -> list[R]:
             torch.set_num_threads(share)  # OpenMP keeps the number per thread
             return list(work(part))
 
-        bounds = [len(items) * n // count for n in range(count + 1)]
-        parts = [self._pool.submit(alone, items[a:b]) for a, b in pairwise(bounds)]
+        futures = [self._pool.submit(alone, part) for part in parts]
         try:
-            errors = [part.exception() for part in parts]
+            errors = [future.exception() for future in futures]
         finally:
             torch.set_num_threads(before)
         for error in errors:
             if error is not None:
                 raise error
-        return [result for part in parts for result in part.result()]
+        return [result for future in futures for result in future.result()]
+
+    def _parts(self, items: Sequence[T]) -> list[Sequence[T]]:
+        """As equal as can be."""
+        count = -(-len(items) // (self.most or max(1, len(items))))
+        return [items[a:b] for a, b in pairwise(len(items) * n // max(1, count) for n in range(count + 1))]

@@ -1,4 +1,4 @@
-"""Tokens of crops that several windows show: computed once, dropped with the last of these windows."""
+"""Tokens of crops that several windows show: computed once, dropped when no later window can show them."""
 
 from __future__ import annotations
 
@@ -28,23 +28,48 @@ class Crop:
 
 
 class SharedTokens:
-    """Holds the tokens of crops from the first window that shows them to the last.
+    """Holds the tokens of crops from the first window that shows them to the last, over several lots of windows.
 
-    Args:
-        windows: the crops of every window that there will be.
+    Key frames follow each other, so that of a lot's frames the next one can show the last key frame and those after
+    it. Their tokens are kept until that lot tells which of them it shows.
+
+    Lots whose poses are known already can be passed over. Crops that a later lot shows as well are then encoded for
+    it, in the batches in which they would have been: tokens from other batches differ in their last bits.
     """
 
-    def __init__(self, windows: Iterable[Sequence[Crop]]) -> None:
-        self._uses = Counter(crop for crops in windows for crop in crops)
+    def __init__(self) -> None:
+        self._uses: Counter[Crop] = Counter()
+        self._last = -1
         self._of: dict[Crop, torch.Tensor] = {}
+        self._late: dict[Crop, list[Crop]] = {}  # passed over: the batch that each is in
 
-    def missing(self, windows: Iterable[Sequence[Crop]]) -> list[Crop]:
-        """Each crop of the windows that is not there, once, in their order."""
-        return list(dict.fromkeys(crop for crops in windows for crop in crops if crop not in self._of))
+    def begin(self, windows: Sequence[Sequence[Crop]], last: int) -> None:
+        """The next lot: the crops of all its windows, and the index of its last key frame."""
+        self._uses, self._last = Counter(crop for crops in windows for crop in crops), last
+        self._of = {crop: tokens for crop, tokens in self._of.items() if crop in self._uses}
+        self._late = {crop: batch for crop, batch in self._late.items() if crop in self._uses}
+
+    def due(self, windows: Iterable[Sequence[Crop]]) -> list[list[Crop]]:
+        """Batches to be encoded before these windows of the lot can be looked at, in order."""
+        shown = list(dict.fromkeys(crop for crops in windows for crop in crops))
+        late = {id(batch): batch for crop in shown if (batch := self._late.get(crop))}
+        new = self._new(shown)
+        return [*late.values(), *([new] if new else [])]
+
+    def pass_over(self, windows: Iterable[Sequence[Crop]]) -> None:
+        """Nobody looks at these windows of the lot."""
+        batch = self._new(dict.fromkeys(crop for crops in windows for crop in crops))
+        self._late.update((crop, batch) for crop in batch)
+
+    def _new(self, shown: Iterable[Crop]) -> list[Crop]:
+        return [crop for crop in shown if crop not in self._of and crop not in self._late]
 
     def add(self, crops: Sequence[Crop], tokens: Iterable[torch.Tensor]) -> None:
-        """Tokens (...) of each of the crops."""
-        self._of.update(zip(crops, tokens, strict=True))
+        """Tokens (...) of each of the crops; those of a crop that no window shows any more are not kept."""
+        for crop, one in zip(crops, tokens, strict=True):
+            self._late.pop(crop, None)
+            if self._uses[crop]:
+                self._of[crop] = one
 
     def window(self, crops: Sequence[Crop]) -> list[torch.Tensor]:
         """Tokens (...) of each of a window's crops."""
@@ -54,5 +79,6 @@ class SharedTokens:
         """Windows with these crops are over."""
         for crop in (crop for crops in windows for crop in crops):
             self._uses[crop] -= 1
-            if not self._uses[crop]:
-                del self._of[crop]
+            if not self._uses[crop] and crop.frame.index < self._last:
+                self._of.pop(crop, None)
+                self._late.pop(crop, None)

@@ -633,7 +633,7 @@ def test_several_pictures_are_as_one_after_the_other(photo: np.ndarray) -> None:
     for images in (same, [*same, np.ascontiguousarray(photo[:600])]):
         single = [detector.detect(image) for image in images]
         assert all(len(rows) > 1 for rows in single)
-        for count in (1, 2, 3):
-            detector._threads = Threads(count)  # type: ignore[attr-defined]
+        for most, count in ((None, 1), (1, 1), (1, 3)):
+            detector._threads = Threads(most, count)  # type: ignore[attr-defined]
             for rows, expected in zip(detector.detect_batch(images), single, strict=True):
                 np.testing.assert_allclose(rows, expected, atol=0.05)

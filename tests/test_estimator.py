@@ -40,35 +40,34 @@ def test_the_batch_changes_nothing(batch: int, tiny_model: Path) -> None:
         np.testing.assert_allclose(one.confidence, other.confidence, atol=1e-4)
 
 
-@pytest.mark.parametrize(("threads", "expected"), [(1, [2, 4, 4]), (2, [1, 1, 2, 2, 2, 2])])
+@pytest.mark.parametrize(("most", "expected"), [(None, [2, 4, 4]), (3, [2, 2, 2, 2, 2]), (2, [2, 2, 2, 2, 2])])
+@pytest.mark.parametrize("threads", [1, 2, 3])
 def test_people_of_several_frames_share_a_batch(
-    threads: int, expected: list[int], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    most: int | None, expected: list[int], threads: int, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ftpcli.model.ftp_pose import FTPPose
 
     honest, sizes = FTPPose.decode, []
     monkeypatch.setattr(FTPPose, "decode", lambda self, x: sizes.append(len(x)) or honest(self, x))
     estimator = Estimator.load(tiny_model, device="cpu", precision="fp32", batch=4)
-    estimator._threads = Threads(threads)
+    estimator._threads = Threads(most, threads)
     estimator.estimate(windows(10))
     assert sorted(sizes) == expected
 
 
 @pytest.mark.parametrize("flip_test", [False, True])
-def test_threads_change_nothing(flip_test: bool, tiny_model: Path) -> None:
+def test_the_number_of_threads_changes_nothing(flip_test: bool, tiny_model: Path) -> None:
+    """Not one bit: a file is the same on any number of cores, and a run may be resumed on another."""
     estimator = Estimator.load(tiny_model, device="cpu", precision="fp32", flip_test=flip_test)
     of = {}
     for count in (1, 2, 5):
-        estimator._threads = Threads(count)
-        of[count] = estimator.estimate(walking(2, 6, np.array([5.0, 5, 50, 105])))
-        again = estimator.estimate(walking(2, 6, np.array([5.0, 5, 50, 105])))
-        for one, other in zip(of[count], again, strict=True):
-            np.testing.assert_array_equal(one.keypoints, other.keypoints)
+        estimator._threads = Threads(2, count)
+        of[count] = estimator.estimate(walking(3, 6, np.array([5.0, 5, 50, 105])))
     for count in (2, 5):
         for one, other in zip(of[1], of[count], strict=True):
             assert one.track_id == other.track_id
-            np.testing.assert_allclose(one.keypoints, other.keypoints, atol=0.05)
-            np.testing.assert_allclose(one.confidence, other.confidence, atol=1e-4)
+            np.testing.assert_array_equal(one.keypoints, other.keypoints)
+            np.testing.assert_array_equal(one.confidence, other.confidence)
 
 
 def walking(people: int, frames: int, view: np.ndarray | None = None) -> list[Window]:
@@ -127,14 +126,52 @@ def test_shared_tokens_are_those_of_whole_windows(
 
 
 def test_tokens_are_dropped_with_their_last_window(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many windows are given at once, only those of a few frames are held."""
+    """However many windows are given at once, only those of a few frames are held; at the end what may come again."""
     from ftpcli.tokens import SharedTokens
 
     held: list[int] = []
     honest = SharedTokens.done
     monkeypatch.setattr(SharedTokens, "done", lambda self, crops: (honest(self, crops), held.append(len(self._of)))[0])
     Estimator.load(tiny_model, device="cpu", precision="fp32", batch=1).estimate(walking(2, 8, np.zeros(4) + 50))
-    assert len(held) == 16 and max(held) <= 5 and held[-1] == 0
+    assert len(held) == 16 and max(held) <= 5 and held[-1] == 2
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 5])
+def test_calls_one_after_the_other_share_tokens(chunk: int, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if all windows were given at once; and what is passed over leaves the rest as it would have been."""
+    from ftpcli.model.ftp_pose import FTPPose
+
+    estimator = Estimator.load(tiny_model, device="cpu", precision="fp32", batch=3)
+    given = walking(2, 12, np.array([5.0, 5, 50, 105]))
+    lots = [given[n : n + 2 * chunk] for n in range(0, len(given), 2 * chunk)]
+    together = estimator.estimate(given)
+
+    honest, encoded = FTPPose.encode, []
+    monkeypatch.setattr(FTPPose, "encode", lambda self, x: encoded.append(len(x)) or honest(self, x))
+    tokens = estimator.tokens()
+    parts = [estimator.estimate(lot, tokens) for lot in lots]
+    assert sum(encoded) == 2 * 12  # every frame of both people once
+    for one, other in zip(together, (pose for part in parts for pose in part), strict=True):
+        np.testing.assert_allclose(one.keypoints, other.keypoints, atol=0.05)
+
+    for known in range(1, len(lots)):
+        tokens = estimator.tokens()
+        for lot in lots[:known]:
+            estimator.pass_over(lot, tokens)
+        for lot, part in zip(lots[known:], parts[known:], strict=True):
+            for one, other in zip(part, estimator.estimate(lot, tokens), strict=True):
+                np.testing.assert_array_equal(one.keypoints, other.keypoints)
+                np.testing.assert_array_equal(one.confidence, other.confidence)
+
+
+def test_tokens_of_other_people_are_not_carried_on(tiny_model: Path) -> None:
+    estimator = Estimator.load(tiny_model, device="cpu", precision="fp32")
+    given, tokens = walking(2, 12), estimator.tokens()
+    estimator.estimate(given[:8], tokens)
+    estimator.estimate([], tokens)
+    assert not tokens._of
+    for one, other in zip(estimator.estimate(given[8:]), estimator.estimate(given[8:], tokens), strict=True):
+        np.testing.assert_array_equal(one.keypoints, other.keypoints)
 
 
 def test_joints_are_in_picture_pixels(tiny_model: Path) -> None:
@@ -161,7 +198,7 @@ def test_a_full_memory_is_told(tiny_model: Path, monkeypatch: pytest.MonkeyPatch
     from ftpcli.model.ftp_pose import FTPPose
 
     estimator = Estimator.load(tiny_model, device="cpu", precision="fp32", batch=4)
-    estimator._threads = Threads(2)
+    estimator._threads = Threads(2, 2)
     honest = FTPPose.decode
 
     def small(self, tokens):  # type: ignore[no-untyped-def]

@@ -175,11 +175,11 @@ def test_boxes_in_place_of_the_detector(clip: Path, tiny_model: Path, tmp_path: 
         ("start", 'options.start was null, is now "0.2"'),
         ("boxes", "boxes was null, is now"),
         ("version", "version was"),
-        ("batch", "batch was 8, is now 4"),
+        ("batch", "batch was 16, is now 4"),
     ],
 )
 def test_a_part_of_another_run_is_refused(change, named, clip, tiny_model, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    out, source, model, batch = tmp_path / "out.jsonl", clip, tiny_model, 8
+    out, source, model, batch = tmp_path / "out.jsonl", clip, tiny_model, 16
     with pytest.raises(Interrupted):
         annotate_file(annotator(tiny_model), str(clip), Target(out), stop=lambda: True)
     before = part_of(out).read_bytes()
@@ -354,6 +354,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_said(clip, tiny_model, command,
     import torch
 
     from ftpcli.model.ftp_pose import FTPPose
+    from ftpcli.threads import Threads
 
     plain = tmp_path / "plain.jsonl"
     assert command("annotate", clip, "--weights", tiny_model, "--out", plain).code == 0
@@ -366,8 +367,9 @@ def test_a_batch_that_does_not_fit_is_halved_and_said(clip, tiny_model, command,
         return honest(self, tokens)
 
     monkeypatch.setattr(FTPPose, "decode", small)
+    monkeypatch.setattr("ftpcli.estimator.Threads.of", lambda *_: Threads(None))  # as on a GPU: whole batches
     out = tmp_path / "out.jsonl"
-    ran = command("annotate", clip, "--weights", tiny_model, "--out", out)
+    ran = command("annotate", clip, "--weights", tiny_model, "--out", out, "--batch", "8")
     assert ran.code == 0 and sizes[:3] == [8, 4, 2] and max(sizes[3:]) == 2
     said = [line for line in ran.lines if "out of memory" in line]
     assert [line.partition(" with ")[2] for line in said] == ["8 people at a time; now 4", "4 people at a time; now 2"]

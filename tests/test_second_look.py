@@ -27,7 +27,7 @@ class Model:
         self.narrow = narrow
         self.asked: list[np.ndarray] = []
 
-    def __call__(self, windows: Sequence[Window]) -> list[Pose]:
+    def __call__(self, windows: Sequence[Window], tokens: object = None) -> list[Pose]:
         self.asked += [window.view for window in windows]
         return [self.narrow for _ in windows]
 
@@ -110,7 +110,9 @@ def test_annotating_looks_twice_and_can_be_told_not_to(tmp_path, tiny_model, mon
     clip = walkers(tmp_path / "walkers.mp4", 24)
     monkeypatch.setattr("ftpcli.detector.load_detector", lambda *_, **__: Bright())
     asked: list[int] = []
-    monkeypatch.setattr(SecondLook, "__call__", lambda self, windows, record: asked.append(record.index) or record)
+    monkeypatch.setattr(
+        SecondLook, "__call__", lambda self, windows, record, tokens: asked.append(record.index) or record
+    )
     for wanted in (True, False):
         asked.clear()
         options = Options(weights=str(tiny_model), second_look=wanted)

@@ -10,30 +10,33 @@ import torch
 from ftpcli.threads import Threads
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 8])
+@pytest.mark.parametrize("most", [None, 1, 2, 5])
 @pytest.mark.parametrize("items", [0, 1, 2, 7, 24])
-def test_every_item_has_its_result_in_order(count: int, items: int) -> None:
-    parts: list[Sequence[int]] = []
+def test_every_item_has_its_result_in_order(most: int | None, items: int) -> None:
+    """In the same parts, whatever the number of threads."""
+    sizes = {}
+    for count in (1, 2, 8):
+        parts: list[Sequence[int]] = []
 
-    def double(part: Sequence[int]) -> list[int]:
-        parts.append(part)
-        return [2 * item for item in part]
+        def double(part: Sequence[int], parts: list[Sequence[int]] = parts) -> list[int]:
+            parts.append(part)
+            return [2 * item for item in part]
 
-    assert Threads(count).map(double, range(items)) == [2 * item for item in range(items)]
-    sizes = [len(part) for part in parts]
-    assert len(sizes) == min(count, items) or (count == 1 and items)
-    assert not items or max(sizes) - min(sizes) <= 1
+        assert Threads(most, count).map(double, range(items)) == [2 * item for item in range(items)]
+        sizes[count] = sorted(len(part) for part in parts)
+    assert sizes[1] == sizes[2] == sizes[8] and sum(sizes[1]) == items
+    assert not items or (sizes[1][0] >= 1 and sizes[1][-1] - sizes[1][0] <= 1 and sizes[1][-1] <= (most or items))
 
 
 @pytest.mark.parametrize(("items", "share"), [(1, 4), (2, 2), (3, 1), (9, 1)])
 def test_each_part_has_its_share_of_torch_threads(items: int, share: int) -> None:
     before = torch.get_num_threads()
-    assert Threads(4).map(lambda part: [torch.get_num_threads() for _ in part], range(items)) == [share] * items
+    assert Threads(1, 4).map(lambda part: [torch.get_num_threads() for _ in part], range(items)) == [share] * items
     assert torch.get_num_threads() == before
 
 
 def test_the_first_error_is_told_and_the_next_call_works() -> None:
-    threads, before = Threads(3), torch.get_num_threads()
+    threads, before = Threads(3, 3), torch.get_num_threads()
 
     def fail(part: Sequence[int]) -> list[int]:
         raise ValueError(f"part from {part[0]}")
@@ -49,4 +52,4 @@ def test_parts_run_at_the_same_time() -> None:
     from threading import Barrier
 
     barrier = Barrier(2, timeout=20)
-    assert Threads(2).map(lambda part: [barrier.wait() >= 0 for _ in part], [0, 1]) == [True, True]
+    assert Threads(1, 2).map(lambda part: [barrier.wait() >= 0 for _ in part], [0, 1]) == [True, True]

@@ -121,14 +121,7 @@ def command(
     smooth: Annotated[str, typer.Option(help="none or one-euro.", rich_help_panel=_MODEL)] = "none",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MODEL)] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=_MODEL)] = "auto",
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="People that the model looks at together: 8, two a core where that is more.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="People per pass of the model.", rich_help_panel=_MODEL)] = 16,
 ) -> None:
     """Find and follow every person, and write their joints for every frame.
 

@@ -113,19 +113,15 @@ class NetworkDetector:
         self.score = self.config.score
         names = [name.lower() for name in self.config.classes]
         self.person = names.index("person") if "person" in names else 0
-        self._threads = Threads.of(self.device)
+        self._threads = Threads.of(self.device, 1)
 
     def detect(self, image: np.ndarray) -> np.ndarray:
         return self.detect_batch([image])[0]
 
     def detect_batch(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-        together = self._threads.count == 1 or len({image.shape for image in images}) > 1
-        if together:
-            return self._find(images)
-        return self._threads.map(self._one_by_one, images)
-
-    def _one_by_one(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-        return [rows for image in images for rows in self._find([image])]
+        if len({image.shape for image in images}) > 1:  # the network remembers the cells of a single shape
+            return [rows for image in images for rows in self._find([image])]
+        return self._threads.map(self._find, images)
 
     def _find(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         return find_people(
