@@ -190,6 +190,7 @@ class Annotation:
             known = [(one.detections, one.raw) for one in stored]
             new = list(islice(group, len(stored), None))
             found = people.detect_batch(new) if new and isinstance(people, DetectAndTrack) else [None] * len(new)
+            del new  # each frame is let go as it is yielded
             for detections, raw in [*known, *((rows, None) for rows in found)]:
                 yield group.popleft(), detections, raw
 

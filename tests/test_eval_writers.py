@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ftpcli.formats import write_poses
 from ftpcli.people import BoxesFile
 from ftpcli.pipeline import Annotation
 from ftpcli.posetrack import PoseTrackIndex, VideoSequence
-from ftpcli.records import FramePoses, Header, Pose
+from ftpcli.records import FramePoses, Header, Pose, Window
 from ftpcli.skeleton import COCO17, PERSON19
 from ftpcli.video import open_source
 from tests.eval_models import KnowingModel, posetrack_truth
@@ -33,6 +34,12 @@ class AnnotateModel(KnowingModel):
     """As the estimator of ``annotate`` looks to the pipeline."""
 
     device, precision = _Device(), "fp32"
+
+    def tokens(self) -> None:
+        """It encodes nothing, so there is nothing to carry on."""
+
+    def estimate(self, windows: Sequence[Window], tokens: None = None) -> list[Pose]:
+        return super().estimate(windows)
 
 
 def annotate(sequence: VideoSequence, model: KnowingModel, out: Path) -> None:
