@@ -34,11 +34,11 @@ def test_time_of_the_pose_model(tmp_path: Path) -> None:
     one = Estimator(FTPPose(three.config.replace(frames=1, branches="none")).eval(), device="cpu", precision="fp32")
 
     def run(estimator: Estimator, frames: Iterable[TrackedFrame]) -> float:
-        windows, seconds = Windows(estimator.window)(frames), 0.0
+        windows, tokens, seconds = Windows(estimator.window)(frames), estimator.tokens(), 0.0
         while part := list(islice(windows, chunk)):
             wanted = [window for _, mine in part for window in mine]
             begin = time.perf_counter()
-            assert len(estimator.estimate(wanted)) == len(wanted)
+            assert len(estimator.estimate(wanted, tokens)) == len(wanted)
             seconds += time.perf_counter() - begin
         return seconds
 
