@@ -11,6 +11,8 @@ import torch
 
 T = TypeVar("T")
 R = TypeVar("R")
+#: Parts that there are at least, if there are so many items.
+_LEAST = 4
 
 
 def fix_threads() -> None:
@@ -27,14 +29,15 @@ class Threads:
 
     torch's own threads share out one operation and wait for each other before the next. Networks as small as ours
     are a thousand operations of a tenth of a millisecond: the waiting eats most of what a second core brings, and
-    nearly everything where another program wants that core. Whole pictures or windows side by side, each with its
-    share of the threads (one, unless there are fewer parts than cores), wait only for the last of them.
+    nearly everything where another program wants that core. Whole pictures or windows side by side, in one thread
+    each, wait only for the last of them.
 
-    What is in a part depends on the number of items alone: other parts would be other batches, whose results differ
-    in their last bits, and a file would depend on the number of cores.
+    Neither what is in a part nor how it is computed depends on ``count``: other batches, and other algorithms that
+    torch takes for several threads, give other last bits, and a file would depend on the number of cores.
 
     Args:
-        most: items in a part; None: all, for accelerators, which one thread and full batches keep busy.
+        most: items in a part (fewer where that would make less than four parts); None: all, for accelerators, which
+            one thread and full batches keep busy.
         count: of threads; None: as many as torch uses, which follows OMP_NUM_THREADS and the cores that the process
             may run on.
     """
@@ -67,10 +70,10 @@ class Threads:
             return []
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="ftp")
-        before, share = torch.get_num_threads(), max(1, self.count // len(parts))
+        before = torch.get_num_threads()
 
         def alone(part: Sequence[T]) -> list[R]:
-            torch.set_num_threads(share)  # OpenMP keeps the number per thread
+            torch.set_num_threads(1)  # OpenMP keeps the number per thread
             return list(work(part))
 
         futures = [self._pool.submit(alone, part) for part in parts]
@@ -85,5 +88,7 @@ class Threads:
 
     def _parts(self, items: Sequence[T]) -> list[Sequence[T]]:
         """As equal as can be."""
-        count = -(-len(items) // (self.most or max(1, len(items))))
+        if self.most is None:
+            return [items] if items else []
+        count = max(-(-len(items) // self.most), min(len(items), _LEAST))
         return [items[a:b] for a, b in pairwise(len(items) * n // max(1, count) for n in range(count + 1))]
