@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
 from typing import TypeVar
 
@@ -44,8 +44,7 @@ class Threads:
 
     def __init__(self, most: int | None, count: int | None = None) -> None:
         self.most = most
-        self.count = torch.get_num_threads() if count is None else count
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool = ThreadPoolExecutor(torch.get_num_threads() if count is None else count, thread_name_prefix="ftp")
         if most is not None:
             fix_threads()
 
@@ -55,7 +54,7 @@ class Threads:
         return cls(most if device.type == "cpu" else None)
 
     def map(self, work: Callable[[Sequence[T]], Iterable[R]], items: Sequence[T]) -> list[R]:
-        """The results of ``work`` on consecutive parts of ``items``, joined in order; [] for no items.
+        """The results of ``work`` on consecutive, about equal parts of ``items``, joined in order; [] for no items.
 
         ``work`` gives a result for every item of its part. torch's modes (inference, autocast) are a thread's own:
         ``work`` enters those that it needs.
@@ -63,32 +62,21 @@ class Threads:
         Raises:
             what ``work`` raises; of several errors that of the first part, after all parts have ended.
         """
-        parts = self._parts(items)
-        if self.most is None or self.count == 1:
-            return [result for part in parts for result in work(part)]
-        if not parts:
+        if not items:
             return []
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="ftp")
+        if self.most is None:
+            return list(work(items))
+        count = max(-(-len(items) // self.most), min(len(items), _LEAST))
+        bounds = (len(items) * n // count for n in range(count + 1))
         before = torch.get_num_threads()
 
         def alone(part: Sequence[T]) -> list[R]:
             torch.set_num_threads(1)  # OpenMP keeps the number per thread
             return list(work(part))
 
-        futures = [self._pool.submit(alone, part) for part in parts]
+        parts = [self._pool.submit(alone, items[a:b]) for a, b in pairwise(bounds)]
         try:
-            errors = [future.exception() for future in futures]
+            wait(parts)
         finally:
             torch.set_num_threads(before)
-        for error in errors:
-            if error is not None:
-                raise error
-        return [result for future in futures for result in future.result()]
-
-    def _parts(self, items: Sequence[T]) -> list[Sequence[T]]:
-        """As equal as can be."""
-        if self.most is None:
-            return [items] if items else []
-        count = max(-(-len(items) // self.most), min(len(items), _LEAST))
-        return [items[a:b] for a, b in pairwise(len(items) * n // max(1, count) for n in range(count + 1))]
+        return [result for part in parts for result in part.result()]

@@ -120,7 +120,7 @@ class NetworkDetector:
 
     def detect_batch(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         if len({image.shape for image in images}) > 1:  # the network remembers the cells of a single shape
-            return [rows for image in images for rows in self._find([image])]
+            return self._find(images)
         return self._threads.map(self._find, images)
 
     def _find(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
