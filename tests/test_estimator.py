@@ -139,18 +139,17 @@ def test_tokens_are_dropped_with_their_last_window(tiny_model: Path, monkeypatch
 @pytest.mark.parametrize("chunk", [1, 2, 3, 5])
 def test_calls_one_after_the_other_share_tokens(chunk: int, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if all windows were given at once; and what is passed over leaves the rest as it would have been."""
-    from ftpcli.model.ftp_pose import FTPPose
-
     estimator = Estimator.load(tiny_model, device="cpu", precision="fp32", batch=3)
     given = walking(2, 12, np.array([5.0, 5, 50, 105]))
     lots = [given[n : n + 2 * chunk] for n in range(0, len(given), 2 * chunk)]
     together = estimator.estimate(given)
 
-    honest, encoded = FTPPose.encode, []
-    monkeypatch.setattr(FTPPose, "encode", lambda self, x: encoded.append(len(x)) or honest(self, x))
+    honest, encoded = Estimator._encode, []
+    monkeypatch.setattr(Estimator, "_encode", lambda self, crops: encoded.append(tuple(crops)) or honest(self, crops))
     tokens = estimator.tokens()
     parts = [estimator.estimate(lot, tokens) for lot in lots]
-    assert sum(encoded) == 2 * 12  # every frame of both people once
+    unbroken = encoded.copy()
+    assert sum(len(batch) for batch in unbroken) == 2 * 12  # every frame of both people once
     for one, other in zip(together, (pose for part in parts for pose in part), strict=True):
         np.testing.assert_allclose(one.keypoints, other.keypoints, atol=0.05)
 
@@ -158,10 +157,12 @@ def test_calls_one_after_the_other_share_tokens(chunk: int, tiny_model: Path, mo
         tokens = estimator.tokens()
         for lot in lots[:known]:
             estimator.pass_over(lot, tokens)
+        encoded.clear()
         for lot, part in zip(lots[known:], parts[known:], strict=True):
             for one, other in zip(part, estimator.estimate(lot, tokens), strict=True):
                 np.testing.assert_array_equal(one.keypoints, other.keypoints)
                 np.testing.assert_array_equal(one.confidence, other.confidence)
+        assert set(encoded) <= set(unbroken)  # the very batches
 
 
 def test_tokens_of_other_people_are_not_carried_on(tiny_model: Path) -> None:
