@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ftpcli.version import __version__
+
 __all__ = ["Annotation", "Annotator", "Options", "__version__", "annotate", "open_poses"]
 
 if TYPE_CHECKING:
+    from ftpcli.annotation.chain import Annotation, Annotator, Options, annotate
     from ftpcli.formats import open_poses
-    from ftpcli.pipeline import Annotation, Annotator, Options, annotate
 
 
 def __getattr__(name: str) -> Any:
@@ -18,5 +19,5 @@ def __getattr__(name: str) -> Any:
 
     homes = {"open_poses": "ftpcli.formats"}
     if name in __all__:
-        return getattr(importlib.import_module(homes.get(name, "ftpcli.pipeline")), name)
+        return getattr(importlib.import_module(homes.get(name, "ftpcli.annotation.chain")), name)
     raise AttributeError(f"module 'ftpcli' has no attribute {name!r}")

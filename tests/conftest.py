@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.odd_videos import Odd
-    from tests.tiny import Ran
+    from tests.support.odd_videos import Odd
+    from tests.support.tiny import Ran
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,11 +26,11 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def odd_video(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Odd]:
-    """Makes an odd video by its name in tests/odd_videos.py, once per session."""
+    """Makes an odd video by its name in tests/support/odd_videos.py, once per session."""
     made: dict[str, Odd] = {}
 
     def get(name: str) -> Odd:
-        from tests.odd_videos import make
+        from tests.support.odd_videos import make
 
         if name not in made:
             made[name] = make(name, tmp_path_factory.mktemp(name))
@@ -42,7 +42,7 @@ def odd_video(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Odd]:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of a very small pose model that has learnt nothing."""
-    from tests.tiny import tiny_weights
+    from tests.support.tiny import tiny_weights
 
     return tiny_weights(tmp_path_factory.mktemp("tiny") / "tiny.safetensors")
 
@@ -51,7 +51,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """Runs ``ftp`` with these arguments in this process."""
     from ftpcli.cli import main
-    from tests.tiny import Ran
+    from tests.support.tiny import Ran
 
     def run(*arguments: object) -> Ran:
         monkeypatch.setattr("sys.argv", ["ftp", *map(str, arguments)])

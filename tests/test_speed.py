@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from ftpcli.detector import load_detector
-from ftpcli.estimator import Estimator
+from ftpcli.annotation.options import Options
 from ftpcli.model.ftp_pose import FTPPose
-from ftpcli.options import Options
-from ftpcli.people import DetectAndTrack
+from ftpcli.people import load_detector
+from ftpcli.people.sources import DetectAndTrack
+from ftpcli.pose.estimator import Estimator
+from ftpcli.pose.views import HoldViews
+from ftpcli.pose.windows import Windows, held_frames
 from ftpcli.records import TrackedFrame
 from ftpcli.video import open_source
-from ftpcli.views import HoldViews
-from ftpcli.windows import Windows, held_frames
 from samples.make_sample import make_sample
 
 ROUNDS = 5

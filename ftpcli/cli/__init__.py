@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ftpcli import __version__
 from ftpcli.cli import annotate, evaluate, render, train
 from ftpcli.errors import FtpError
+from ftpcli.version import __version__
 
 app = typer.Typer(
     name="ftp",

@@ -17,8 +17,8 @@ import typer
 from ftpcli.errors import EXIT_SOME_FAILED, FtpError, UsageError
 
 if TYPE_CHECKING:
-    from ftpcli.annotating import Progress, Summary, Target
-    from ftpcli.inputs import Source
+    from ftpcli.annotation.outputs import Progress, Summary, Target
+    from ftpcli.files.inputs import Source
 
 _INPUT, _PEOPLE, _MODEL, _OUTPUT = "Input", "People", "Model", "Output"
 
@@ -127,14 +127,14 @@ def command(
 
     Exit code: 0 all done, 1 some inputs failed, 2 wrong usage, 130 or 143 interrupted.
     """
-    from ftpcli.inputs import parse_rate, parse_time, resolve_inputs
+    from ftpcli.files.inputs import parse_rate, parse_time, resolve_inputs
 
     sources, errors = resolve_inputs(videos)
     many = len(sources) + len(errors) > 1 or out.is_dir() or (not out.suffix and format is None)
     if not sources:
         raise errors[0]
 
-    from ftpcli.pipeline import Annotator, Options
+    from ftpcli.annotation.chain import Annotator, Options
 
     options = Options(
         weights=weights,
@@ -185,7 +185,7 @@ def _run_all(
     caught: list[int],
 ) -> list[Summary]:
     """Annotate one source after the other; a failure is told and kept in ``errors``, the others go on."""
-    from ftpcli.annotating import Interrupted, annotate_file
+    from ftpcli.annotation.outputs import Interrupted, annotate_file
 
     for error in errors:
         _tell_error(error)
@@ -252,10 +252,10 @@ def _targets(
     overwrite: bool,
     resume: bool,
 ) -> list[Target]:
-    from ftpcli.annotating import Target
+    from ftpcli.annotation.outputs import Target
     from ftpcli.errors import OutputError
+    from ftpcli.files.inputs import unique_stems
     from ftpcli.formats import FORMATS, format_of
-    from ftpcli.inputs import unique_stems
 
     if not many:
         return [Target(out, format, joints, overlay, overwrite, resume)]

@@ -86,7 +86,7 @@ def command(
     """
     from ftpcli.errors import UsageError
     from ftpcli.evaluation.report import summary, write_json
-    from ftpcli.formats.output import check_target
+    from ftpcli.files.output import check_target
 
     if metric is not None and metric not in METRICS:
         raise UsageError(f"--metric {metric}: unknown; choose one of {', '.join(METRICS)}")

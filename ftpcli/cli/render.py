@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ftpcli.rendering import Progress
+    from ftpcli.drawing.rendering import Progress
 
 
 def command(
@@ -37,12 +37,12 @@ def command(
 
     Times and sound are those of the source. Where the poses cover a part of the video, only that part is written.
     """
-    from ftpcli.inputs import parse_ids, parse_rate
+    from ftpcli.files.inputs import parse_ids, parse_rate
 
     only = None if ids is None else parse_ids(ids)
     rate = None if fps is None else parse_rate(fps)
 
-    from ftpcli.rendering import Style, render
+    from ftpcli.drawing.rendering import Style, render
 
     with _progress(quiet) as progress:
         done = render(

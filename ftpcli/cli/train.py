@@ -174,9 +174,9 @@ def command(
     import dataclasses
 
     from ftpcli.model.config import preset as named_preset
+    from ftpcli.pose.weights import load_weights, weights_path
     from ftpcli.training.augment import augmentation as named_augmentation
     from ftpcli.training.recipe import recipe as named_recipe
-    from ftpcli.weights import load_weights, weights_path
 
     if weights is not None:
         weights = weights_path(weights)
@@ -266,14 +266,14 @@ def _train_pose(
 ) -> dict[str, Any]:
     import torch
 
-    from ftpcli.estimator import choose_device
+    from ftpcli.device import choose_device
     from ftpcli.model.backbone import Backbone
+    from ftpcli.pose.weights import sha256
     from ftpcli.skeleton import Skeleton
     from ftpcli.training import distributed
     from ftpcli.training.initialise import backbone_state, stem_state
     from ftpcli.training.loop import Run, train
     from ftpcli.training.sources import DataSpec, open_data
-    from ftpcli.weights import sha256
 
     if threads:
         torch.set_num_threads(threads)
@@ -316,8 +316,8 @@ def _train_pose(
 
 
 def _train_detector(data: list[str], val: list[str], out: Path, *, device: str, tell: Any, **options: Any) -> None:
-    from ftpcli.detector import train_detector
-    from ftpcli.estimator import choose_device
+    from ftpcli.device import choose_device
+    from ftpcli.training.detector.training import train_detector
 
     files: dict[str, tuple[Path, float]] = {}
     for text in data:

@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from ftpcli.datasets.posetrack.files import FrameEntry, VideoFile
 from ftpcli.errors import InputError
 from ftpcli.evaluation.notices import Notices
-from ftpcli.posetrack.files import FrameEntry, VideoFile
 
 #: The official program refuses track ids from here on.
 MAX_TRACK_ID = 10000

@@ -10,7 +10,7 @@ import numpy as np
 
 from ftpcli.errors import InputError
 from ftpcli.evaluation.notices import Notices
-from ftpcli.posetrack.jsonfile import load_json, need, need_list, numbers, whole_number
+from ftpcli.files.jsonfile import load_json, need, need_list, numbers, whole_number
 from ftpcli.skeleton import COCO17
 
 Entry = dict[str, Any]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ftpcli.datasets.posetrack.files import JOINTS, VideoFile, read_video
 from ftpcli.errors import InputError
 from ftpcli.evaluation import checks, report
 from ftpcli.evaluation.average_precision import JointPool
@@ -13,7 +14,6 @@ from ftpcli.evaluation.matching import distances
 from ftpcli.evaluation.mota import MotCounter
 from ftpcli.evaluation.notices import Notices
 from ftpcli.evaluation.prepare import JOINTS21, prepare_posetrack, prepare_posetrack21
-from ftpcli.posetrack.files import JOINTS, VideoFile, read_video
 
 METRICS = ("posetrack", "posetrack21", "coco")
 

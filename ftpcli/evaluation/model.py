@@ -9,7 +9,7 @@ from typing import Any
 
 from ftpcli.errors import UsageError
 from ftpcli.evaluation.runs import PoseModel, RunOptions
-from ftpcli.views import check_tolerance
+from ftpcli.pose.views import check_tolerance
 
 
 def evaluate_model(
@@ -32,7 +32,7 @@ def evaluate_model(
     """
     if options.dataset == "detector":
         return _detector(options, weights, device)
-    from ftpcli.estimator import Estimator
+    from ftpcli.pose.estimator import Estimator
 
     model = Estimator.load(weights, device=device, precision=precision, batch=batch, flip_test=flip_test, **changes)
     if not quiet:
@@ -75,9 +75,9 @@ class _Lines:
 
 
 def _detector(options: RunOptions, weights: str, device: str) -> dict[str, Any]:
-    from ftpcli.detector import evaluate_detector
     from ftpcli.evaluation.oks import MISSING
     from ftpcli.evaluation.on_coco import coco_file
+    from ftpcli.evaluation.on_scenes import evaluate_detector
 
     path: Path = coco_file(options.data, options.split)
     try:
@@ -91,6 +91,6 @@ def _detector(options: RunOptions, weights: str, device: str) -> dict[str, Any]:
 
 def _plain_device(device: str) -> str:
     """The detector is given a device by name; ``auto`` is chosen as for the pose model."""
-    from ftpcli.estimator import choose_device
+    from ftpcli.device import choose_device
 
     return str(choose_device(device))

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from ftpcli.datasets.posetrack.index import check_name
 from ftpcli.errors import InputError, UsageError
 from ftpcli.evaluation.pck import jitter, pck, torso_lengths
 from ftpcli.evaluation.pictures import blurred
 from ftpcli.evaluation.report import write_json
 from ftpcli.evaluation.runs import PREDICTIONS, KeyFrame, PoseModel, Progress, RunOptions, estimate
-from ftpcli.posetrack.index import check_name
-from ftpcli.posetrack.jsonfile import load_json, need, need_list
+from ftpcli.files.jsonfile import load_json, need, need_list
+from ftpcli.pose.views import HoldViews
 from ftpcli.records import Frame, Person, TrackedFrame
 from ftpcli.skeleton import BODY12
-from ftpcli.views import HoldViews
 
 #: Share of the joints' extent added on each side of a box.
 _MARGIN = 0.1

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ftpcli.datasets.posetrack.index import check_name
 from ftpcli.errors import InputError
 from ftpcli.evaluation.coco_files import joint_names, load_detections, load_truth
 from ftpcli.evaluation.notices import Notices
@@ -16,7 +17,6 @@ from ftpcli.evaluation.pck import pck
 from ftpcli.evaluation.pictures import Pictures
 from ftpcli.evaluation.report import write_json
 from ftpcli.evaluation.runs import PREDICTIONS, KeyFrame, PoseModel, Progress, RunOptions, estimate
-from ftpcli.posetrack.index import check_name
 from ftpcli.records import Person, Pose
 from ftpcli.skeleton import BODY12, COCO17
 

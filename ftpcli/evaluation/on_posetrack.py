@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ftpcli.datasets.posetrack import Detections, PoseTrackIndex, VideoFrame, VideoSequence, clipped_box
 from ftpcli.evaluation.files import evaluate_files
 from ftpcli.evaluation.pictures import Pictures
 from ftpcli.evaluation.runs import KeyFrame, PoseModel, Progress, RunOptions, estimate
 from ftpcli.formats import write_poses
 from ftpcli.formats.joints import HEAD_POINTS
-from ftpcli.posetrack import Detections, PoseTrackIndex, VideoFrame, VideoSequence, clipped_box
 from ftpcli.records import FramePoses, Header, Person
 
 UNTRACKED = "the boxes are not tracked: track ids are running numbers within a frame"

@@ -11,7 +11,6 @@ import numpy as np
 
 from ftpcli.errors import InputError
 from ftpcli.records import Frame
-from ftpcli.training.augment import motion_kernel
 
 
 class Pictures:
@@ -51,3 +50,14 @@ def blurred(image: np.ndarray, longest: int, name: str) -> np.ndarray:
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     angle, length = float(rng.uniform(0, 180)), round(float(rng.uniform(0, longest)))
     return cv2.filter2D(image, -1, motion_kernel(angle, length))
+
+
+def motion_kernel(angle: float, length: int) -> np.ndarray:
+    """(length, length) float32 kernel of a straight camera motion, degrees and pixels; sums to 1."""
+    length = max(1, length) | 1
+    kernel = np.zeros((length, length), np.float32)
+    middle = length // 2
+    reach = np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))]) * middle
+    start, end = np.round(middle - reach).astype(int), np.round(middle + reach).astype(int)
+    cv2.line(kernel, (int(start[0]), int(start[1])), (int(end[0]), int(end[1])), 1.0)
+    return kernel / kernel.sum()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ftpcli.datasets.posetrack.files import JOINTS, FrameEntry, VideoFile
 from ftpcli.errors import InputError
 from ftpcli.evaluation.regions import strictly_inside
-from ftpcli.posetrack.files import JOINTS, FrameEntry, VideoFile
 from ftpcli.skeleton import POSETRACK17
 
 #: PoseTrack21's order: the 17 slots without the ears (A1).

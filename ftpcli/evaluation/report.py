@@ -13,7 +13,7 @@ import numpy as np
 from ftpcli.evaluation.average_precision import PrecisionRecall
 from ftpcli.evaluation.hota import FIELDS
 from ftpcli.evaluation.mota import ClearMot
-from ftpcli.formats.output import atomic_output
+from ftpcli.files.output import atomic_output
 
 _SIDES = {
     part: (f"left_{part.lower()}", f"right_{part.lower()}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from ftpcli.errors import UsageError
-from ftpcli.formats.output import check_target, write_error
+from ftpcli.files.output import check_target, write_error
 from ftpcli.records import Frame, Person, Pose, Window
 
 DATASETS = ("posetrack17", "posetrack18", "posetrack21", "coco", "clips", "detector")
@@ -18,7 +18,7 @@ PREDICTIONS = "predictions.json"
 
 
 class PoseModel(Protocol):
-    """What is asked of a model: see ``ftpcli.estimator.Estimator``."""
+    """What is asked of a model: see ``ftpcli.pose.estimator.Estimator``."""
 
     batch: int
     provenance: dict[str, Any]
@@ -62,7 +62,7 @@ class RunOptions:
         single: replace all neighbours by the key frame.
         blur: longest motion blur in pixels put on every picture, 0 for none.
         every: evaluate every N-th frame of clips only.
-        hold_views: see ``ftpcli.views.HoldViews``; of clips only.
+        hold_views: see ``ftpcli.pose.views.HoldViews``; of clips only.
         min_score: weaker detected boxes are not used.
     """
 

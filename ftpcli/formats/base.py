@@ -13,8 +13,8 @@ from typing import Any, Self
 import numpy as np
 
 from ftpcli.errors import OutputError
+from ftpcli.files.output import OutputStream
 from ftpcli.formats.checks import MAX_COORDINATE
-from ftpcli.formats.output import OutputStream
 from ftpcli.records import FramePoses, Header, Pose
 
 #: Decimals of pixels in finished files: a thousandth of a pixel.

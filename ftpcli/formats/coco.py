@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ftpcli.files.output import OutputStream
 from ftpcli.formats.base import WriteOptions, box_xywh, filled_mark, rounded
 from ftpcli.formats.image_sink import ImageListSink, provenance, source_name
 from ftpcli.formats.joints import JointMap, category, skeleton_of
-from ftpcli.formats.output import OutputStream
 from ftpcli.records import FramePoses, Header, Pose
 from ftpcli.skeleton import COCO17
 

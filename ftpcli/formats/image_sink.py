@@ -16,8 +16,8 @@ from pathlib import PurePath
 from typing import Any
 
 from ftpcli.errors import OutputError
+from ftpcli.files.output import OutputStream, write_error
 from ftpcli.formats.base import Sink, WriteOptions, dumps, seconds_value
-from ftpcli.formats.output import OutputStream, write_error
 from ftpcli.records import FramePoses, Header, Pose
 
 _ENTRY = struct.Struct("<qqd")

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ftpcli.errors import InputError, OutputError
+from ftpcli.files.output import OutputStream
 from ftpcli.formats import checks
 from ftpcli.formats.base import (
     PosesReader,
@@ -26,7 +27,6 @@ from ftpcli.formats.base import (
     seconds_value,
 )
 from ftpcli.formats.joints import edge_names, located, skeleton_of
-from ftpcli.formats.output import OutputStream
 from ftpcli.records import FramePoses, Header, Pose
 
 NAME = "ftp-poses"

@@ -16,11 +16,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from ftpcli.errors import InputError, OutputError
+from ftpcli.files.lock import open_locked, same_file
+from ftpcli.files.output import check_target, write_error
 from ftpcli.formats import checks
 from ftpcli.formats.base import dumps
-from ftpcli.formats.lock import open_locked, same_file
 from ftpcli.formats.native import Lines, decode_header, decode_record, encode_header, encode_record
-from ftpcli.formats.output import check_target, write_error
 from ftpcli.formats.writer import write_poses
 from ftpcli.records import FramePoses, Header
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ftpcli.errors import OutputError
+from ftpcli.files.output import OutputStream
 from ftpcli.formats.base import WriteOptions, box_xywh, filled_mark, rounded
 from ftpcli.formats.image_sink import ImageListSink, provenance, source_name
 from ftpcli.formats.joints import JointMap, category, skeleton_of
-from ftpcli.formats.output import OutputStream
 from ftpcli.records import FramePoses, Header, Pose
 from ftpcli.skeleton import POSETRACK17
 

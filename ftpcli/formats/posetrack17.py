@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ftpcli.errors import InputError, OutputError
+from ftpcli.files.output import OutputStream
 from ftpcli.formats import checks
 from ftpcli.formats.base import Sink, WriteOptions, box_xywh, dumps, rounded
 from ftpcli.formats.image_sink import frame_times, provenance, source_name
 from ftpcli.formats.joints import JointMap, skeleton_of
-from ftpcli.formats.output import OutputStream
 from ftpcli.formats.posetrack import track_ids
 from ftpcli.formats.store import PoseStore
 from ftpcli.records import FramePoses, Header

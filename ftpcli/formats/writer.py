@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePath
 
 from ftpcli.errors import OutputError, UsageError
+from ftpcli.files.output import atomic_output
 from ftpcli.formats.base import Sink, WriteOptions
 from ftpcli.formats.coco import CocoSink
 from ftpcli.formats.native import NativeSink
-from ftpcli.formats.output import atomic_output
 from ftpcli.formats.posetrack import PoseTrackSink
 from ftpcli.formats.posetrack17 import PoseTrack17Sink
 from ftpcli.records import FramePoses, Header

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ftpcli.crops import affine, crop_frame, cut, transform
-from ftpcli.cutouts import Lender
+from ftpcli.datasets.cutouts import Lender
 from ftpcli.errors import UsageError
+from ftpcli.evaluation.pictures import motion_kernel
+from ftpcli.pose.crops import affine, crop_frame, cut, transform
 from ftpcli.skeleton import PERSON19, Skeleton
 from ftpcli.training.pasting import body_in_crop, paste_people
 
@@ -243,17 +244,6 @@ def _damage_key(crops: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     else:
         crops[key] = _occlude(crops[key : key + 1], rng)[0]
     return crops
-
-
-def motion_kernel(angle: float, length: int) -> np.ndarray:
-    """(length, length) float32 kernel of a straight camera motion, degrees and pixels; sums to 1."""
-    length = max(1, length) | 1
-    kernel = np.zeros((length, length), np.float32)
-    middle = length // 2
-    reach = np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))]) * middle
-    start, end = np.round(middle - reach).astype(int), np.round(middle + reach).astype(int)
-    cv2.line(kernel, (int(start[0]), int(start[1])), (int(end[0]), int(end[1])), 1.0)
-    return kernel / kernel.sum()
 
 
 def _colour(crops: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ftpcli.crops import normalise
+from ftpcli.pose.crops import normalise
 from ftpcli.training.augment import Augmentation, make_window
 from ftpcli.training.sources.common import Source
-from ftpcli.workers import loader
+from ftpcli.training.workers import loader
 
 
 @dataclass(frozen=True, slots=True)

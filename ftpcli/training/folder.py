@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ftpcli.errors import OutputError, UsageError
-from ftpcli.formats.lock import open_locked
+from ftpcli.files.lock import open_locked
 from ftpcli.training.distributed import rank_and_world
 
 #: What a run leaves: the pose model's checkpoint and weights, the detector's.

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ftpcli import __version__
 from ftpcli.errors import FtpError, UsageError
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
+from ftpcli.pose.weights import load_weights, save_weights, sha256, transfer
 from ftpcli.training import distributed
 from ftpcli.training.batches import Batch, Mixture, training_batches
 from ftpcli.training.checkpoint import load_checkpoint, save_checkpoint
@@ -38,7 +38,7 @@ from ftpcli.training.runtime import (
 )
 from ftpcli.training.sources.common import Source
 from ftpcli.training.validation import validate
-from ftpcli.weights import load_weights, save_weights, sha256, transfer
+from ftpcli.version import __version__
 
 
 class DivergedError(FtpError):

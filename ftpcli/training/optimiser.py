@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ftpcli.model.ftp_pose import FTPPose
-from ftpcli.muon import Float32Muon, needs_float32
+from ftpcli.training.muon import Float32Muon, needs_float32
 from ftpcli.training.recipe import Recipe
 
 

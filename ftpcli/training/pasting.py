@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ftpcli.crops import affine, cut, transform
-from ftpcli.cutouts import Cutout, Lender, fill
+from ftpcli.datasets.cutouts import Cutout, Lender, fill
+from ftpcli.pose.crops import affine, cut, transform
 
 _ENLARGE = 2.5  # a pasted person is enlarged at most so much
 _HIDDEN = 0.75  # share of the labelled joints that may vanish behind somebody

@@ -10,10 +10,9 @@ import torch
 from timm.layers import DropPath
 from torch import nn
 
+from ftpcli.device import choose_precision, fix_threads
 from ftpcli.errors import UsageError
-from ftpcli.estimator import choose_precision
 from ftpcli.model.backbone import Backbone
-from ftpcli.threads import fix_threads
 from ftpcli.training.batches import Batch
 
 

@@ -16,7 +16,7 @@ from typing import Self
 import av
 
 from ftpcli.errors import InputError, UsageError
-from ftpcli.inputs import numbered_images
+from ftpcli.files.inputs import numbered_images
 from ftpcli.records import Frame, VideoInfo
 from ftpcli.video.opening import MAX_PIXELS
 from ftpcli.video.pictures import Orientation, ToRgb

@@ -17,10 +17,10 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from av.video.stream import VideoStream
 
 from ftpcli.errors import OutputError, UsageError
-from ftpcli.formats.output import write_error
+from ftpcli.files.output import write_error
+from ftpcli.files.pending import PendingFile
 from ftpcli.records import VideoInfo
 from ftpcli.video.audio import AudioCopy
-from ftpcli.video.pending import PendingFile
 
 _ENCODERS = {"h264": "libx264", "hevc": "libx265"}
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}

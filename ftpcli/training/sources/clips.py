@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ftpcli.errors import InputError
-from ftpcli.posetrack.jsonfile import load_json
+from ftpcli.files.jsonfile import load_json
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
 from ftpcli.training.sources.common import Source, joints_box

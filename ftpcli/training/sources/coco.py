@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ftpcli.cutouts import Cutout, cut_out, outline_of
+from ftpcli.datasets.cutouts import Cutout, cut_out, outline_of
 from ftpcli.errors import InputError
-from ftpcli.posetrack.jsonfile import load_json
+from ftpcli.files.jsonfile import load_json
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
 from ftpcli.training.sources.common import PSEUDO_WEIGHT, ImageCache, Source

@@ -9,7 +9,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from ftpcli.cutouts import Lender
+from ftpcli.datasets.cutouts import Lender
 from ftpcli.errors import InputError
 from ftpcli.training.augment import Example
 

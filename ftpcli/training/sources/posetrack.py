@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ftpcli.datasets.posetrack import PoseTrackIndex, clipped_box
 from ftpcli.errors import InputError
-from ftpcli.posetrack import PoseTrackIndex, clipped_box
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
 from ftpcli.training.sources.common import ImageCache, Source

@@ -1,0 +1,1 @@
+"""What is asked of a run, the chain that carries it out, and the files that it leaves."""

@@ -1,0 +1,65 @@
+"""What a run is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ftpcli.errors import UsageError
+from ftpcli.people.gaps import LONGEST
+from ftpcli.pose.smoothing import Smoother
+from ftpcli.pose.views import check_tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What decides the result, apart from the source. Recorded in every output's header.
+
+    Attributes:
+        weights: ``default`` or a file made by ``ftp train``.
+        detector: ``default``, a model file, or the name of an ultralytics model.
+        tracker: ``bytetrack`` or ``botsort``.
+        min_score: detections from this score on may become people; None is the detector's own advice.
+        fill_gaps: seconds; somebody found again within them is in the frames between, too. Not for ``boxes``.
+        second_look: joints that leap are estimated again in the box of the frame before. Not for ``boxes``.
+        hold_views: share of a person's size by which the box may move before the crops follow (``HoldViews``).
+        boxes: MOT text or a poses file in place of detector and tracker.
+        rotate: degrees counterclockwise in place of the source's own rotation.
+        start, end: seconds on the source's clock.
+        every: look at one frame of this many.
+        fps: frames per second of a folder of pictures.
+        smooth: ``none`` or ``one-euro``.
+        flip_test: average the heatmaps of a window and its mirror image; twice the model's time.
+    """
+
+    weights: str = "default"
+    detector: str = "default"
+    detector_size: int | None = None
+    tracker: str = "bytetrack"
+    min_score: float | None = None
+    fill_gaps: float = 0.2
+    second_look: bool = True
+    hold_views: float = 0.05
+    boxes: str | None = None
+    rotate: int | None = None
+    start: float | None = None
+    end: float | None = None
+    every: int = 1
+    fps: Fraction | None = None
+    smooth: str = "none"
+    flip_test: bool = False
+
+    def __post_init__(self) -> None:
+        if self.smooth not in ("none", "one-euro"):
+            raise UsageError(f"--smooth {self.smooth}: choose none or one-euro")
+        if self.tracker not in ("bytetrack", "botsort"):
+            raise UsageError(f"--tracker {self.tracker}: choose bytetrack or botsort")
+        if self.min_score is not None and not 0 <= self.min_score <= 1:
+            raise UsageError(f"--min-score {self.min_score}: must lie between 0 and 1")
+        if not 0 <= self.fill_gaps <= LONGEST:
+            raise UsageError(f"--fill-gaps {self.fill_gaps:g}: must lie between 0 and {LONGEST:g} seconds")
+        check_tolerance(self.hold_views)
+
+    def smoother(self) -> Smoother | None:
+        """A fresh smoother for one video, where one was asked for."""
+        return Smoother() if self.smooth == "one-euro" else None

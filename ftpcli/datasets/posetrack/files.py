@@ -1,0 +1,169 @@
+"""PoseTrack annotation and prediction files of 2017, 2018 and 2021, read into one form.
+
+The 15 joints are those of ``POSETRACK15`` whatever the file's own order (shared vocabulary: a *form* is the JSON
+structure, "2017" for ``annolist`` and "2018" for ``images``/``annotations``, which 2021 uses as well).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from ftpcli.errors import InputError
+from ftpcli.files.jsonfile import load_json
+from ftpcli.skeleton import POSETRACK15
+
+#: What the official programs take for a missing score.
+NO_SCORE = -9999.0
+JOINTS = POSETRACK15.joints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameEntry:
+    """One frame of a file, labelled or not."""
+
+    name: str  # as the file gives it
+    image_id: int | None  # 2018 form only
+    labelled: bool | None  # None where the file does not say
+    labelled_person: bool | None  # PoseTrack21's has_labeled_person: boxes, perhaps without joints
+    regions: tuple[np.ndarray, ...] | None  # ignore polygons, each (n, 2) pixels; None where the file has no such field
+    rows: slice  # its people in the arrays of VideoFile
+    whole_numbers: bool = False  # every keypoint number of the frame is an integer in the file
+
+    @property
+    def number(self) -> int | None:
+        """The number in the file name: 0-based in 2018 and 2021, starting anywhere in 2017."""
+        match = re.match(r"(\d+)", PurePosixPath(self.name).name)
+        return int(match.group(1)) if match else None
+
+    @property
+    def folder(self) -> str:
+        """The folder that holds the frame: the name of the video."""
+        return PurePosixPath(self.name).parent.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoFile:
+    """One file; P people entries of all its frames, grouped by frame, in file order."""
+
+    path: Path
+    form: str  # "2017" or "2018"
+    frames: tuple[FrameEntry, ...]
+    track: np.ndarray  # (P,) int64, 0 where missing
+    has_track: np.ndarray  # (P,) bool
+    keypoints: np.ndarray  # (P, 15, 2) float64 pixels
+    present: np.ndarray  # (P, 15) bool: listed (2017), or not exactly (0, 0, 0) (2018)
+    scores: np.ndarray  # (P, 15) float64, NO_SCORE where missing
+    scored: np.ndarray  # (P, 15) bool: the file gives a score
+    head: np.ndarray  # (P, 4) float64 xyxy, NaN where missing
+    box: np.ndarray  # (P, 4) float64 xyxy, NaN where missing (always in 2017)
+    container: np.ndarray  # (P,) bool: there is a list of joints, perhaps an empty one
+    person_id: np.ndarray  # (P,) int64 identity across videos (2021), -1 where missing
+    orphans: int = 0  # annotations whose image is not in the file
+    empty_scores: int = 0  # people with "scores": []
+    missing_scores: int = 0  # people with no score at all
+
+    @property
+    def is_2021(self) -> bool:
+        """True where the file carries PoseTrack21's ``has_labeled_person``."""
+        return any(frame.labelled_person is not None for frame in self.frames)
+
+    def box_only(self, frame: FrameEntry) -> bool:
+        """True for a PoseTrack21 frame with boxes and no joints (A5): not for pose evaluation."""
+        return frame.labelled_person is not None and frame.labelled is False
+
+
+class PeopleRows:
+    """Collects people entries of one file and turns them into the arrays of VideoFile."""
+
+    def __init__(self) -> None:
+        self.track: list[int | None] = []
+        self.keypoints: list[np.ndarray] = []
+        self.present: list[np.ndarray] = []
+        self.scores: list[np.ndarray] = []
+        self.head: list[np.ndarray] = []
+        self.box: list[np.ndarray] = []
+        self.container: list[bool] = []
+        self.person_id: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.track)
+
+    def add(
+        self,
+        track: int | None,
+        keypoints: np.ndarray,
+        present: np.ndarray,
+        scores: np.ndarray,
+        head: np.ndarray | None = None,
+        box: np.ndarray | None = None,
+        container: bool = True,
+        person_id: int = -1,
+    ) -> None:
+        """Add a person; scores are NaN where the file gives none, head and box xyxy."""
+        nothing = np.full(4, np.nan)
+        self.track.append(track)
+        self.keypoints.append(keypoints)
+        self.present.append(present)
+        self.scores.append(scores)
+        self.head.append(nothing if head is None else head)
+        self.box.append(nothing if box is None else box)
+        self.container.append(container)
+        self.person_id.append(person_id)
+
+    def video(
+        self, path: Path, form: str, frames: list[FrameEntry], orphans: int = 0, empty_scores: int = 0
+    ) -> VideoFile:
+        """The whole file."""
+        count, joints = len(self), len(JOINTS)
+        scores = np.array(self.scores, dtype=np.float64).reshape(count, joints)
+        scored = ~np.isnan(scores)
+        present = np.array(self.present, dtype=bool).reshape(count, joints)
+        return VideoFile(
+            path=path,
+            form=form,
+            frames=tuple(frames),
+            track=np.array([track or 0 for track in self.track], dtype=np.int64),
+            has_track=np.array([track is not None for track in self.track], dtype=bool),
+            keypoints=np.array(self.keypoints, dtype=np.float64).reshape(count, joints, 2),
+            present=present,
+            scores=np.where(scored, scores, NO_SCORE),
+            scored=scored,
+            head=np.array(self.head, dtype=np.float64).reshape(count, 4),
+            box=np.array(self.box, dtype=np.float64).reshape(count, 4),
+            container=np.array(self.container, dtype=bool),
+            person_id=np.array(self.person_id, dtype=np.int64),
+            orphans=orphans,
+            empty_scores=empty_scores,
+            missing_scores=int((present & ~scored).any(axis=1).sum()) if count else 0,
+        )
+
+
+def read_video(path: Path, slots: bool = False) -> VideoFile:
+    """Read one file; its form is recognised by the key ``annolist`` (A3, A6).
+
+    Args:
+        path: the JSON file.
+        slots: read keypoints by PoseTrack's 17 slots without asking ``categories`` for names, as the
+            PoseTrack21 program does.
+
+    Raises:
+        InputError: in one line, what is wrong with the file.
+    """
+    from ftpcli.datasets.posetrack.form2017 import read_2017
+    from ftpcli.datasets.posetrack.form2018 import read_2018
+
+    path = Path(path)
+    if path.suffix.lower() == ".mat":
+        raise InputError(f"{path}: PoseTrack17 .mat files are not read; use the JSON files of the same annotations")
+    data = load_json(path)
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: not a PoseTrack file (the outermost value is not an object)")
+    if "annolist" in data:
+        return read_2017(path, data)
+    if "images" in data or "annotations" in data:
+        return read_2018(path, data, slots)
+    raise InputError(f"{path}: not a PoseTrack file (it has neither 'annolist' nor 'images' and 'annotations')")

@@ -1,0 +1,120 @@
+"""The device that torch computes on, its precision, its memory, and how work is shared out to CPU threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
+from typing import TypeVar
+
+import torch
+
+from ftpcli.errors import UsageError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+T = TypeVar("T")
+R = TypeVar("R")
+#: Parts that there are at least, if there are so many items.
+_LEAST = 4
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` takes CUDA, then MPS, then the CPU; naming a device that is not there is a UsageError."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
+    kind, _, number = name.partition(":")
+    if kind not in available or (number and not number.isdigit()):
+        raise UsageError(f"--device {name}: unknown; choose auto, cpu, cuda, cuda:N or mps")
+    if not available[kind] or (kind == "cuda" and number and int(number) >= torch.cuda.device_count()):
+        raise UsageError(f"--device {name}: this machine has no such device for torch; choose auto or cpu")
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """``auto`` takes bf16 where the hardware multiplies it natively, else fp32."""
+    if name not in PRECISIONS:
+        raise UsageError(f"--precision {name}: choose one of {', '.join(PRECISIONS)}")
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    native = device.type == "cpu" and (
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # no public query exists
+    )
+    return "bf16" if native else "fp32"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """CUDA has a class for it; the CPU and MPS allocators raise a plain RuntimeError."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return "can't allocate memory" in text or "not enough memory" in text or "out of memory" in text
+
+
+def fix_threads() -> None:
+    """Set torch's number of CPU threads to what it is: only then are they that many in MKL's products, too.
+
+    Before that MKL may take fewer as it sees fit, and sums in another order are other sums: the last bits of equal
+    runs could differ.
+    """
+    torch.set_num_threads(torch.get_num_threads())
+
+
+class Threads:
+    """Calls a function on the parts of a sequence side by side.
+
+    torch's own threads share out one operation and wait for each other before the next. Networks as small as ours
+    are a thousand operations of a tenth of a millisecond: the waiting eats most of what a second core brings, and
+    nearly everything where another program wants that core. Whole pictures or windows side by side, in one thread
+    each, wait only for the last of them.
+
+    Neither what is in a part nor how it is computed depends on ``count``: other batches, and other algorithms that
+    torch takes for several threads, give other last bits, and a file would depend on the number of cores.
+
+    Args:
+        most: items in a part (fewer where that would make less than four parts); None: all, for accelerators, which
+            one thread and full batches keep busy.
+        count: of threads; None: as many as torch uses, which follows OMP_NUM_THREADS and the cores that the process
+            may run on.
+    """
+
+    def __init__(self, most: int | None, count: int | None = None) -> None:
+        self.most = most
+        self._pool = ThreadPoolExecutor(torch.get_num_threads() if count is None else count, thread_name_prefix="ftp")
+        if most is not None:
+            fix_threads()
+
+    @classmethod
+    def of(cls, device: torch.device, most: int) -> Threads:
+        """Parts of so many items on the CPU, all items at once on an accelerator."""
+        return cls(most if device.type == "cpu" else None)
+
+    def map(self, work: Callable[[Sequence[T]], Iterable[R]], items: Sequence[T]) -> list[R]:
+        """The results of ``work`` on consecutive, about equal parts of ``items``, joined in order; [] for no items.
+
+        ``work`` gives a result for every item of its part. torch's modes (inference, autocast) are a thread's own:
+        ``work`` enters those that it needs.
+
+        Raises:
+            what ``work`` raises; of several errors that of the first part, after all parts have ended.
+        """
+        if not items:
+            return []
+        if self.most is None:
+            return list(work(items))
+        count = max(-(-len(items) // self.most), min(len(items), _LEAST))
+        bounds = (len(items) * n // count for n in range(count + 1))
+        before = torch.get_num_threads()
+
+        def alone(part: Sequence[T]) -> list[R]:
+            torch.set_num_threads(1)  # OpenMP keeps the number per thread
+            return list(work(part))
+
+        parts = [self._pool.submit(alone, items[a:b]) for a, b in pairwise(bounds)]
+        try:
+            wait(parts)
+        finally:
+            torch.set_num_threads(before)
+        return [result for part in parts for result in part.result()]

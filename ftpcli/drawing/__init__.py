@@ -1,0 +1,1 @@
+"""Skeletons over pictures: while annotating, or from a poses file."""

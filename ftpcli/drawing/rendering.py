@@ -1,0 +1,237 @@
+"""Draws the people of a poses file on its video."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from ftpcli.drawing.overlay import draw
+from ftpcli.errors import InputError, UsageError
+from ftpcli.formats import PosesReader, check_target, open_poses
+from ftpcli.records import Frame, FramePoses, Pose
+from ftpcli.skeleton import Skeleton
+from ftpcli.video import ImageFolderReader, VideoReader, VideoWriter, open_source
+
+#: Called after each frame with the frames written and how many there will be, None where that is unknown.
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What became of a rendering."""
+
+    path: str
+    frames: int  # written
+    people: int  # drawn, over all frames
+    ids: tuple[int, ...]  # of the people drawn
+    audio: bool  # whether sound was copied
+    warnings: tuple[str, ...]  # one line each, naming the file
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How people are drawn; see ftpcli.drawing.overlay.draw."""
+
+    black: bool = False
+    threshold: float = 0.3
+    boxes: bool = True
+    ids: bool = True
+
+
+def render(
+    video: str | os.PathLike[str],
+    poses: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    style: Style = Style(),
+    only: Collection[int] | None = None,
+    audio: bool = True,
+    codec: str = "h264",
+    crf: int = 20,
+    preset: str = "fast",
+    overwrite: bool = False,
+    fps: Fraction | None = None,
+    allow_network: bool = False,
+    progress: Progress | None = None,
+) -> Rendered:
+    """Draw the people of a poses file, of any format, on the frames it was made from.
+
+    Records and frames belong together by frame index; their times must agree. The rotation that the poses were
+    made with is applied. Every frame of the video is written, with its own time: those without a record (poses
+    made with ``--every``) show nobody. Where the poses were made with ``--start`` or ``--end``, frames and sound
+    outside of that range are left out, and with ``--start`` the result begins at 0.
+
+    Args:
+        video: a video, ``-`` for standard input, or a folder of images.
+        poses: JSON Lines, COCO or PoseTrack.
+        out: .mp4, .m4v, .mov or .mkv.
+        only: track ids to draw; all where None.
+        audio: copy the sound.
+        codec, crf, preset: as in VideoWriter.
+        overwrite: replace an existing ``out``.
+        fps: rate of an image folder; by default that of the poses.
+        allow_network: accept addresses as ``video``.
+
+    Raises:
+        UsageError: options that do not fit, or ``out`` is one of the inputs.
+        InputError: an input cannot be read, or the poses are of another video.
+        OutputError: ``out`` exists or cannot be written.
+    """
+    for source in (video, poses):
+        if os.path.exists(source) and os.path.exists(out) and os.path.samefile(source, out):
+            raise UsageError(f"{out}: is one of the inputs; name another output")
+    check_target(out, overwrite=overwrite)
+    with ExitStack() as stack:
+        reader = stack.enter_context(open_poses(poses))
+        if fps is None and os.path.isdir(video):
+            fps = _fps(reader)
+        frames: VideoReader | ImageFolderReader = open_source(
+            video, rotate=_rotation(reader), fps=fps, allow_network=allow_network
+        )
+        stack.enter_context(frames)
+        pairing = _Pairing(reader, frames)
+        joints = reader.header.joints
+        bones = Skeleton("drawn", joints).edges
+        writer: VideoWriter | None = None
+        drawn: set[int] = set()
+        people = 0
+        for frame, record in pairing:
+            if writer is None:
+                writer = stack.enter_context(
+                    VideoWriter.like(
+                        out,
+                        frames.info,
+                        audio=audio,
+                        audio_start=frame.pts * frames.info.time_base if pairing.has_start else None,
+                        codec=codec,
+                        crf=crf,
+                        preset=preset,
+                        overwrite=overwrite,
+                        allow_network=allow_network,
+                    )
+                )
+            chosen = [pose for pose in record if only is None or pose.track_id in only]
+            drawn.update(pose.track_id for pose in chosen)
+            people += len(chosen)
+            image = draw(
+                frame.image,
+                chosen,
+                joints,
+                edges=bones,
+                threshold=style.threshold,
+                boxes=style.boxes,
+                ids=style.ids,
+                black=style.black,
+            )
+            writer.write(image, frame.pts)
+            if progress is not None:
+                progress(writer.frames, pairing.total)
+        if writer is None:
+            raise InputError(f"{reader.path}: {pairing.nothing()}")
+        if pairing.has_end and pairing.end_time is not None:
+            writer.end_audio_at(pairing.end_time)
+        had_audio = writer.has_audio
+    warnings = [f"{video}: {line}" for line in (*frames.warnings, *writer.warnings)]
+    absent = sorted(set(only or ()) - drawn)
+    if absent:
+        warnings.append(f"{poses}: has nobody with id {', '.join(map(str, absent))}")
+    return Rendered(os.fspath(out), writer.frames, people, tuple(sorted(drawn)), had_audio, tuple(warnings))
+
+
+def _rotation(reader: PosesReader) -> int | None:
+    rotation = reader.header.source.get("rotation")
+    return rotation if rotation in (0, 90, 180, 270) else None
+
+
+def _time_base(reader: PosesReader) -> Fraction | None:
+    text = reader.header.source.get("time_base")
+    return Fraction(text) if text else None
+
+
+def _fps(reader: PosesReader) -> Fraction | None:
+    time_base = _time_base(reader)
+    return 1 / time_base if time_base else None
+
+
+class _Pairing:
+    """Puts frames and records together, and finds out where they do not belong together.
+
+    Attributes:
+        has_start, has_end: the poses were made of a part of the video.
+        total: frames that will be given, None where unknown.
+        end_time: seconds of the first frame after the range, once reached.
+    """
+
+    def __init__(self, reader: PosesReader, frames: VideoReader | ImageFolderReader) -> None:
+        self._reader = reader
+        self._frames = frames
+        self._name = "standard input" if frames.info.path == "-" else Path(frames.info.path).name
+        source, options = reader.header.source, reader.header.run.get("options")
+        options = options if isinstance(options, dict) else {}
+        self.has_start = options.get("start") is not None
+        self.has_end = options.get("end") is not None
+        self.end_time: Fraction | None = None
+        decoded = source.get("frames")
+        #: Frames the run saw: all of the video, or those up to its end.
+        self._decoded: int | None = decoded if isinstance(decoded, int) else None
+        self.total = self._decoded if self._decoded is not None and not self.has_start else None
+        if self.total is None and not self.has_start:
+            self.total = frames.info.frames
+        info = frames.info
+        size = source.get("width"), source.get("height")
+        if None not in size and size != (info.width, info.height):
+            raise self._of_another(
+                f"its frames are {size[0]}x{size[1]}, those of {self._name} {info.width}x{info.height}"
+            )
+        time_base = _time_base(reader)
+        if reader.timed and time_base is not None and time_base != info.time_base:
+            raise self._of_another(f"its time base is {time_base}, that of {self._name} {info.time_base}")
+
+    def _of_another(self, difference: str) -> InputError:
+        return InputError(f"{self._reader.path}: is of another video: {difference}")
+
+    def nothing(self) -> str:
+        """Why not one frame was given."""
+        return f"is of another video: none of its frames is in {self._name}"
+
+    def __iter__(self) -> Iterator[tuple[Frame, tuple[Pose, ...]]]:
+        records = iter(self._reader)
+        record = next(records, None)
+        if record is None:
+            raise InputError(f"{self._reader.path}: holds no frames")
+        first = record.index
+        beyond = False
+        for frame in self._frames:
+            if self.has_start and frame.index < first:
+                continue
+            if self._is_over(frame, record):
+                self.end_time = frame.pts * self._frames.info.time_base
+                beyond = True
+                break
+            if record is not None and record.index == frame.index:
+                self._check_time(frame, record)
+                poses, record = record.poses, next(records, None)
+            else:
+                poses = ()
+            yield frame, poses
+        count = self._frames.decoded
+        if record is not None:
+            raise self._of_another(f"it has a frame {record.index}, {self._name} has {count} frames")
+        if self._decoded is not None and (count < self._decoded or (beyond and not self.has_end)):
+            more = "more than " if beyond else ""
+            raise self._of_another(f"it is of {self._decoded} frames, {self._name} has {more}{count - beyond}")
+
+    def _is_over(self, frame: Frame, record: FramePoses | None) -> bool:
+        if self._decoded is not None:
+            return frame.index >= self._decoded
+        return self.has_end and record is None
+
+    def _check_time(self, frame: Frame, record: FramePoses) -> None:
+        if self._reader.timed and record.pts != frame.pts:
+            raise self._of_another(
+                f"its frame {frame.index} is at {record.seconds:.6g} s, that of {self._name} at {frame.seconds:.6g} s"
+            )

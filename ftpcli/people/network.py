@@ -1,0 +1,119 @@
+"""Detector networks: built from ultralytics' architecture files, stored as safetensors with their own description.
+
+A file holds the tensors as fp16 and, in its header, what is needed to rebuild the network and to use it:
+architecture, input side, thresholds and provenance. Nothing in it can run code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from ftpcli.errors import InputError, OutputError, UsageError
+from ftpcli.people._ultralytics import DetectionModel, get_cfg, yaml_model_load
+from ftpcli.people.inference import OVERLAP
+
+FORMAT = "ftp-detector-1"
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorConfig:
+    """How to rebuild a detector and feed it."""
+
+    architecture: str = "yolo26n"  # an architecture file of ultralytics, without .yaml
+    image_size: int = 320  # longer side of the network's input, pixels, a multiple of 32
+    end2end: bool = False  # True: the one-to-one head of YOLO26 and v10; False: one-to-many head and NMS
+    classes: tuple[str, ...] = ("person",)
+    score: float = 0.25  # from this score on a detection may start a track
+    overlap: float = OVERLAP  # IoU from which non-maximum suppression drops the weaker box; unused where end2end
+    provenance: dict[str, Any] = field(default_factory=dict)  # data, recipe, seed, measured numbers
+
+
+def build_network(config: DetectorConfig) -> DetectionModel:
+    """A network with random weights. The caller seeds torch.
+
+    Raises:
+        UsageError: ultralytics has no such detection architecture.
+    """
+    try:
+        layout = yaml_model_load(f"{config.architecture}.yaml")
+        if "end2end" in layout:
+            layout["end2end"] = config.end2end
+        network = DetectionModel(layout, nc=len(config.classes), verbose=False)
+    except (FileNotFoundError, KeyError, ModuleNotFoundError) as error:
+        raise UsageError(
+            f"'{config.architecture}' is no detection architecture of ultralytics (try yolo26n)"
+        ) from error
+    setattr(network, "args", get_cfg())  # noqa: B010 - the loss reads its gains here; a Module's attributes are typed
+    network.names = dict(enumerate(config.classes))
+    return network
+
+
+def save_network(network: torch.nn.Module, config: DetectorConfig, path: Path | str) -> None:
+    """Write tensors (floats as fp16) and description to ``path``, replacing it."""
+    target = Path(path)
+    tensors = {
+        name: (tensor.detach().cpu().half() if tensor.is_floating_point() else tensor.detach().cpu()).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        partial.write_bytes(save(tensors, {"format": FORMAT, "config": json.dumps(asdict(config), sort_keys=True)}))
+        os.replace(partial, target)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written ({error.strerror})") from error
+
+
+def read_config(path: Path | str) -> DetectorConfig:
+    """The description in a weights file.
+
+    Raises:
+        InputError: no safetensors file, a damaged one, or one of another model.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such detector file") from error
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error})") from error
+    if header.get("format") != FORMAT:
+        raise InputError(f"{path}: holds weights of another model, not of a person detector")
+    try:
+        values = json.loads(header["config"])
+        known = {item.name for item in fields(DetectorConfig)}
+        values = {key: value for key, value in values.items() if key in known}
+        values["classes"] = tuple(values["classes"])
+        return DetectorConfig(**values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: its description cannot be read; train or fetch the detector again") from error
+
+
+def load_network(path: Path | str) -> tuple[DetectionModel, DetectorConfig]:
+    """Rebuild the network of a weights file, fp32, on the CPU, in evaluation mode.
+
+    Raises:
+        InputError: as `read_config`, or the tensors do not fit the architecture.
+    """
+    config = read_config(path)
+    try:
+        network = build_network(config)
+    except UsageError as error:
+        raise InputError(f"{path}: {error}") from error
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: damaged or cut short ({error})") from error
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(f"{path}: its tensors do not fit {config.architecture}") from error
+    return network.float().eval(), config

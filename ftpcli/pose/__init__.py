@@ -1,0 +1,1 @@
+"""From a person in a window of frames to joints: crops, views, tokens, the model at work, smoothing."""

@@ -1,0 +1,446 @@
+"""Whatever stops a run, nothing is lost: the resumed run's files are those of an unbroken one, byte by byte."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpcli.annotation.chain import Annotator, Options
+from ftpcli.annotation.outputs import Interrupted, Target, annotate_file
+from ftpcli.errors import InputError, OutputError
+from tests.support.tiny import Command, Ran, mot_boxes, records
+from tests.support.walkers import Bright, use_bright_detector, use_slow_detector, walkers
+
+FRAMES = 60
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and file locks of Unix")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return walkers(tmp_path_factory.mktemp("walkers") / "clip.mp4", FRAMES)
+
+
+@pytest.fixture(autouse=True)
+def bright(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    import ftpcli.people
+
+    monkeypatch.setattr(ftpcli.people, "load_detector", lambda *a, **k: Bright())
+    yield
+
+
+def annotator(model: Path, **options: object) -> Annotator:
+    return Annotator(Options(weights=str(model), **options))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def unbroken(clip: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an unbroken run of the command makes."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    run = Command([*arguments(clip, tiny_model, folder / "out.jsonl")], folder, use_bright_detector)
+    assert run.wait() == 0, run.said
+    rows = records(folder / "out.jsonl")[1]
+    assert len(rows) == FRAMES and {p["track_id"] for row in rows for p in row["people"]} >= {1, 2}
+    return folder / "out.jsonl"
+
+
+def arguments(clip: Path, model: Path, out: Path, *more: object) -> list[object]:
+    return ["annotate", clip, "--weights", model, "--out", out, "--smooth", "one-euro", *more]
+
+
+def part_of(out: Path) -> Path:
+    return out.with_name(out.name + ".part.jsonl")
+
+
+def lines_in(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def wait_for(condition: Callable[[], bool], run: Command, timeout: float = 300) -> None:
+    end = time.monotonic() + timeout
+    while not condition():
+        assert run.process.is_alive() and time.monotonic() < end, run.said
+        time.sleep(0.002)
+
+
+# --- stops in this process: many, and exactly where wanted ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"smooth": "one-euro"}, {"tracker": "botsort", "smooth": "one-euro"}, {"every": 2, "start": 0.3, "end": 2.0}],
+    ids=["bytetrack", "one-euro", "botsort", "part of the clip"],
+)
+def test_a_stop_after_any_chunk(options: dict, clip: Path, tiny_model: Path, tmp_path: Path) -> None:
+    one = annotator(tiny_model, **options)
+    whole = annotate_file(one, str(clip), Target(tmp_path / "whole.jsonl"))
+    annotate_file(one, str(clip), Target(tmp_path / "whole.json"))
+    out = tmp_path / "out.jsonl"
+    for chunks in (1, 3):
+        left = chunks
+
+        def stop() -> bool:
+            nonlocal left
+            left -= 1
+            return left == 0
+
+        with pytest.raises(Interrupted, match=r"they are kept in out.jsonl.part.jsonl, go on with --resume"):
+            annotate_file(one, str(clip), Target(out), stop=stop)
+        done = min(8 * chunks, whole.frames)
+        assert not out.exists() and lines_in(part_of(out)) == done + 1
+        again = annotator(tiny_model, **options)
+        summary = annotate_file(again, str(clip), Target(out, resume=True))
+        assert summary.replayed == done // 8 * 8 and summary.frames == whole.frames
+        assert (summary.people, summary.tracks) == (whole.people, whole.tracks)
+        assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+        assert not part_of(out).exists()
+        out.unlink()
+        # The same part, finished in another format.
+        with pytest.raises(Interrupted):
+            annotate_file(one, str(clip), Target(tmp_path / "out.json"), stop=lambda: True)
+        annotate_file(one, str(clip), Target(tmp_path / "out.json", resume=True))
+        assert (tmp_path / "out.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+        (tmp_path / "out.json").unlink()
+
+
+def test_a_stop_among_second_looks(
+    clip: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the second look remembers is that of an unbroken run, too."""
+    monkeypatch.setattr("ftpcli.pose.second_look._LEAP", 0.0)
+    for wanted in (True, False):
+        target = Target(tmp_path / f"{wanted}.jsonl")
+        annotate_file(annotator(tiny_model, second_look=wanted), str(clip), target)
+    looked, plain = (records(tmp_path / f"{wanted}.jsonl")[1] for wanted in (True, False))
+    assert sum(a != b for a, b in zip(looked, plain, strict=True)) > 5
+    test_a_stop_after_any_chunk({}, clip, tiny_model, tmp_path)
+
+
+@pytest.mark.parametrize("tracker", ["bytetrack", "botsort"])
+def test_a_part_torn_at_any_byte(tracker: str, clip: Path, tiny_model: Path, tmp_path: Path) -> None:
+    one = annotator(tiny_model, tracker=tracker)
+    annotate_file(one, str(clip), Target(tmp_path / "whole.jsonl"))
+    out, countdown = tmp_path / "out.jsonl", iter(range(4))
+    with pytest.raises(Interrupted):
+        annotate_file(one, str(clip), Target(out), stop=lambda: next(countdown) == 3)
+    kept = part_of(out).read_bytes()
+    generator = random.Random(7)
+    for size in (0, 100, len(kept) - 1, *(generator.randrange(len(kept)) for _ in range(3))):
+        part_of(out).write_bytes(kept[:size])
+        annotate_file(one, str(clip), Target(out, resume=True))
+        assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes(), size
+        out.unlink()
+    # Rubbish behind the torn line, as file systems leave it after a power failure.
+    part_of(out).write_bytes(kept[:-30] + b"\0" * 500)
+    annotate_file(one, str(clip), Target(out, resume=True))
+    assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_overlay_of_a_resumed_run(clip: Path, tiny_model: Path, tmp_path: Path) -> None:
+    one = annotator(tiny_model)
+    annotate_file(one, str(clip), Target(tmp_path / "whole.jsonl", overlay=tmp_path / "whole.mp4"))
+    target = Target(tmp_path / "out.jsonl", overlay=tmp_path / "out.mp4")
+    with pytest.raises(Interrupted):
+        annotate_file(one, str(clip), target, stop=lambda: True)
+    assert not target.overlay.exists() and not list(tmp_path.glob(".*"))  # type: ignore[union-attr]
+    annotate_file(one, str(clip), Target(target.out, overlay=target.overlay, resume=True))
+    for suffix in ("jsonl", "mp4"):
+        assert (tmp_path / f"out.{suffix}").read_bytes() == (tmp_path / f"whole.{suffix}").read_bytes()
+
+
+def test_boxes_in_place_of_the_detector(clip: Path, tiny_model: Path, tmp_path: Path) -> None:
+    boxes = mot_boxes(tmp_path / "boxes.txt", FRAMES, (160, 96))
+    one = annotator(tiny_model, boxes=str(boxes))
+    annotate_file(one, str(clip), Target(tmp_path / "whole.jsonl"))
+    with pytest.raises(Interrupted):
+        annotate_file(one, str(clip), Target(tmp_path / "out.jsonl"), stop=lambda: True)
+    annotate_file(one, str(clip), Target(tmp_path / "out.jsonl", resume=True))
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("input", "input.sha256 was"),
+        ("weights", "model was"),
+        ("tracker", 'options.tracker was "bytetrack", is now "botsort"'),
+        ("start", 'options.start was null, is now "0.2"'),
+        ("boxes", "boxes was null, is now"),
+        ("version", "version was"),
+        ("batch", "batch was 16, is now 4"),
+    ],
+)
+def test_a_part_of_another_run_is_refused(change, named, clip, tiny_model, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    out, source, model, batch = tmp_path / "out.jsonl", clip, tiny_model, 16
+    with pytest.raises(Interrupted):
+        annotate_file(annotator(tiny_model), str(clip), Target(out), stop=lambda: True)
+    before = part_of(out).read_bytes()
+    options: dict[str, object] = {}
+    if change == "input":
+        source = walkers(tmp_path / "clip.mp4", FRAMES - 1)
+    elif change == "weights":
+        from tests.support.tiny import tiny_weights
+
+        model = tiny_weights(tmp_path / "other.safetensors", seed=1)
+    elif change == "version":
+        monkeypatch.setattr("ftpcli.annotation.fingerprint.__version__", "99.0")
+    elif change == "boxes":
+        options = {"boxes": str(mot_boxes(tmp_path / "boxes.txt", FRAMES, (160, 96)))}
+    elif change == "batch":
+        batch = 4
+    else:
+        options = {change: {"tracker": "botsort", "start": 0.2}[change]}
+    other = Annotator(Options(weights=str(model), **options), batch=batch)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="belongs to another run") as caught:
+        annotate_file(other, str(source), Target(out, resume=True))
+    assert named in str(caught.value) and "\n" not in str(caught.value)
+    assert part_of(out).read_bytes() == before
+    with pytest.raises(OutputError, match="go on with --resume, or start again with --overwrite"):
+        annotate_file(annotator(tiny_model), str(clip), Target(out))
+    assert part_of(out).read_bytes() == before
+
+
+def test_a_moved_video_and_model_are_still_the_same_run(clip: Path, tiny_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with pytest.raises(Interrupted):
+        annotate_file(annotator(tiny_model), str(clip), Target(out), stop=lambda: True)
+    (tmp_path / "elsewhere").mkdir()
+    model = Path(shutil.copy(tiny_model, tmp_path / "elsewhere"))
+    moved = Path(shutil.copy(clip, tmp_path / "elsewhere"))
+    assert annotate_file(annotator(model), str(moved), Target(out, resume=True)).replayed == 8
+
+
+def test_a_stop_between_the_last_two_steps(clip: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """The output is in place, its part not yet deleted."""
+    out, one = tmp_path / "out.jsonl", annotator(tiny_model)
+    with pytest.raises(Interrupted):
+        annotate_file(one, str(clip), Target(out), stop=lambda: True)
+    kept = part_of(out).read_bytes()
+    annotate_file(one, str(clip), Target(out, resume=True))
+    made = out.read_bytes()
+    part_of(out).write_bytes(kept)
+    summary = annotate_file(one, str(clip), Target(out, resume=True))
+    assert summary.already and summary.frames == FRAMES and not part_of(out).exists()
+    assert out.read_bytes() == made
+    with pytest.raises(OutputError, match="is not that of this run"):
+        annotate_file(annotator(tiny_model, smooth="one-euro"), str(clip), Target(out, resume=True))
+    out.write_bytes(made[:-200])
+    with pytest.raises(OutputError, match="is not that of this run"):
+        annotate_file(one, str(clip), Target(out, resume=True))
+
+
+# --- stops of a real process ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_stop_cleanly(number, code, clip, tiny_model, unbroken, command, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    out = tmp_path / "out.jsonl"
+    run = Command(arguments(clip, tiny_model, out), tmp_path, use_slow_detector)
+    wait_for(lambda: lines_in(part_of(out)) > 8, run)
+    run.signal(number)
+    assert run.wait() == code, run.said
+    said = run.said.splitlines()
+    assert said[-2:-1] == ["ftp: stopping after this chunk"] and "Traceback" not in run.said
+    kept = lines_in(part_of(out)) - 1
+    assert said[-1] == (
+        f"ftp: {clip}: stopped after {kept} frames; they are kept in out.jsonl.part.jsonl, go on with --resume"
+    )
+    assert part_of(out).read_bytes().endswith(b"\n") and not out.exists()
+    ran: Ran = command(*arguments(clip, tiny_model, out, "--resume"))
+    assert ran.code == 0 and f"{kept} of them from the interrupted run" in ran.err
+    assert out.read_bytes() == unbroken.read_bytes()
+
+
+def kill_and_resume(moments: list[float], clip, model, unbroken, command, folder) -> int:  # type: ignore[no-untyped-def]
+    """Kill -9 a run at each of these moments (0 to 1), resume it, compare. Returns how many are identical."""
+    identical = 0
+    size = 110 * 1024  # about what a whole part file holds; beyond it the run is over when the kill comes
+    for number, moment in enumerate(moments):
+        out = folder / f"{number}.jsonl"
+        run = Command(arguments(clip, model, out), folder, use_slow_detector, log=f"{number}.log")
+        while run.process.is_alive():
+            grown = part_of(out).stat().st_size if part_of(out).exists() else -1
+            if grown >= moment * size or (moment < 0.05 and grown >= 0):
+                time.sleep(moment % 0.01)
+                break
+            time.sleep(0.001)
+        run.signal(signal.SIGKILL)
+        run.process.join()
+        ran = command(*arguments(clip, model, out, "--resume"))
+        assert ran.code == 0, ran.err
+        identical += out.read_bytes() == unbroken.read_bytes()
+        assert sorted(path.name for path in folder.iterdir() if path.stem.lstrip(".").startswith(f"{number}.")) == []
+    return identical
+
+
+def test_kill_at_three_moments(clip, tiny_model, unbroken, command, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    generator = random.Random(os.getpid())
+    moments = [0.0, *(generator.random() for _ in range(2))]
+    assert kill_and_resume(moments, clip, tiny_model, unbroken, command, tmp_path) == 3, moments
+
+
+@pytest.mark.slow
+def test_kill_at_fifty_moments(clip, tiny_model, unbroken, command, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    generator = random.Random(11)
+    moments = [generator.random() for _ in range(50)]
+    assert kill_and_resume(moments, clip, tiny_model, unbroken, command, tmp_path) == 50
+
+
+def test_two_runs_on_one_output(clip, tiny_model, unbroken, command, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    out = tmp_path / "out.jsonl"
+    run = Command(arguments(clip, tiny_model, out), tmp_path, use_slow_detector)
+    wait_for(lambda: lines_in(part_of(out)) > 1, run)
+    for more in ([], ["--resume"], ["--overwrite"]):
+        ran = command(*arguments(clip, tiny_model, out, *more))
+        assert ran.code == 1 and "another run is writing this output" in ran.lines[-1]
+    assert run.wait() == 0, run.said
+    assert out.read_bytes() == unbroken.read_bytes()
+
+
+# --- the disk ------------------------------------------------------------------------------------------------------
+
+
+def limit_file_size() -> None:
+    import resource
+
+    use_bright_detector()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+
+
+def test_no_room_keeps_what_was_done(clip, tiny_model, unbroken, command, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    out = tmp_path / "out.jsonl"
+    run = Command(arguments(clip, tiny_model, out), tmp_path, limit_file_size)
+    assert run.wait() == 1
+    assert "file size limit" in run.said.splitlines()[-1] and "Traceback" not in run.said
+    assert lines_in(part_of(out)) > 8 and part_of(out).read_bytes().endswith(b"\n") and not out.exists()
+    assert command(*arguments(clip, tiny_model, out, "--resume")).code == 0
+    assert out.read_bytes() == unbroken.read_bytes()
+
+
+def test_the_folder_is_removed_meanwhile(clip, tiny_model, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    folder = tmp_path / "results"
+    folder.mkdir()
+    out = folder / "out.jsonl"
+    run = Command(arguments(clip, tiny_model, out), tmp_path, use_slow_detector)
+    wait_for(lambda: lines_in(part_of(out)) > 1, run)
+    shutil.rmtree(folder)
+    assert run.wait() == 1
+    last = run.said.splitlines()[-1]
+    assert "was removed while the run was writing it" in last and "Traceback" not in run.said
+
+
+def test_a_read_only_folder(clip, tiny_model, command, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    folder = tmp_path / "results"
+    folder.mkdir()
+    folder.chmod(0o555)
+    if os.access(folder, os.W_OK):
+        pytest.skip("this user may write everywhere")
+    ran = command(*arguments(clip, tiny_model, folder / "out.jsonl"))
+    assert ran.code == 1 and "not permitted" in ran.lines[-1]
+
+
+# --- memory and time -----------------------------------------------------------------------------------------------
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_said(clip, tiny_model, command, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    import torch
+
+    from ftpcli.device import Threads
+    from ftpcli.model.ftp_pose import FTPPose
+
+    plain = tmp_path / "plain.jsonl"
+    assert command("annotate", clip, "--weights", tiny_model, "--out", plain).code == 0
+    honest, sizes = FTPPose.decode, []
+
+    def small(self, tokens):  # type: ignore[no-untyped-def]
+        sizes.append(len(tokens))
+        if len(tokens) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return honest(self, tokens)
+
+    monkeypatch.setattr(FTPPose, "decode", small)
+    monkeypatch.setattr("ftpcli.pose.estimator.Threads.of", lambda *_: Threads(None))  # as on a GPU: whole batches
+    out = tmp_path / "out.jsonl"
+    ran = command("annotate", clip, "--weights", tiny_model, "--out", out, "--batch", "8")
+    assert ran.code == 0 and sizes[:3] == [8, 4, 2] and max(sizes[3:]) == 2
+    said = [line for line in ran.lines if "out of memory" in line]
+    assert [line.partition(" with ")[2] for line in said] == ["8 people at a time; now 4", "4 people at a time; now 2"]
+    (_, mine), (_, theirs) = records(out), records(plain)
+    for a, b in zip(mine, theirs, strict=True):
+        for p, q in zip(a["people"], b["people"], strict=True):
+            assert p["bbox"] == q["bbox"] and p["track_id"] == q["track_id"]
+
+    def none(self, images):  # type: ignore[no-untyped-def]
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(FTPPose, "decode", none)
+    ran = command("annotate", clip, "--weights", tiny_model, "--out", tmp_path / "none.jsonl")
+    assert ran.code == 1 and "out of memory on cpu with a single person" in ran.lines[-1]
+    assert not list(tmp_path.glob("none*"))
+
+
+def test_patience_ends(clip, tiny_model, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """A decoder that gives nothing for long ends the file; what was done is kept."""
+    from ftpcli.video import reading
+
+    one = annotator(tiny_model)
+    packets, decode = reading.VideoReader._packets, reading.VideoReader._decode
+
+    class Stuck:
+        """Stands in for a stream whose decoder goes on taking packets and returns nothing more."""
+
+        def __init__(self, stream) -> None:  # type: ignore[no-untyped-def]
+            self.stream, self.taken = stream, 0
+
+        def decode(self, packet):  # type: ignore[no-untyped-def]
+            self.taken += 1
+            return self.stream.decode(packet) if self.taken <= 30 else []
+
+    def endless(self, container, stream):  # type: ignore[no-untyped-def]
+        for packet in packets(self, container, stream.stream):
+            yield packet
+        while True:
+            time.sleep(0.01)
+            yield packet
+
+    monkeypatch.setattr(reading.VideoReader, "_packets", endless)
+    monkeypatch.setattr(reading.VideoReader, "_decode", lambda self, c, stream: decode(self, c, Stuck(stream)))
+    monkeypatch.setattr(reading, "PATIENCE", 0.2)
+    with pytest.raises(InputError, match=r"no picture in 0.2 s of decoding after frame \d+; try again"):
+        annotate_file(one, str(clip), Target(tmp_path / "out.jsonl"))
+    assert lines_in(part_of(tmp_path / "out.jsonl")) > 8 and not (tmp_path / "out.jsonl").exists()
+
+
+def test_patience_with_a_container(clip, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    from ftpcli.video import VideoReader, opening
+
+    monkeypatch.setattr(opening, "PATIENCE", 1e-9)
+    with pytest.raises(InputError, match="nothing of it could be read in 1e-09 s"):
+        VideoReader(clip).__enter__()
+
+
+def test_json_of_a_stopped_batch(clip, tiny_model, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """A stop in the second of three: the first is whole, the summary says so, --resume does the other two."""
+    for name in "abc":
+        shutil.copy(clip, tmp_path / f"{name}.mp4")
+    words = ["annotate", *(tmp_path / f"{n}.mp4" for n in "abc"), "--weights", tiny_model, "--out", tmp_path / "o"]
+    run = Command([*words, "--json", "--format", "jsonl"], tmp_path, use_slow_detector)
+    wait_for(lambda: lines_in(part_of(tmp_path / "o" / "b.jsonl")) > 1, run)
+    run.signal(signal.SIGTERM)
+    assert run.wait() == 143
+    told = next(json.loads(line) for line in run.said.splitlines() if line.startswith("{"))
+    assert [Path(done["out"]).name for done in told["done"]] == ["a.jsonl"]
+    again = Command([*words, "--json", "--format", "jsonl", "--resume"], tmp_path, use_bright_detector, log="again")
+    assert again.wait() == 0, again.said
+    told = next(json.loads(line) for line in again.said.splitlines() if line.startswith("{"))
+    assert [done["already"] for done in told["done"]] == [True, False, False]
+    rows = [records(tmp_path / "o" / f"{name}.jsonl")[1] for name in "abc"]
+    assert rows[0] == rows[1] == rows[2]

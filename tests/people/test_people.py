@@ -1,0 +1,269 @@
+"""People of each frame: tracker on given detections, box files, and what they refuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ftpcli.errors import InputError, UsageError
+from ftpcli.people.sources import BoxesFile, DetectAndTrack
+from ftpcli.records import Frame, FramePoses, Header, Pose, VideoInfo
+from ftpcli.skeleton import PERSON19
+
+WIDTH, HEIGHT, FRAMES = 320, 240, 40
+INFO = VideoInfo(
+    "walk.mp4", WIDTH, HEIGHT, 0, Fraction(1, 30), Fraction(30), FRAMES, FRAMES / 30, 0.0, "h264", "yuv420p", False
+)
+
+
+def frame(index: int, seed: int = 0) -> Frame:
+    image = np.random.default_rng(seed).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+    return Frame(index, index, index / 30, image)
+
+
+class Walkers:
+    """Two people crossing; the second is away for ``gap`` frames from frame 10 on."""
+
+    score = 0.4
+
+    def __init__(self, gap: int = 0, weak: tuple[int, ...] = ()) -> None:
+        self.gap, self.weak, self.calls = gap, weak, 0
+
+    def at(self, index: int) -> np.ndarray:
+        left = [20 + 2 * index, 40, 60 + 2 * index, 200, 0.15 if index in self.weak else 0.9]
+        right = [280 - 2 * index, 50, 330 - 2 * index, 210, 0.8]
+        rows = [left] if 10 <= index < 10 + self.gap else [left, right]
+        return np.array(rows, np.float32)
+
+    def detect(self, image: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        return self.at(self.calls - 1)
+
+    def detect_batch(self, images: Any) -> list[np.ndarray]:
+        return [self.detect(image) for image in images]
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "walkers"}
+
+
+@pytest.mark.parametrize("tracker", ["bytetrack", "botsort"])
+def test_ids_stay_with_the_people_and_begin_at_one(tracker: str) -> None:
+    for _ in range(2):  # a second video in the same process begins at 1 again
+        source = DetectAndTrack(Walkers(), tracker, 30)
+        rows = [source(frame(i)).people for i in range(12)]
+        assert all([p.track_id for p in people] == [1, 2] for people in rows)
+        assert all(people[0].box[0] == 20 + 2 * i for i, people in enumerate(rows))
+
+
+def test_boxes_are_those_of_the_detector_cut_to_the_picture() -> None:
+    source = DetectAndTrack(Walkers(), frame_rate=30)
+    person = source(frame(0)).people[1]
+    assert person.box.tolist() == [280, 50, WIDTH, 210] and person.box.dtype == np.float64
+    assert person.score == pytest.approx(0.8)
+
+
+def test_weak_detections_carry_a_track_on_but_start_none() -> None:
+    source = DetectAndTrack(Walkers(weak=(5, 6, 7)), frame_rate=30)
+    rows = [source(frame(i)).people for i in range(10)]
+    assert [p.track_id for p in rows[6]] == [1, 2] and rows[6][0].score == pytest.approx(0.15)
+    alone = DetectAndTrack(Walkers(weak=tuple(range(40))), frame_rate=30)
+    assert [[p.score > 0.5 for p in alone(frame(i)).people] for i in range(5)] == [[True]] * 5
+
+
+@pytest.mark.parametrize(("rate", "gap", "kept"), [(60, 30, True), (60, 70, False), (5, 4, True), (5, 12, False)])
+def test_an_id_survives_about_a_second_whatever_the_frame_rate(rate: float, gap: int, kept: bool) -> None:
+    class Still(Walkers):
+        def at(self, index: int) -> np.ndarray:
+            return np.array([[100, 40, 160, 200, 0.9]] if not 10 <= index < 10 + gap else np.zeros((0, 5)), np.float32)
+
+    source = DetectAndTrack(Still(), frame_rate=rate)
+    ids = {p.track_id for i in range(10 + gap + 5) for p in source(frame(i)).people}
+    assert ids == ({1} if kept else {1, 2})
+
+
+@pytest.mark.parametrize("tracker", ["bytetrack", "botsort"])
+def test_replayed_detections_give_the_same_people(tracker: str) -> None:
+    live = DetectAndTrack(Walkers(gap=6), tracker, 30)
+    stored, seen = [], []
+    for i in range(30):
+        stored.append(live.detect(frame(i, i)))
+        seen.append(live.track(frame(i, i), stored[-1]))
+    again = DetectAndTrack(Walkers(gap=6), tracker, 30)
+    for i, before in enumerate(seen):
+        after = again.track(frame(i, i), stored[i])
+        assert [(p.track_id, p.box.tolist(), p.score) for p in before.people] == [
+            (p.track_id, p.box.tolist(), p.score) for p in after.people
+        ]
+    assert again.detector.calls == 0
+
+
+@pytest.mark.parametrize("tracker", ["bytetrack", "botsort"])
+def test_new_people_are_believed_late_but_placed_from_the_start(tracker: str) -> None:
+    class Comers(Walkers):
+        """Somebody comes in frame 4; frame 8 has a false alarm."""
+
+        def at(self, index: int) -> np.ndarray:
+            rows = [[20 + 2 * index, 40, 60 + 2 * index, 200, 0.9]]
+            rows += [[280 - 2 * index, 50, 330 - 2 * index, 210, 0.8]] * (index >= 4)
+            return np.array(rows + [[150, 100, 170, 140, 0.7]] * (index == 8), np.float32)
+
+    source = DetectAndTrack(Comers(), tracker, 30)
+    seen, final = [], []
+    for i in range(12):
+        now = source(frame(i, 1))
+        final += [source.with_late(seen[-1])] if seen else []
+        seen.append(now)
+    assert [len(one.people) for one in seen] == [1] * 5 + [2] * 7
+    assert [[p.track_id for p in one.people] for one in final] == [[1]] * 4 + [[1, 2]] * 7
+    assert final[4].people[1].box.tolist() == [272, 50, 320, 210] and final[4].frame is seen[4].frame
+    assert final[2] is seen[2]
+
+
+def test_no_people_is_no_error() -> None:
+    source = DetectAndTrack(Walkers(), frame_rate=None)
+    assert all(source.track(frame(i), np.zeros((0, 5), np.float32)).people == () for i in range(3))
+
+
+def test_unknown_tracker() -> None:
+    with pytest.raises(UsageError, match="unknown tracker 'sort'"):
+        DetectAndTrack(Walkers(), "sort")
+
+
+# -- boxes from files
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_mot_text(tmp_path: Path) -> None:
+    path = write(tmp_path / "b.txt", "2,7,10.5,20,30,40,0.8,-1,-1,-1", "1,3,0,0,50,60,1,-1,-1,-1", "2,3,-20,0,50,60")
+    source = BoxesFile(path, INFO)
+    assert [(p.track_id, p.box.tolist(), p.score) for p in source(frame(1)).people] == [
+        (3, [0, 0, 30, 60], 1.0),
+        (7, [10.5, 20, 40.5, 60], 0.8),
+    ]
+    assert len(source(frame(0)).people) == 1 and source(frame(2)).people == ()
+    assert source.describe() == {"boxes": "b.txt", "format": "mot"}
+    source.check_end(FRAMES)
+
+
+def test_mot_text_with_blanks_and_scores_of_other_scales(tmp_path: Path) -> None:
+    path = write(tmp_path / "b.txt", "", "# made by hand", "1 1 10 10 20 20 73.5", "2 1 10 10 20 20 -1")
+    source = BoxesFile(path, INFO)
+    assert source(frame(0)).people[0].score == source(frame(1)).people[0].score == 1.0
+
+
+def test_mot_ground_truth_flags_and_classes(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "gt.txt",
+        "1,1,10,10,20,20,1,1,0.9",
+        "1,2,50,10,20,20,0,1,0.9",
+        "1,3,90,10,20,20,1,3,1",
+        "1,4,1,1,9,9,1,7,1",
+    )
+    assert [p.track_id for p in BoxesFile(path, INFO)(frame(0)).people] == [1, 4]
+
+
+def test_an_empty_file_means_nobody(tmp_path: Path) -> None:
+    assert BoxesFile(write(tmp_path / "b.txt"), INFO)(frame(0)).people == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("1,1,10,10,20", "line 2 has 5 numbers"),
+        ("1,1,nan,10,20,20", "line 2 holds a number that is not finite"),
+        ("1,1,10,inf,20,20", "line 2 holds a number that is not finite"),
+        ("1,1,10,10,1e30,20", "far too large"),
+        ("1,1,10,10,-20,20", "a box of -20 x 20"),
+        ("1,1,10,10,0,20", "a box of 0 x 20"),
+        ("0,1,10,10,20,20", "frame number 0"),
+        ("1.5,1,10,10,20,20", "frame number 1.5"),
+        ("1,-1,10,10,20,20", "id -1"),
+        ("9,5,10,10,20,20", "line 2 names id 5 a second time in frame 9"),
+        ("41,1,10,10,20,20", "line 2 is about frame 41, but walk.mp4 has 40 frames"),
+        ("frame,id,x,y,w,h", "line 2 is not MOT text"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, line: str, says: str) -> None:
+    path = write(tmp_path / "b.txt", "9,5,10,10,20,20", line)
+    with pytest.raises(InputError) as caught:
+        BoxesFile(path, INFO)
+    assert says in str(caught.value) and str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_boxes_of_a_larger_video_do_not_fit(tmp_path: Path) -> None:
+    path = write(tmp_path / "b.txt", *(f"{i + 1},1,{i * 40},10,60,100" for i in range(FRAMES)))
+    with pytest.raises(InputError, match=r"32 of 40 boxes lie beside the 320x240 picture"):
+        BoxesFile(path, INFO)
+
+
+def test_one_box_beside_the_picture_is_left_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "b.txt", *(f"{i + 1},1,{10 if i < 39 else 400},10,60,100" for i in range(FRAMES)))
+    source = BoxesFile(path, INFO)
+    assert len(source(frame(38)).people) == 1 and source(frame(39)).people == ()
+
+
+def test_more_frames_than_the_video_turned_out_to_have(tmp_path: Path) -> None:
+    source = BoxesFile(write(tmp_path / "b.txt", "50,1,10,10,20,20"), replace(INFO, frames=None))
+    source.check_end(50)
+    with pytest.raises(InputError, match="goes on to frame 50, but the video ends with frame 49"):
+        source.check_end(49)
+
+
+def test_files_that_are_no_boxes(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        BoxesFile(tmp_path / "missing.txt", INFO)
+    binary = tmp_path / "b.txt"
+    binary.write_bytes(b"\xff\xfe\x00\x01\x80")
+    with pytest.raises(InputError, match="not a text file"):
+        BoxesFile(binary, INFO)
+    with pytest.raises(InputError):
+        BoxesFile(write(tmp_path / "b.json", "[1, 2"), INFO)
+
+
+def poses_file(path: Path, width: int = WIDTH, count: int = FRAMES, **more: object) -> Path:
+    from ftpcli.formats import write_poses
+
+    joints = np.full((len(PERSON19.joints), 2), 50.0)
+    rows = [
+        FramePoses(
+            i,
+            i,
+            i / 30,
+            (Pose(4, np.array([10.0 + i, 20, 60 + i, 120]), 0.9, joints, np.ones(len(joints))),) if i % 2 else (),
+        )
+        for i in range(count)
+    ]
+    source = {"path": "walk.mp4", "width": width, "height": HEIGHT, "time_base": "1/30", "frames": count}
+    source |= more
+    write_poses(path, Header(PERSON19.joints, source, {}), rows)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+def test_our_own_poses_files(tmp_path: Path, suffix: str) -> None:
+    source = BoxesFile(poses_file(tmp_path / f"poses.{suffix}"), INFO)
+    assert source(frame(2)).people == ()
+    (person,) = source(frame(3)).people
+    assert (
+        person.track_id == 4 and person.box == pytest.approx([13, 20, 63, 120]) and person.score == pytest.approx(0.9)
+    )
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+def test_a_poses_file_of_another_video(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(InputError, match="width 640"):
+        BoxesFile(poses_file(tmp_path / f"a.{suffix}", width=640), INFO)
+    with pytest.raises(InputError, match="frames"):
+        BoxesFile(poses_file(tmp_path / f"b.{suffix}", count=12), INFO)
+    # Our own file of a damaged copy knows that frames are missing.
+    damaged = BoxesFile(poses_file(tmp_path / f"c.{suffix}", count=12, bad_packets=2), INFO)
+    assert damaged(frame(3)).people

@@ -1,0 +1,8 @@
+"""What the server of tests/support/tiny.py loads once, so that each command it forks starts in no time."""
+
+import ftpcli.annotation.outputs
+import ftpcli.cli
+import ftpcli.files.inputs
+import ftpcli.people
+import ftpcli.pose.estimator
+import ftpcli.video  # noqa: F401

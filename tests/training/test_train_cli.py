@@ -1,0 +1,166 @@
+"""``ftp train`` as a user runs it: options, refusals, two processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ftpcli.cli import main
+from ftpcli.training.folder import claimed
+from tests.conftest import ROOT
+from tests.support.training_data import make_clips, make_coco
+
+TINY = ["--image-size", "64x48", "--batch", "4", "--precision", "fp32", "--device", "cpu", "--recipe", "scratch"]
+
+
+def ftp(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Exit code of ``ftp`` with these arguments."""
+    monkeypatch.setattr(sys, "argv", ["ftp", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def rows(folder: Path, event: str) -> list[dict]:
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    return [row for row in map(json.loads, lines) if row["event"] == event]
+
+
+def test_train_on_a_mixture_then_finetune_from_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    coco, clips = make_coco(tmp_path / "coco"), make_clips(tmp_path / "clips")
+    words = ["train", *TINY, "--data", f"coco={coco}:0.5", "--data", f"clips={clips}", "--val", f"clips={clips}"]
+    out = tmp_path / "a"
+    assert ftp(monkeypatch, *words, "--steps", 2, "--branches", "none", "--frames", 1, "--out", out, "-q") == 0
+    assert rows(out, "start")[0]["examples_per_epoch"] == 6 + 5
+    assert "clips" in rows(out, "validation")[-1]["pck_0.2"]
+    again = tmp_path / "b"
+    assert (
+        ftp(
+            monkeypatch,
+            *words,
+            "--steps",
+            1,
+            "--preset",
+            "tiny",
+            "--weights",
+            out / "last.safetensors",
+            "--out",
+            again,
+            "-q",
+        )
+        == 0
+    )
+    start = rows(again, "init")[0]
+    assert start["taken"] > 100 and start["fresh"] > 10
+
+
+def test_weights_bring_their_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from ftpcli.pose.weights import load_weights
+
+    words = ["train", "--data", f"coco={make_coco(tmp_path / 'coco')}", "--recipe", "scratch", "--precision", "fp32"]
+    words += ["--steps", "1", "--batch", "2", "-q"]
+    made = ["--image-size", "96x64", "--depth", "2", "--branches", "none", "--frames", "1"]
+    assert ftp(monkeypatch, *words, *made, "--out", tmp_path / "a") == 0
+    first = tmp_path / "a" / "last.safetensors"
+    assert ftp(monkeypatch, *words, "--weights", first, "--out", tmp_path / "b") == 0
+    assert load_weights(tmp_path / "b" / "last.safetensors")[0] == load_weights(first)[0]
+    assert rows(tmp_path / "b", "init")[0]["fresh"] == 0
+    more = ["--weights", first, "--preset", "tiny", "--depth", "2", "--image-size", "96x64"]
+    assert ftp(monkeypatch, *words, *more, "--out", tmp_path / "c") == 0
+    assert load_weights(tmp_path / "c" / "last.safetensors")[0].branches == "both"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--preset", "giant"], 2, "unknown preset 'giant'"),
+        (["--recipe", "magic"], 2, "unknown recipe"),
+        (["--backbone", "resnet18"], 2, "unknown backbone"),
+        (["--data", "coco=nowhere.json"], 1, "nowhere.json: no such file"),
+        (["--data", "lions=x"], 2, "unknown kind 'lions'"),
+        (["--device", "cuda:77"], 2, "--device cuda:77"),
+        (["--size", "64"], 2, "size 64"),
+        (["--resume"], 1, "no checkpoint here"),
+        (["--backbone-weights", "missing.pth"], 1, "missing.pth: no such checkpoint"),
+        (["--weights", "missing.safetensors"], 1, "no such weights file"),
+        (["--batch", "5", "--accumulate", "2"], 2, "does not divide"),
+        (["--task", "dance"], 2, "choose pose or detector"),
+        (["--frames", "2"], 2, "frames"),
+    ],
+)
+def test_refusals_are_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    code: int,
+    said: str,
+) -> None:
+    data = [] if "--data" in words else ["--data", f"coco={make_coco(tmp_path, 2)}"]
+    got = ftp(monkeypatch, "train", *TINY, *data, "--steps", 1, "--out", tmp_path / "out", "-q", *words)
+    error = capsys.readouterr().err
+    assert got == code and said in error and len(error.strip().splitlines()) == 1
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "ftpcli", "train", *TINY, *map(str, words)]
+
+
+def test_a_run_s_folder_is_not_written_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", *TINY, "--data", f"coco={make_coco(tmp_path / 'coco', 4)}", "--steps", "1", "-q"]
+    out = tmp_path / "run"
+    assert ftp(monkeypatch, *words, "--out", out) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert ftp(monkeypatch, *words, "--out", out) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    with claimed(out, resume=True):
+        assert ftp(monkeypatch, *words, "--out", out, "--resume") == 1
+    assert "another ftp train is writing there" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_signal_writes_a_checkpoint(tmp_path: Path, workers: int) -> None:
+    """Terminals and clusters send it to the whole group, the processes that prepare batches too."""
+    coco = make_coco(tmp_path / "coco")
+    words = command("--data", f"coco={coco}", "--steps", 100000, "--log-every", 1, "--out", tmp_path / "run")
+    words += ["--workers", str(workers)]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True)
+    assert process.stderr is not None
+    for line in process.stderr:  # the first report of speed: it is at work
+        if line.startswith("step "):
+            break
+    os.killpg(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130 and "go on with --resume" in said
+    assert not (tmp_path / "run" / ".lock").exists()
+    assert (tmp_path / "run" / "checkpoint.pt").is_file()
+
+
+def test_two_processes_give_the_loss_of_one_with_the_double_batch(tmp_path: Path) -> None:
+    coco = make_coco(tmp_path / "coco")
+    words = ["--data", f"coco={coco}", "--stem", "patch", "--branches", "none", "--frames", "1", "--heatmap", "softmax"]
+    words += ["--steps", "6", "--threads", "1", "--ema", "0", "--log-every", "1"]
+    curves = []
+    for count in (1, 2):
+        out = tmp_path / f"run{count}"
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+        script = [*launch, "-m", "ftpcli", "train", *TINY, *words, "--out", str(out)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(script, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
+        assert done.returncode == 0, done.stderr[-2000:]
+        losses = [row["loss"] for row in rows(out, "step")]
+        assert len(losses) == 6
+        curves.append(losses)
+    # Batch norm sees half a batch in each process, so the curves agree, not bit for bit.
+    for one, two in zip(*curves, strict=True):
+        assert one == pytest.approx(two, rel=0.03)
+    assert curves[0][0] == pytest.approx(curves[1][0], rel=0.01)
