@@ -181,7 +181,6 @@ def test_bombs_stay_within_memory(tmp_path: Path) -> None:
         (setting("source", "frames", to=-1), "'frames'"),
         (setting("source", "time_base", to="1/0"), "'time_base'"),
         (setting("source", "average_rate", to=25), "'average_rate'"),
-        (setting("run", to=None), "'run'"),
         (setting("records", to=10**9), "6 of its 1000000000 frames"),
         (setting("records", to=5), "6 of its 5 frames"),
         (setting("records", to="6"), "'records'"),
