@@ -45,6 +45,8 @@ def check_pair(truth: VideoFile, predicted: VideoFile, notices: Notices) -> None
             notices.add(
                 "orphans", video.path, f"{video.orphans} annotations belong to no listed image and are left out"
             )
+        if video.jointless:
+            notices.add("no joints", video.path, f"{video.jointless} people have no list of joints and are left out")
     if predicted.missing_scores:
         notices.add(
             "no scores",

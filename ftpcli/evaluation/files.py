@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ftpcli.datasets.posetrack.files import JOINTS, VideoFile, read_video
+from ftpcli.datasets.posetrack.files import JOINTS, VideoFile
+from ftpcli.datasets.posetrack.reading import read_video
 from ftpcli.errors import InputError
 from ftpcli.evaluation import checks, report
 from ftpcli.evaluation.average_precision import JointPool

@@ -1,58 +1,23 @@
-"""What every format's reader and writer offer."""
+"""What every format's writer offers."""
 
 from __future__ import annotations
 
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from ftpcli.errors import OutputError
+from ftpcli.files.checked_json import MAX_COORDINATE
 from ftpcli.files.output import OutputStream
-from ftpcli.formats.checks import MAX_COORDINATE
 from ftpcli.records import FramePoses, Header, Pose
 
 #: Decimals of pixels in finished files: a thousandth of a pixel.
 DECIMALS = 3
-
-
-class PosesReader(ABC):
-    """The poses of one video, read frame by frame. A context manager; iterate as often as you like, one loop at a time.
-
-    Attributes:
-        path: the file, as given.
-        format: "jsonl", "coco", "posetrack" or "posetrack17".
-        header: joint names in the order of the poses' rows, source and run; a foreign file's may be nearly empty.
-        records: how many frames the file holds, None where only reading to the end would tell.
-        timed: False for a foreign file without times: ``pts`` is then the index and ``seconds`` is NaN.
-    """
-
-    path: str
-    format: str
-    header: Header
-    records: int | None
-    timed: bool
-
-    @abstractmethod
-    def __iter__(self) -> Iterator[FramePoses]:
-        """Frames by rising index. A joint that is not there has confidence 0. Raises InputError."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of the file. Safe to call twice."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ftpcli.errors import OutputError
-from ftpcli.formats.checks import MAX_COORDINATE
+from ftpcli.files.checked_json import MAX_COORDINATE
 from ftpcli.records import Pose
 from ftpcli.skeleton import PERSON19, Skeleton
 

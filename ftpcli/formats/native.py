@@ -1,4 +1,4 @@
-"""The native form, JSON Lines: a header, then one record per frame.
+"""Writes the native form, JSON Lines: a header, then one record per frame. ``ftpcli.datasets.native`` reads it.
 
 Coordinates in finished files are rounded to a thousandth of a pixel. Everything else, scores and confidences
 above all, keeps its full precision: equal scores make evaluations depend on chance.
@@ -6,18 +6,16 @@ above all, keeps its full precision: equal scores make evaluations depend on cha
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from ftpcli.errors import InputError, OutputError
+from ftpcli.datasets.native import NAME, VERSION
+from ftpcli.errors import OutputError
+from ftpcli.files import checked_json as checks
 from ftpcli.files.output import OutputStream
-from ftpcli.formats import checks
 from ftpcli.formats.base import (
-    PosesReader,
     Sink,
     WriteOptions,
     box_xywh,
@@ -26,12 +24,9 @@ from ftpcli.formats.base import (
     rounded,
     seconds_value,
 )
-from ftpcli.formats.header import decode_run, decode_source, encode_run, encode_source
+from ftpcli.formats.header import encode_run, encode_source
 from ftpcli.formats.joints import edge_names, located, skeleton_of
-from ftpcli.records import FramePoses, Header, Pose
-
-NAME = "ftp-poses"
-VERSION = 1
+from ftpcli.records import FramePoses, Header
 
 # Room at the end of the header line for the number of records, written when it is known.
 _PLACES = 12
@@ -50,24 +45,6 @@ def encode_header(header: Header, **extra: Any) -> dict[str, Any]:
         "run": encode_run(header.run),
         **extra,
     }
-
-
-def decode_header(text: str, where: str, name: str = NAME) -> tuple[Header, dict[str, Any]]:
-    """A header line as Header, and as the object it is.
-
-    Raises:
-        InputError: not a header of this format, or of a newer version of it.
-    """
-    value = checks.parse(text, where)
-    if not isinstance(value, dict) or value.get("format") != name:
-        raise InputError(f'{where}: not a header ({{"format": "{name}", ...}}), so not a file of ours')
-    checks.shallow(value, where)
-    version = checks.integer(checks.field(value, "format_version", where), "'format_version'", where)
-    if version != VERSION:
-        raise InputError(f"{where}: format version {version}; this program knows {VERSION}, use the one that wrote it")
-    joints = checks.joint_names(checks.field(value, "joints", where), where)
-    source = decode_source(checks.field(value, "source", where), where)
-    return Header(joints, source, decode_run(value.get("run"))), value
 
 
 def encode_record(frame: FramePoses, joints: int, *, exact: bool = False) -> dict[str, Any]:
@@ -116,51 +93,6 @@ def encode_record(frame: FramePoses, joints: int, *, exact: bool = False) -> dic
     }
 
 
-def decode_record(value: Any, joints: int, where: str, after: int, *, exact: bool = False) -> FramePoses:
-    """A record as FramePoses.
-
-    Args:
-        after: index of the record before; this one's must be higher.
-        exact: the record was encoded so.
-
-    Raises:
-        InputError: anything that a record may not be.
-    """
-    record = checks.as_object(value, "a record", where)
-    index = checks.integer(checks.field(record, "index", where), "'index'", where)
-    if index <= after:
-        what = "stands twice" if index == after else f"comes after frame {after}"
-        raise InputError(f"{where}: frame {index} {what}; each frame stands once, by rising index")
-    pts = checks.integer(checks.field(record, "pts", where), "'pts'", where, low=-checks.MAX_INTEGER)
-    seconds = checks.field(record, "seconds", where)
-    seconds = math.nan if seconds is None else checks.number(seconds, "'seconds'", where)
-    people = checks.as_list(checks.field(record, "people", where), "'people'", where, checks.MAX_PEOPLE)
-    poses = tuple(_decode_person(person, joints, where, exact) for person in people)
-    if len({pose.track_id for pose in poses}) < len(poses):
-        raise InputError(f"{where}: frame {index} holds a track id twice")
-    return FramePoses(index, pts, seconds, poses)
-
-
-def _decode_person(value: Any, joints: int, where: str, exact: bool) -> Pose:
-    person = checks.as_object(value, "a person", where)
-    track = checks.integer(checks.field(person, "track_id", where), "'track_id'", where, low=-checks.MAX_INTEGER)
-    if exact:
-        box = checks.numbers(checks.field(person, "box", where), "'box'", where, 4)
-    else:
-        box = checks.box(checks.field(person, "bbox", where), where)
-    score = checks.number(checks.field(person, "score", where), "'score'", where)
-    rows = checks.as_list(checks.field(person, "keypoints", where), "'keypoints'", where)
-    if len(rows) != joints:
-        raise InputError(f"{where}: a person has {len(rows)} keypoints, the header names {joints}")
-    flat: list[Any] = []
-    for row in rows:
-        if not isinstance(row, list) or len(row) != 3:
-            raise InputError(f"{where}: a keypoint should be [x, y, confidence], not {checks.shown(row)}")
-        flat += row
-    table = checks.numbers(flat, "'keypoints'", where).reshape(joints, 3)
-    return Pose(track, box, score, table[:, :2].copy(), table[:, 2].copy(), person.get("filled") is True)
-
-
 class NativeSink(Sink):
     """Writes finished JSON Lines. The header's ``records`` tells readers whether the file is whole."""
 
@@ -175,80 +107,3 @@ class NativeSink(Sink):
     def close(self, frames: int) -> None:
         line = dumps(encode_header(self.header, records=frames))
         self.stream.rewrite_start(line.ljust(self._room).encode("ascii"))
-
-
-class Lines:
-    """Numbered lines of a file, none longer than MAX_ELEMENT bytes."""
-
-    def __init__(self, handle: BinaryIO, path: str, number: int = 0) -> None:
-        self._handle = handle
-        self._path = path
-        self.number = number
-
-    @property
-    def where(self) -> str:
-        return f"{self._path}, line {self.number}"
-
-    def next(self) -> bytes | None:
-        """The next line with its end, None at the end of the file. Raises InputError."""
-        self.number += 1
-        try:
-            line = self._handle.readline(checks.MAX_ELEMENT)
-        except OSError as error:
-            raise InputError(f"{self._path}: cannot be read ({error.strerror})") from error
-        if len(line) >= checks.MAX_ELEMENT:
-            raise InputError(f"{self.where}: longer than {checks.MAX_ELEMENT >> 20} MB, so not a poses file")
-        return line or None
-
-    def text(self, line: bytes) -> str:
-        """A line as text. Raises InputError where it is cut or not UTF-8."""
-        try:
-            return line.decode("utf-8-sig" if self.number == 1 else "utf-8")
-        except UnicodeDecodeError:
-            raise InputError(f"{self.where}: not text in UTF-8, so not a poses file") from None
-
-
-class NativeReader(PosesReader):
-    """Streams JSON Lines; memory holds one record."""
-
-    format = "jsonl"
-
-    def __init__(self, path: str, handle: BinaryIO) -> None:
-        self.path = path
-        self._handle = handle
-        lines = Lines(handle, path)
-        line = lines.next()
-        if line is None:
-            raise InputError(f"{path}: is empty")
-        self.header, value = decode_header(lines.text(line), lines.where)
-        records = value.get("records")
-        self.records = None if records is None else checks.integer(records, "'records'", lines.where)
-        self._start = handle.tell()
-        self.timed = self._first_is_timed()
-
-    def _first_is_timed(self) -> bool:
-        for frame in self:
-            return not math.isnan(frame.seconds)
-        return True
-
-    def __iter__(self) -> Iterator[FramePoses]:
-        self._handle.seek(self._start, io.SEEK_SET)
-        lines = Lines(self._handle, self.path, 1)
-        count, index = 0, -1
-        while (line := lines.next()) is not None:
-            if not line.strip():
-                continue
-            try:
-                value = checks.parse(lines.text(line), lines.where)
-            except InputError:
-                if not line.endswith(b"\n"):
-                    raise InputError(f"{lines.where}: the file ends in mid-line, so its end is missing") from None
-                raise
-            frame = decode_record(value, len(self.header.joints), lines.where, index)
-            count, index = count + 1, frame.index
-            yield frame
-        if self.records is not None and count != self.records:
-            raise InputError(f"{self.path}: holds {count} of its {self.records} frames; the rest is missing")
-
-    def close(self) -> None:
-        self._handle.close()

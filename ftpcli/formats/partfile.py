@@ -15,12 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ftpcli.datasets.native import Lines, decode_header, decode_record
 from ftpcli.errors import InputError, OutputError
+from ftpcli.files import checked_json as checks
 from ftpcli.files.lock import open_locked, same_file
 from ftpcli.files.output import check_target, write_error
-from ftpcli.formats import checks
 from ftpcli.formats.base import dumps
-from ftpcli.formats.native import Lines, decode_header, decode_record, encode_header, encode_record
+from ftpcli.formats.native import encode_header, encode_record
 from ftpcli.formats.writer import write_poses
 from ftpcli.records import FramePoses, Header
 

@@ -1,15 +1,15 @@
 """PoseTrack 2017, 2018 and 2021: the files, and the data sets as distributed (needs numpy only)."""
 
 from ftpcli.datasets.posetrack.detections import Detections
-from ftpcli.datasets.posetrack.files import VideoFile, read_video
+from ftpcli.datasets.posetrack.files import VideoFile
 from ftpcli.datasets.posetrack.index import (
     AnnotatedPerson,
     PoseTrackIndex,
     VideoFrame,
     VideoSequence,
-    body_box_2017,
     clipped_box,
 )
+from ftpcli.datasets.posetrack.reading import read_video
 
 __all__ = [
     "AnnotatedPerson",
@@ -18,7 +18,6 @@ __all__ = [
     "VideoFile",
     "VideoFrame",
     "VideoSequence",
-    "body_box_2017",
     "clipped_box",
     "read_video",
 ]

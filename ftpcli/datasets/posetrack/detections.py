@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ftpcli.datasets.coco import Annotation, read_results
 from ftpcli.datasets.posetrack.index import PoseTrackIndex, VideoFrame, VideoSequence
 from ftpcli.errors import InputError
-from ftpcli.files.jsonfile import load_json, numbers, whole_number
+from ftpcli.files import checked_json as checks
 
 #: Detections below this score are not used (DCPose, TAR-ViTPose).
 MIN_SCORE = 0.2
@@ -38,44 +39,36 @@ class Detections:
 
     def __init__(self, path: Path | str, index: PoseTrackIndex, min_score: float = MIN_SCORE) -> None:
         self.path, self.min_score = Path(path), min_score
-        data = load_json(self.path)
-        if not isinstance(data, list):
-            raise InputError(f"{self.path}: not a detection list (the outermost value is not a list)")
         by_id, by_name = _frame_keys(index)
         self._boxes: dict[tuple[int, int], list[np.ndarray]] = {}
-        weak = strange = 0
-        for k, entry in enumerate(data):
-            where = f"detection {k}"
-            if not isinstance(entry, dict) or "bbox" not in entry or "score" not in entry:
-                raise InputError(f"{self.path}: {where} lacks 'bbox' or 'score'")
-            if entry.get("category_id", _PERSON) != _PERSON:
+        count = weak = strange = 0
+        for count, entry in enumerate(read_results(self.path), 1):
+            if (entry.category or _PERSON) != _PERSON:
                 continue
-            x, y, w, h = numbers(entry["bbox"], 4, self.path, f"bbox of {where}")
-            score = float(numbers([entry["score"]], 1, self.path, f"score of {where}")[0])
-            key = self._key(entry, by_id, by_name, where)
+            score = checks.number(checks.field(entry.entry, "score", entry.where), "'score'", entry.where)
+            checks.field(entry.entry, "bbox", entry.where)
+            key, box = self._key(entry, by_id, by_name), entry.own_box
             if key is None:
                 strange += 1
-            elif score < min_score or w <= 0 or h <= 0:
+            elif score < min_score or box is None:
                 weak += 1
             else:
-                self._boxes.setdefault(key, []).append(np.array([x, y, x + w, y + h, score]))
+                self._boxes.setdefault(key, []).append(np.append(box, score))
         self.used = sum(map(len, self._boxes.values()))
-        if data and strange and not self.used and not weak:
-            raise InputError(f"{self.path}: none of its {len(data)} boxes belongs to a frame of {index.folder}")
+        if strange and not self.used and not weak:
+            raise InputError(f"{self.path}: none of its {count} boxes belongs to a frame of {index.folder}")
 
     def _key(
         self,
-        entry: dict[str, Any],
+        entry: Annotation,
         by_id: dict[int, tuple[int, int]],
         by_name: dict[tuple[str, int], tuple[int, int]],
-        where: str,
     ) -> tuple[int, int] | None:
-        if "image_id" in entry:
-            number = whole_number(entry["image_id"])
-            return None if number is None else by_id.get(number)
-        name = entry.get("image_name")
+        if "image_id" in entry.entry:
+            return by_id.get(entry.image) if isinstance(entry.image, int) else None
+        name = entry.entry.get("image_name")
         if not isinstance(name, str):
-            raise InputError(f"{self.path}: {where} has neither 'image_id' nor 'image_name'")
+            raise InputError(f"{entry.where}: has neither 'image_id' nor 'image_name'")
         picture = PurePosixPath(name)
         digits = picture.stem.split("_")[0]
         return by_name.get((picture.parent.name, int(digits))) if digits.isdecimal() else None

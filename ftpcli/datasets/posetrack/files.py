@@ -1,7 +1,7 @@
-"""PoseTrack annotation and prediction files of 2017, 2018 and 2021, read into one form.
+"""PoseTrack annotation and prediction files of 2017, 2018 and 2021 in one form: arrays of a whole video.
 
-The 15 joints are those of ``POSETRACK15`` whatever the file's own order (shared vocabulary: a *form* is the JSON
-structure, "2017" for ``annolist`` and "2018" for ``images``/``annotations``, which 2021 uses as well).
+The 15 joints are those of ``POSETRACK15`` whatever the file's own order. A *form* is the JSON structure: "2017" for
+``annolist``, "2018" for ``images`` and ``annotations``, which 2021 uses as well, "native" for our JSON Lines.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ftpcli.errors import InputError
-from ftpcli.files.jsonfile import load_json
 from ftpcli.skeleton import POSETRACK15
 
 #: What the official programs take for a missing score.
@@ -50,7 +48,7 @@ class VideoFile:
     """One file; P people entries of all its frames, grouped by frame, in file order."""
 
     path: Path
-    form: str  # "2017" or "2018"
+    form: str  # see above
     frames: tuple[FrameEntry, ...]
     track: np.ndarray  # (P,) int64, 0 where missing
     has_track: np.ndarray  # (P,) bool
@@ -65,11 +63,7 @@ class VideoFile:
     orphans: int = 0  # annotations whose image is not in the file
     empty_scores: int = 0  # people with "scores": []
     missing_scores: int = 0  # people with no score at all
-
-    @property
-    def is_2021(self) -> bool:
-        """True where the file carries PoseTrack21's ``has_labeled_person``."""
-        return any(frame.labelled_person is not None for frame in self.frames)
+    jointless: int = 0  # people without a list of joints, left out
 
     def box_only(self, frame: FrameEntry) -> bool:
         """True for a PoseTrack21 frame with boxes and no joints (A5): not for pose evaluation."""
@@ -115,7 +109,13 @@ class PeopleRows:
         self.person_id.append(person_id)
 
     def video(
-        self, path: Path, form: str, frames: list[FrameEntry], orphans: int = 0, empty_scores: int = 0
+        self,
+        path: Path,
+        form: str,
+        frames: list[FrameEntry],
+        orphans: int = 0,
+        empty_scores: int = 0,
+        jointless: int = 0,
     ) -> VideoFile:
         """The whole file."""
         count, joints = len(self), len(JOINTS)
@@ -138,32 +138,6 @@ class PeopleRows:
             person_id=np.array(self.person_id, dtype=np.int64),
             orphans=orphans,
             empty_scores=empty_scores,
+            jointless=jointless,
             missing_scores=int((present & ~scored).any(axis=1).sum()) if count else 0,
         )
-
-
-def read_video(path: Path, slots: bool = False) -> VideoFile:
-    """Read one file; its form is recognised by the key ``annolist`` (A3, A6).
-
-    Args:
-        path: the JSON file.
-        slots: read keypoints by PoseTrack's 17 slots without asking ``categories`` for names, as the
-            PoseTrack21 program does.
-
-    Raises:
-        InputError: in one line, what is wrong with the file.
-    """
-    from ftpcli.datasets.posetrack.form2017 import read_2017
-    from ftpcli.datasets.posetrack.form2018 import read_2018
-
-    path = Path(path)
-    if path.suffix.lower() == ".mat":
-        raise InputError(f"{path}: PoseTrack17 .mat files are not read; use the JSON files of the same annotations")
-    data = load_json(path)
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: not a PoseTrack file (the outermost value is not an object)")
-    if "annolist" in data:
-        return read_2017(path, data)
-    if "images" in data or "annotations" in data:
-        return read_2018(path, data, slots)
-    raise InputError(f"{path}: not a PoseTrack file (it has neither 'annolist' nor 'images' and 'annotations')")

@@ -2,128 +2,129 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ftpcli.datasets.posetrack.files import JOINTS, FrameEntry, PeopleRows, VideoFile
-from ftpcli.errors import InputError
-from ftpcli.files.jsonfile import need, need_list, numbers, whole_number
+from ftpcli.datasets.boxes import POSETRACK2017, box_of_joints
+from ftpcli.files import checked_json as checks
+from ftpcli.skeleton import POSETRACK15
+
+_JOINTS = len(POSETRACK15.joints)
 
 
-def read_2017(path: Path, data: dict[str, Any]) -> VideoFile:
-    """Read the parsed content of a file with ``annolist``."""
-    rows, frames = PeopleRows(), []
-    for i, entry in enumerate(need_list(data, "annolist", path, "the file")):
-        where = f"frame {i} of annolist"
-        start = len(rows)
-        for k, rect in enumerate(_people(entry, path, where)):
-            _add_person(rows, rect, path, f"person {k} of {where}")
-        labelled = _scalar(entry.get("is_labeled"))
-        frames.append(
-            FrameEntry(
-                name=_name(entry, path, where),
-                image_id=None,
-                labelled=None if labelled is None else bool(labelled),
-                labelled_person=None,
-                regions=_regions(entry.get("ignore_regions"), path, where),
-                rows=slice(start, len(rows)),
-            )
-        )
-    return rows.video(path, "2017", frames)
+@dataclass(frozen=True, slots=True, eq=False)
+class Person2017:
+    """One person in one frame; joints in the order of ``POSETRACK15``."""
+
+    track: int | None
+    keypoints: np.ndarray  # (15, 2) float64 pixels, zeros where not listed
+    present: np.ndarray  # (15,) bool: listed
+    scores: np.ndarray  # (15,) float64, NaN where the file gives none
+    score: float  # the person's, 1 where the file gives none
+    head: np.ndarray | None  # (4,) xyxy
+    box: np.ndarray | None  # (4,) xyxy; only our own files have it
+    container: bool  # there is a list of joints, perhaps an empty one
+
+    def body_box(self, labelled: np.ndarray) -> np.ndarray | None:
+        """(4,) xyxy: the file's, else by the rule for files that lack it, around the ``labelled`` joints, (15,) bool."""
+        return box_of_joints(self.keypoints[labelled], POSETRACK2017) if self.box is None else self.box
 
 
-def _scalar(value: Any) -> Any:
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame2017:
+    """One entry of ``annolist``."""
+
+    entry: dict[str, Any]
+    name: str
+    labelled: bool | None
+    regions: tuple[np.ndarray, ...] | None  # ignore polygons, each (n, 2) pixels; None without such a field
+    people: tuple[Person2017, ...]
+
+
+def read_frame(value: Any, where: str) -> Frame2017:
+    """Check and read one entry.
+
+    Raises:
+        InputError: it is not what it should be.
+    """
+    entry = checks.as_object(value, "a frame", where)
+    # Others' predictions hold a plain object where the annotations hold a one-element list.
+    image = checks.as_object(_single(checks.field(entry, "image", where)), "'image'", where)
+    labelled = _single(entry.get("is_labeled"))
+    people = _list(checks.field(entry, "annorect", where), "'annorect'", where)
+    return Frame2017(
+        entry,
+        checks.as_text(checks.field(image, "name", where), "'name'", where),
+        None if labelled is None else bool(labelled),
+        _regions(entry.get("ignore_regions"), where),
+        tuple(_person(person, where) for person in people),
+    )
+
+
+def _single(value: Any) -> Any:
     """The value out of its one-element list; None where there is none."""
-    if isinstance(value, list):
+    if isinstance(value, list) and len(value) < 2:
         return value[0] if value else None
     return value
 
 
-def _number(value: Any, path: Path, where: str) -> float:
-    return float(numbers([_scalar(value)], 1, path, where)[0])
+def _list(value: Any, what: str, where: str) -> list[Any]:
+    """A list; exports from Matlab write a list of one as the bare object."""
+    if value is None or isinstance(value, dict):
+        return [value] if value else []
+    return checks.as_list(value, what, where, checks.MAX_PEOPLE)
 
 
-def _people(entry: Any, path: Path, where: str) -> list[Any]:
-    people = need(entry, "annorect", path, where)
-    if people is None:
-        return []
-    if not isinstance(people, list):
-        raise InputError(f"{path}: 'annorect' of {where} is not a list")
-    return people
+def _number(entry: dict[str, Any], key: str, where: str) -> float:
+    return checks.number(_single(checks.field(entry, key, where)), f"{key!r}", where, checks.MAX_COORDINATE)
 
 
-def _name(entry: dict[str, Any], path: Path, where: str) -> str:
-    # DCPose-style predictions hold a plain object where the annotations hold a one-element list.
-    name = need(_scalar(need(entry, "image", path, where)), "name", path, f"the image of {where}")
-    if not isinstance(name, str):
-        raise InputError(f"{path}: the image name of {where} is not text")
-    return name
-
-
-def _regions(regions: Any, path: Path, where: str) -> tuple[np.ndarray, ...] | None:
+def _regions(regions: Any, where: str) -> tuple[np.ndarray, ...] | None:
     if regions is None:
         return None
-    if not isinstance(regions, list):
-        raise InputError(f"{path}: 'ignore_regions' of {where} is not a list")
     polygons = []
-    for region in regions:
-        points = need_list(region, "point", path, f"an ignore region of {where}")
-        corners = [
-            [_number(need(p, axis, path, f"a region point of {where}"), path, where) for axis in "xy"] for p in points
-        ]
+    for region in checks.as_list(regions, "'ignore_regions'", where):
+        points = _list(checks.field(checks.as_object(region, "a region", where), "point", where), "'point'", where)
+        corners = [[_number(checks.as_object(p, "a point", where), axis, where) for axis in "xy"] for p in points]
         polygons.append(np.array(corners, dtype=np.float64).reshape(-1, 2))
     return tuple(polygons)
 
 
-def _points(rect: dict[str, Any], path: Path, where: str) -> list[Any] | None:
+def _points(person: dict[str, Any], where: str) -> list[Any] | None:
     """The person's joints; None without a container (B1.3)."""
-    container = rect.get("annopoints")
-    if isinstance(container, list):
-        container = container[0] if container else None
-    if not container:
+    container = _single(person.get("annopoints"))
+    if container is None or container == {}:
         return None
-    if not isinstance(container, dict):
-        raise InputError(f"{path}: 'annopoints' of {where} is not a list of objects")
-    if "point" not in container:
-        return None
-    points = container["point"]
-    if isinstance(points, dict):
-        points = [points]
-    if not isinstance(points, list):
-        raise InputError(f"{path}: 'point' of {where} is not a list")
-    return points
+    points = checks.as_object(container, "'annopoints'", where)
+    return _list(points["point"], "'point'", where) if "point" in points else None
 
 
-def _add_person(rows: PeopleRows, rect: Any, path: Path, where: str) -> None:
-    if not isinstance(rect, dict):
-        raise InputError(f"{path}: {where} is not a JSON object")
-    count = len(JOINTS)
-    keypoints, present, scores = np.zeros((count, 2)), np.zeros(count, dtype=bool), np.full(count, np.nan)
-    points = _points(rect, path, where)
-    for point in points or ():
-        joint = whole_number(_scalar(need(point, "id", path, f"a point of {where}")))
-        if joint is None:
-            raise InputError(f"{path}: a point of {where} has an id that is not a whole number")
-        if not 0 <= joint < count or present[joint]:
+def _person(value: Any, where: str) -> Person2017:
+    person = checks.as_object(value, "a person", where)
+    keypoints, present, scores = np.zeros((_JOINTS, 2)), np.zeros(_JOINTS, dtype=bool), np.full(_JOINTS, np.nan)
+    points = _points(person, where)
+    for item in points or ():
+        point = checks.as_object(item, "a point", where)
+        joint = checks.integer(_single(checks.field(point, "id", where)), "a joint's 'id'", where, -checks.MAX_INTEGER)
+        if not 0 <= joint < _JOINTS or present[joint]:
             continue  # the official program takes the first point of an id
-        keypoints[joint] = [_number(need(point, axis, path, f"a point of {where}"), path, where) for axis in "xy"]
+        keypoints[joint] = [_number(point, axis, where) for axis in "xy"]
         present[joint] = True
-        score = _scalar(point.get("score"))
-        if score is not None:
-            scores[joint] = _number(score, path, f"a score of {where}")
+        if _single(point.get("score")) is not None:
+            scores[joint] = _number(point, "score", where)
     head = None
-    if all(corner in rect for corner in ("x1", "y1", "x2", "y2")):
-        head = np.array([_number(rect[c], path, f"the head box of {where}") for c in ("x1", "y1", "x2", "y2")])
-    track = _scalar(rect.get("track_id"))
-    if track is not None and whole_number(track) is None:
-        raise InputError(f"{path}: track_id {track!r} of {where} is not a whole number")
-    rows.add(
-        track=None if track is None else whole_number(track),
+    if all(corner in person for corner in ("x1", "y1", "x2", "y2")):
+        head = np.array([_number(person, corner, where) for corner in ("x1", "y1", "x2", "y2")])
+    track, score = _single(person.get("track_id")), _single(person.get("score"))
+    return Person2017(
+        track=None if track is None else checks.integer(track, "'track_id'", where, -checks.MAX_INTEGER),
         keypoints=keypoints,
         present=present,
         scores=scores,
+        score=1.0 if score is None else checks.number(score, "'score'", where),
         head=head,
+        box=checks.box(person["bbox"], where) if person.get("bbox") else None,
         container=points is not None,
     )

@@ -9,7 +9,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ftpcli.datasets.posetrack.files import JOINTS, FrameEntry, VideoFile, read_video
+from ftpcli.datasets.boxes import POSETRACK2017, POSETRACK2018, box_of_joints
+from ftpcli.datasets.posetrack.files import JOINTS, FrameEntry, VideoFile
+from ftpcli.datasets.posetrack.reading import read_video
 from ftpcli.errors import InputError, UsageError
 
 VERSIONS = ("17", "18", "21")
@@ -166,11 +168,11 @@ class PoseTrackIndex:
         keypoints, visible = video.keypoints[row], video.present[row]
         box: np.ndarray | None = None
         if self.version == "17":
-            box = body_box_2017(keypoints[visible])
+            box = box_of_joints(keypoints[visible], POSETRACK2017)
         elif not np.isnan(video.box[row]).any():
             box = video.box[row]
         else:
-            box = body_box_2018(keypoints[visible])
+            box = box_of_joints(keypoints[visible], POSETRACK2018)
         head = None if np.isnan(video.head[row]).any() else video.head[row]
         track = int(video.track[row]) if video.has_track[row] else None
         identity = int(video.person_id[row]) if video.person_id[row] >= 0 else None
@@ -216,31 +218,6 @@ def check_name(name: str, file: Path) -> None:
     parts = PurePosixPath(name.replace("\\", "/"))
     if parts.is_absolute() or ".." in parts.parts or ":" in name or not parts.name or "\0" in name:
         raise InputError(f"{file}: the frame name {name!r} leads out of the data set's folder")
-
-
-def body_box_2017(points: np.ndarray) -> np.ndarray | None:
-    """The body box that 2017 files lack: the joints' extent, one pixel more at the right and bottom, times 1.2 (A3).
-
-    Args:
-        points: (n, 2) annotated joints.
-
-    Returns:
-        (4,) xyxy, None without joints. It may leave the picture.
-    """
-    return _scaled_extent(points, 1, 1.2)
-
-
-def body_box_2018(points: np.ndarray) -> np.ndarray | None:
-    """The rule by which 2018's ``bbox`` was made, for files that lack it: the joints' extent times 1.3 (A2)."""
-    return _scaled_extent(points, 0, 1.3)
-
-
-def _scaled_extent(points: np.ndarray, more: int, scale: float) -> np.ndarray | None:
-    if not len(points):
-        return None
-    low, high = points.min(axis=0), points.max(axis=0) + more
-    centre, half = (low + high) / 2, (high - low) / 2 * scale
-    return np.concatenate([centre - half, centre + half])
 
 
 def clipped_box(box: np.ndarray, width: int, height: int) -> np.ndarray | None:

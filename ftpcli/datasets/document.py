@@ -1,4 +1,4 @@
-"""Reading a JSON document of any size piece by piece: the long lists of its root object, element by element."""
+"""Reading a JSON document of any size piece by piece: its root's lists, element by element."""
 
 from __future__ import annotations
 
@@ -8,64 +8,75 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ftpcli.errors import InputError
-from ftpcli.formats.checks import DECODER, MAX_ELEMENT
+from ftpcli.files.checked_json import MAX_ELEMENT, unreadable
 
 _CHUNK = 1 << 20
+#: NaN and Infinity are read here, as Python's own programs write them; the check of the field that holds one names it.
+_DECODER = json.JSONDecoder()
 
 
 class Document:
-    """A JSON object in a file. Memory holds one element of its lists at a time.
+    """A JSON object in a file, or a plain list. Memory holds one element of its lists at a time.
 
     Attributes:
-        keys: root keys met so far, in the order of the file.
+        keys: root keys met so far, in the order of the file; empty for a plain list.
+        plain: whether the file turned out to be a plain list.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
         self.keys: list[str] = []
+        self.plain = False
 
-    def items(self, streamed: frozenset[str]) -> Iterator[tuple[str, Any, str]]:
-        """Yields (root key, value, where), for keys in ``streamed`` once per element of their list.
+    def items(self, *lists: str) -> Iterator[tuple[str, Any, str]]:
+        """Yields (root key, value, where): of the root's ``lists`` and of a plain list (key "") every element.
+
+        Other lists are passed over; values that are no lists come as they are.
 
         Raises:
-            InputError: the file cannot be read, is not a JSON object, is cut, holds a key twice, or has
-                an element longer than MAX_ELEMENT.
+            InputError: the file cannot be read, is cut, is neither object nor list, holds one of ``lists`` twice or
+                as something else, or has an element longer than MAX_ELEMENT.
         """
         try:
             with open(self.path, encoding="utf-8-sig", newline="") as handle:
-                yield from self._root(_Scanner(handle, self.path), streamed)
-        except UnicodeDecodeError:
-            raise InputError(f"{self.path}: not a text file in UTF-8, so not a poses file") from None
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be read ({error.strerror})") from error
+                yield from self._root(_Scanner(handle, self.path), lists)
+        except (OSError, UnicodeDecodeError) as error:
+            raise unreadable(self.path, error) from error
 
-    def _root(self, scanner: _Scanner, streamed: frozenset[str]) -> Iterator[tuple[str, Any, str]]:
+    def _root(self, scanner: _Scanner, lists: tuple[str, ...]) -> Iterator[tuple[str, Any, str]]:
         if scanner.peek() == "[":
-            raise InputError(
-                f"{self.path}: a plain list (such as COCO results) names no joints and no frames; "
-                "give a whole COCO or PoseTrack file"
-            )
-        scanner.take("{")
-        first = True
-        while scanner.peek() != "}":
-            if not first:
-                scanner.take(",")
-            first = False
-            key = scanner.value()
-            if not isinstance(key, str):
-                raise scanner.error("a key should be text")
-            scanner.take(":")
-            if key in streamed and key in self.keys:
-                raise scanner.error(f"{key!r} stands twice")
-            if key in streamed:
-                self.keys.append(key)
-                for number, value in enumerate(scanner.elements()):
-                    yield key, value, f"{self.path}, {key} entry {number + 1}"
-            else:
-                yield key, scanner.value(), f"{self.path}, {key!r}"
-        scanner.take("}")
+            self.plain = True
+            yield from self._elements(scanner, "")
+        else:
+            scanner.take("{")
+            first = True
+            while scanner.peek() != "}":
+                if not first:
+                    scanner.take(",")
+                first = False
+                key = scanner.value()
+                if not isinstance(key, str):
+                    raise scanner.error("a key should be text")
+                scanner.take(":")
+                if key in lists and key in self.keys:
+                    raise scanner.error(f"{key!r} stands twice")
+                if key in lists:
+                    self.keys.append(key)
+                    yield from self._elements(scanner, key)
+                elif scanner.peek() == "[":
+                    for _ in scanner.elements():
+                        pass
+                else:
+                    yield key, scanner.value(), f"{self.path}, {key!r}"
+            scanner.take("}")
         if scanner.peek():
             raise scanner.error("something follows the end of the document")
+
+    def _elements(self, scanner: _Scanner, key: str) -> Iterator[tuple[str, Any, str]]:
+        start = f"{self.path}, {key} entry " if key else f"{self.path}, entry "
+        for number, value in enumerate(scanner.elements(), 1):
+            known = value.get("id") if isinstance(value, dict) else None
+            yield key, value, f"{start}{number}" if known is None else f"{start}{number} (id {str(known)[:40]})"
 
 
 class _Scanner:
@@ -127,7 +138,7 @@ class _Scanner:
         self.peek()
         while True:
             try:
-                value, end = DECODER.raw_decode(self._buffer, self._at)
+                value, end = _DECODER.raw_decode(self._buffer, self._at)
             except RecursionError:
                 raise self.error("nested too deeply") from None
             except json.JSONDecodeError as error:

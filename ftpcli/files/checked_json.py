@@ -1,6 +1,7 @@
 """Parsing and checking of JSON that anybody may have written: every failure is one InputError that says where.
 
-Limits are generous for real files and small enough that no file, whatever it claims, takes much memory.
+``where`` begins with the file's name. Limits are generous for real files and small enough that no file, whatever it
+claims, takes much memory.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import math
 import re
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -28,6 +30,7 @@ MAX_COORDINATE = 1e6
 MAX_SIDE = 65_535
 MAX_INTEGER = 2**62
 
+_NUMBERS = frozenset((int, float))
 _RATIO = re.compile(r"\d{1,15}/\d{1,15}")
 
 
@@ -38,13 +41,37 @@ def _refuse_constant(name: str) -> NoReturn:
 DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
+def load(path: str | Path) -> Any:
+    """The content of a small file of one JSON value; for data sets see ``ftpcli.datasets.document``.
+
+    Raises:
+        InputError: the file is missing, unreadable, or not JSON.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from error
+    return parse(text, str(path))
+
+
+def unreadable(path: str | Path, error: OSError | UnicodeDecodeError) -> InputError:
+    """What is to be raised where a text file cannot be read."""
+    if isinstance(error, UnicodeDecodeError):
+        return InputError(f"{path}: not a text file in UTF-8")
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{path}: no such file")
+    if isinstance(error, IsADirectoryError):
+        return InputError(f"{path}: is a folder, a file is needed")
+    return InputError(f"{path}: cannot be read ({error.strerror})")
+
+
 def shown(value: Any) -> str:
-    """A short form of a value for a message, plain ASCII whatever the value holds."""
+    """A short form of a value for a message, as JSON in plain ASCII whatever the value holds."""
     if isinstance(value, list):
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return "an object"
-    if value is None or isinstance(value, bool):
+    if value is None or isinstance(value, bool | float):
         return json.dumps(value)
     text = ascii(value) if isinstance(value, str) else repr(value)
     return text if len(text) <= 60 else text[:56] + "..."
@@ -59,7 +86,7 @@ def parse(text: str, where: str) -> Any:
     try:
         return DECODER.decode(text)
     except RecursionError:
-        raise InputError(f"{where}: nested too deeply to be a poses file") from None
+        raise InputError(f"{where}: nested too deeply") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{where}: not JSON ({error.msg} at character {error.pos + 1})") from None
     except ValueError as error:
@@ -78,7 +105,7 @@ def shallow(value: Any, where: str) -> None:
         ]
         if not level:
             return
-    raise InputError(f"{where}: nested too deeply to be a poses file")
+    raise InputError(f"{where}: nested too deeply")
 
 
 def field(value: dict[str, Any], key: str, where: str) -> Any:
@@ -138,16 +165,16 @@ def numbers(value: Any, what: str, where: str, count: int | None = None) -> np.n
     values = as_list(value, what, where)
     if count is not None and len(values) != count:
         raise InputError(f"{where}: {what} has {len(values)} numbers, expected {count}")
-    for item in values:
-        if type(item) is not float and type(item) is not int:
-            raise InputError(f"{where}: {what} holds {shown(item)} where a number belongs")
+    if not _NUMBERS.issuperset(map(type, values)):
+        wrong = next(item for item in values if type(item) not in _NUMBERS)
+        raise InputError(f"{where}: {what} holds {shown(wrong)} where a number belongs")
     try:
         result = np.array(values, dtype=np.float64)
     except OverflowError:
         raise InputError(f"{where}: {what} holds a number that is out of range") from None
-    # Written so that a NaN fails it as well.
-    if not (np.abs(result) <= MAX_COORDINATE).all():
-        raise InputError(f"{where}: {what} holds a number that is out of range")
+    fits = np.abs(result) <= MAX_COORDINATE  # written so that a NaN fails it as well
+    if not fits.all():
+        raise InputError(f"{where}: {what} holds {shown(values[int(fits.argmin())])}, which is out of range")
     return result
 
 

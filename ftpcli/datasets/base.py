@@ -1,0 +1,49 @@
+"""What every reader of a poses file offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from ftpcli.records import FramePoses, Header
+
+
+class PosesReader(ABC):
+    """The poses of one video, read frame by frame. A context manager; iterate as often as you like, one loop at a time.
+
+    Attributes:
+        path: the file, as given.
+        format: "jsonl", "coco", "posetrack" or "posetrack17".
+        header: joint names in the order of the poses' rows, source and run; a foreign file's may be nearly empty.
+        records: how many frames the file holds, None where only reading to the end would tell.
+        by_name: a frame's ``index`` is its picture's place in the list of the source's pictures; False: its place among
+            the decoded frames.
+        warnings: what had to be assumed or left out, one line each without the file's name.
+        timed: False for a foreign file without times: ``pts`` is then the index and ``seconds`` is NaN.
+    """
+
+    path: str
+    format: str
+    header: Header
+    records: int | None
+    timed: bool
+    by_name: bool = False
+    warnings: Sequence[str] = ()
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[FramePoses]:
+        """Frames by rising index. A joint that is not there has confidence 0. Raises InputError."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the file. Safe to call twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,238 @@
+"""Opening a poses file of any form. What a file is shows in its content, not in its name."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ftpcli.datasets.base import PosesReader
+from ftpcli.datasets.coco import LISTS, Annotation, Category, Id, Image, category_of_people
+from ftpcli.datasets.document import Document
+from ftpcli.datasets.header import decode_run, decode_source
+from ftpcli.datasets.left_out import CROWD, EMPTY
+from ftpcli.datasets.native import NativeReader
+from ftpcli.datasets.posetrack.form2017 import read_frame
+from ftpcli.datasets.store import PoseStore, StoredReader
+from ftpcli.errors import InputError
+from ftpcli.files import checked_json as checks
+from ftpcli.records import Header, SourceInfo
+from ftpcli.skeleton import COCO17, POSETRACK15, POSETRACK17
+
+_FORMAT = re.compile(rb'\s*\{\s*"format"\s*:\s*"([a-z-]{1,40})"')
+
+
+def open_poses(path: str | os.PathLike[str], pictures: Sequence[str] | None = None) -> PosesReader:
+    """Open a poses file: our JSON Lines, COCO JSON, PoseTrack 2017, 2018 or 2021 JSON.
+
+    JSON Lines are streamed. JSON documents are read and checked here, and hold a few dozen bytes of memory per
+    person; the rest waits in a temporary file. Ground truth reads as poses of score 1 whose labelled joints have
+    confidence 1; a file of mere boxes as people without joints.
+
+    Args:
+        pictures: names of the source's pictures in their order, where it is a folder: another tool's file names its
+            frames by them (see ``PosesReader.by_name``).
+
+    Returns:
+        A reader to be closed, or used in a ``with`` statement. Its ``warnings`` say what was left out or assumed.
+
+    Raises:
+        InputError: the file is missing, unreadable, or not what it should be; while iterating also: a bad record,
+            with its line.
+    """
+    name = os.fspath(path)
+    try:
+        handle = open(name, "rb")  # noqa: SIM115 (the reader owns it)
+    except (OSError, ValueError) as error:
+        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be opened ({error})"
+        if isinstance(error, IsADirectoryError):
+            reason = "is a folder; name a poses file"
+        raise InputError(f"{name}: {reason}") from error
+    try:
+        if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+            raise InputError(f"{name}: is not a plain file")
+        start = handle.read(256).removeprefix(b"\xef\xbb\xbf")
+        handle.seek(0)
+        match = _FORMAT.match(start)
+        if match and match[1] == b"ftp-poses-part":
+            raise InputError(f"{name}: the unfinished part of a run; finish it with ftp annotate --resume")
+        if match or Path(name).suffix.lower() == ".jsonl":
+            return NativeReader(name, handle)
+    except BaseException:
+        handle.close()
+        raise
+    handle.close()
+    return _open_document(name, pictures)
+
+
+def _open_document(path: str, pictures: Sequence[str] | None) -> StoredReader:
+    store = PoseStore(path)
+    try:
+        document, collected, info = Document(path), _Collector(store), dict[str, Any]()
+        for key, value, where in document.items(*LISTS, "annolist"):
+            if document.plain:
+                raise InputError(
+                    f"{path}: a plain list (such as COCO results) names no joints and no frames; "
+                    "give a whole COCO or PoseTrack file"
+                )
+            if key in LISTS or key == "annolist":
+                collected.add(key, value, where)
+            elif key == "info" and isinstance(value, dict):
+                checks.shallow(value, where)
+                info = value
+        if "annolist" in document.keys:
+            if "images" in document.keys:
+                raise InputError(f"{path}: holds both 'annolist' and 'images'; it should be one of the two forms")
+            return StoredReader(store, "posetrack17", _header(POSETRACK15.joints, info, None, path), 0, pictures)
+        if not set(LISTS) <= set(document.keys):
+            raise InputError(
+                f"{path}: not a poses file; it should be JSON Lines of ftp, COCO JSON with images, annotations and "
+                "categories, or PoseTrack JSON"
+            )
+        category, joints, form = collected.people()
+        header = _header(joints, info, collected.size(), path)
+        return StoredReader(store, form, header, category, pictures)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _header(joints: tuple[str, ...], info: dict[str, Any], size: tuple[int, int] | None, path: str) -> Header:
+    """The header that a document of ours keeps under ``info``; of a foreign one, what can be told."""
+    source = SourceInfo()
+    if isinstance(info.get("source"), dict):
+        source = decode_source(info["source"], f"{path}, 'info'")
+    if size is not None and source.width is None:
+        source = replace(source, width=size[0], height=size[1])
+    return Header(joints, source, decode_run(info.get("run")))
+
+
+class _Collector:
+    """Puts frames and people of a document into a store, in whatever order its lists stand."""
+
+    def __init__(self, store: PoseStore) -> None:
+        self._store = store
+        self._categories: list[Category] = []
+        self._numbers: dict[str, dict[Id, int]] = {"image": {}, "category": {}}
+        self._sizes: set[tuple[int, int] | None] = set()
+        self._videos: set[str] = set()
+        self._faults: dict[Id | None, InputError] = {}  # the first of each category: only that of people matters
+
+    def add(self, key: str, value: Any, where: str) -> None:
+        """One element of a root list. Raises InputError."""
+        if key == "images":
+            self._add_image(Image(checks.as_object(value, "an image", where), where))
+        elif key == "categories":
+            self._categories.append(Category.of(value, where))
+        elif key == "annotations":
+            annotation = Annotation(checks.as_object(value, "an annotation", where), where)
+            category = annotation.category
+            try:
+                self._add_annotation(annotation, category)
+            except InputError as error:
+                self._faults.setdefault(category, error)
+        else:
+            self._add_2017(value, where)
+
+    def people(self) -> tuple[int, tuple[str, ...], str]:
+        """The category of people as the store has it, its joints, and the file's format. Raises InputError."""
+        store = self._store
+        if not self._categories:
+            raise InputError(f"{store.path}: no category names its keypoints, so nobody can tell which joint is which")
+        people = category_of_people(self._categories, store.path)
+        for category in (people.id, None):
+            if category in self._faults:
+                raise self._faults[category]
+        number = self._number("category", people.id)
+        given = {category.id: category.name or category.id for category in self._categories}
+        names = {n: given.get(one, one) for one, n in self._numbers["category"].items()}
+        others = np.array(store.categories, dtype=np.int64)
+        for other, count in zip(
+            *np.unique(others[(others != number) & (others != 0)], return_counts=True), strict=True
+        ):
+            store.left_out.add(f"of category {names[int(other)]}", int(count))
+        store.categories = type(store.categories)("q", np.where(others == 0, number, others).tolist())
+        joints = checks.joint_names(list(people.joints), f"{store.path}, 'categories'") if people.joints else ()
+        posetrack = set(joints) in (set(POSETRACK17.joints), set(POSETRACK15.joints))
+        return number, joints or COCO17.joints, "posetrack" if posetrack else "coco"
+
+    def size(self) -> tuple[int, int] | None:
+        """Width and height, where all images state the same."""
+        return next(iter(self._sizes)) if len(self._sizes) == 1 else None
+
+    def _number(self, kind: str, given: Id) -> int:
+        """An id of the file as a number: text counts from beyond all numbers; categories count from 1."""
+        if kind == "image" and isinstance(given, int):
+            return given
+        known = self._numbers[kind]
+        return known.setdefault(given, len(known) + (checks.MAX_INTEGER if kind == "image" else 0) + 1)
+
+    def _add_image(self, image: Image) -> None:
+        if image.video is not None:
+            self._videos.add(image.video)
+            if len(self._videos) > 1:
+                first, second = sorted(self._videos)
+                raise InputError(
+                    f"{image.where}: frames of several videos ({first}, {second}); give a file of one video"
+                )
+        if len(self._sizes) < 3:  # three sizes say "they differ" as well as a hundred
+            self._sizes.add(image.size)
+        number = self._number("image", image.id)
+        self._store.add_frame(number, image.name, image.frame_index, image.frame_id, image.pts, image.seconds)
+
+    def _add_annotation(self, annotation: Annotation, category: Id | None) -> None:
+        if annotation.crowd:
+            self._store.left_out.add(CROWD)
+            return
+        table, box = _table(annotation), annotation.box
+        if box is None:
+            self._store.left_out.add(EMPTY)
+            return
+        score = annotation.score
+        self._store.add_person(
+            self._number("image", annotation.image),
+            annotation.track,
+            0 if category is None else self._number("category", category),
+            1.0 if score is None else min(max(score, 0.0), 1.0),
+            box,
+            table,
+            annotation.where,
+            annotation.entry.get("filled") is True,
+        )
+
+    def _add_2017(self, value: Any, where: str) -> None:
+        number, frame = len(self._store.ids), read_frame(value, where)
+        times = Image(frame.entry, where)
+        self._store.add_frame(number, frame.name, times.frame_index, None, times.pts, times.seconds)
+        for person in frame.people:
+            scores = np.where(np.isnan(person.scores), 1.0, np.clip(person.scores, 0.0, 1.0))
+            table = np.column_stack([person.keypoints, np.where(person.present, scores, 0.0)])
+            box = person.body_box(table[:, 2] > 0)
+            if box is None:
+                self._store.left_out.add(EMPTY)
+            else:
+                score = min(max(person.score, 0.0), 1.0)
+                self._store.add_person(number, person.track, 0, score, box, table, where)
+
+
+def _table(annotation: Annotation) -> np.ndarray:
+    """(K, 3) x, y, confidence in 0..1 of an annotation; K is 0 where it has no joints, as in PoseTrack 2021."""
+    table = annotation.keypoints
+    if table is None:
+        return np.zeros((0, 3))
+    table = table.copy()
+    absent = ~table.any(axis=1)
+    for key in ("keypoint_scores", "scores"):
+        scores = annotation.numbers_a_joint(key, len(table))
+        if scores is not None:
+            table[:, 2] = scores
+            break
+    table[:, 2] = np.clip(table[:, 2], 0.0, 1.0)
+    table[absent] = 0.0
+    return table

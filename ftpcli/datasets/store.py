@@ -1,0 +1,196 @@
+"""Poses of a document whose people stand in any order, spooled to disk and read back frame by frame."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from array import array
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ftpcli.datasets.base import PosesReader
+from ftpcli.datasets.frames import frame_numbers
+from ftpcli.datasets.left_out import UNLISTED, LeftOut
+from ftpcli.errors import InputError
+from ftpcli.records import FramePoses, Header, Pose
+
+_IN_MEMORY = 64 << 20
+_NO_TRACK = -(2**63)
+
+
+class PoseStore:
+    """Holds what a document says of frames and people; memory is a few dozen bytes for each.
+
+    Attributes:
+        left_out: annotations that were not taken, by reason.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.left_out = LeftOut()
+        self.ids, self.pts, self.seconds = array("q"), array("q"), array("d")
+        self.timed = True
+        self.indices: list[int | None] = []
+        self.frame_ids: list[int | None] = []
+        self.names: list[str] = []
+        # One entry per person: the frame's id, the track, the category, where its numbers stand, how many joints.
+        self.images, self.tracks, self.categories = array("q"), array("q"), array("q")
+        self.offsets, self.joints = array("q"), array("q")
+        self._spool = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 (closed by close())
+        self._end = 0
+
+    def add_frame(
+        self,
+        image: int,
+        name: str,
+        index: int | None = None,
+        frame_id: int | None = None,
+        pts: int | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """A frame: ``image`` is the number that its people name; the rest as far as the file says it."""
+        self.ids.append(image)
+        self.indices.append(index)
+        self.frame_ids.append(frame_id)
+        self.names.append("" if index is not None else name)
+        self.timed &= pts is not None and seconds is not None
+        self.pts.append(pts or 0)
+        self.seconds.append(math.nan if seconds is None else seconds)
+
+    def add_person(
+        self,
+        image: int,
+        track: int | None,
+        category: int,
+        score: float,
+        box: np.ndarray,
+        table: np.ndarray,
+        where: str,
+        filled: bool = False,
+    ) -> None:
+        """A person in a frame: box (4,) xyxy, table (K, 3) x, y, confidence, (0, 3) for a mere box."""
+        data = np.concatenate([box, [score, filled], table.ravel()]).tobytes()
+        try:
+            self._spool.seek(self._end)
+            self._spool.write(data)
+        except OSError as error:
+            raise InputError(
+                f"{where}: no room to sort it in the temporary folder {tempfile.gettempdir()} ({error.strerror})"
+            ) from error
+        self.images.append(image)
+        self.tracks.append(_NO_TRACK if track is None else track)
+        self.categories.append(category)
+        self.offsets.append(self._end)
+        self.joints.append(len(table))
+        self._end += len(data)
+
+    def pose(self, person: int, track: int, joints: int) -> Pose:
+        """The ``person``-th person that was added; one without joints gets ``joints`` absent ones."""
+        self._spool.seek(self.offsets[person])
+        count = self.joints[person]
+        values = np.frombuffer(self._spool.read((6 + 3 * count) * 8))
+        table = values[6:].reshape(count, 3) if count else np.zeros((joints, 3))
+        score, filled = float(values[4]), bool(values[5])
+        return Pose(track, values[:4].copy(), score, table[:, :2].copy(), table[:, 2].copy(), filled)
+
+    def track_ids(self, people: np.ndarray) -> list[int]:
+        """Track ids of the people of one frame; those without one get the lowest free numbers."""
+        given = [self.tracks[person] for person in people]
+        taken = set(given)
+        free = (number for number in range(len(given) * 2) if number not in taken)
+        return [next(free) if track == _NO_TRACK else track for track in given]
+
+    def close(self) -> None:
+        self._spool.close()
+
+
+class StoredReader(PosesReader):
+    """Frames of a document, once it has been read and checked.
+
+    Args:
+        category: of the people.
+        pictures: names of the source's pictures in their order, where it is a folder of pictures.
+
+    Raises:
+        InputError: ids or frames twice, another number of joints, or nothing is left of what the file holds.
+    """
+
+    def __init__(
+        self, store: PoseStore, file_format: str, header: Header, category: int, pictures: Sequence[str] | None
+    ) -> None:
+        self.path, self.format, self.header = store.path, file_format, header
+        self.timed = store.timed
+        self._store = store
+        numbers = frame_numbers(store.indices, store.frame_ids, store.names, pictures)
+        self._indices, self.by_name = numbers.indices, numbers.by_name
+        order = np.argsort(self._indices, kind="stable")
+        #: Places of the frames in the file, by rising index.
+        self._positions = order[self._indices[order] >= 0]
+        self.records = len(self._positions)
+        _unique(store.path, self._indices[self._positions], "frame")
+        people = np.flatnonzero(np.array(store.categories, dtype=np.int64) == category)
+        ranks = self._ranks(people)
+        store.left_out.add(UNLISTED, int((ranks < 0).sum()))
+        people, ranks = people[ranks >= 0], ranks[ranks >= 0]
+        counts = np.array(store.joints, dtype=np.int64)[people]
+        wrong = np.flatnonzero((counts != len(header.joints)) & (counts != 0))
+        if len(wrong):
+            raise InputError(
+                f"{store.path}: a person has {counts[wrong[0]]} keypoints, the file names {len(header.joints)} joints"
+            )
+        by_rank = np.argsort(ranks, kind="stable")
+        self._people = people[by_rank]
+        self._bounds = np.searchsorted(ranks[by_rank], np.arange(len(self._positions) + 1))
+        if store.left_out.counts and not len(people):
+            raise InputError(f"{store.path}: no person is left{store.left_out.why()}")
+        self.warnings = [
+            *([numbers.warning] if numbers.warning else []),
+            *store.left_out.lines(),
+            *self._about_tracks(np.array(store.tracks, dtype=np.int64)[people]),
+        ]
+
+    def _ranks(self, people: np.ndarray) -> np.ndarray:
+        """(P,) place among the frames of each person, -1 where the image is not listed or not a frame."""
+        ids = np.array(self._store.ids, dtype=np.int64)
+        by_id = np.argsort(ids, kind="stable")
+        _unique(self.path, ids[by_id], "image id")
+        images = np.array(self._store.images, dtype=np.int64)[people]
+        if not len(ids):
+            return np.full(len(images), -1)
+        rank = np.full(len(ids), -1)
+        rank[self._positions] = np.arange(len(self._positions))
+        found = by_id[np.minimum(np.searchsorted(ids[by_id], images), len(ids) - 1)]
+        return np.where(ids[found] == images, rank[found], -1)
+
+    def _about_tracks(self, tracks: np.ndarray) -> list[str]:
+        missing = int((tracks == _NO_TRACK).sum())
+        if not missing:
+            return []
+        if missing == len(tracks):
+            return ["has no track ids: people are numbered within each frame, so that an id is not one person"]
+        return [f"{missing} of {len(tracks)} people have no track id and are numbered within their frame"]
+
+    def __iter__(self) -> Iterator[FramePoses]:
+        store = self._store
+        joints = len(self.header.joints)
+        for rank, position in enumerate(self._positions.tolist()):
+            people = self._people[self._bounds[rank] : self._bounds[rank + 1]]
+            tracks = store.track_ids(people)
+            index = int(self._indices[position])
+            if len(set(tracks)) < len(tracks):
+                raise InputError(f"{self.path}: frame {index} holds a track id twice")
+            poses = tuple(
+                store.pose(person, track, joints) for person, track in zip(people.tolist(), tracks, strict=True)
+            )
+            pts, seconds = (store.pts[position], store.seconds[position]) if self.timed else (index, math.nan)
+            yield FramePoses(index, pts, seconds, poses)
+
+    def close(self) -> None:
+        self._store.close()
+
+
+def _unique(path: str, values: np.ndarray, what: str) -> None:
+    twice = values[1:][values[1:] == values[:-1]]
+    if len(twice):
+        raise InputError(f"{path}: {what} {twice[0]} stands twice")
