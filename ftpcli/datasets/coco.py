@@ -143,6 +143,23 @@ class Annotation:
             raise InputError(f"{self.where}: 'keypoints' has {len(values)} numbers, which is not a multiple of three")
         return checks.numbers(values, "'keypoints'", self.where).reshape(-1, 3)
 
+    @property
+    def table(self) -> np.ndarray:
+        """(K, 3) x, y, confidence in 0..1: 0 for a joint that is not there, 1 for a labelled one, and in predictions
+        what ``keypoint_scores`` or ``scores`` say. K is 0 where the person has no joints, as in PoseTrack 2021."""
+        table = self.keypoints
+        if table is None:
+            return np.zeros((0, 3))
+        absent = ~table.any(axis=1)
+        for key in ("keypoint_scores", "scores"):
+            scores = self.numbers_a_joint(key, len(table))
+            if scores is not None:
+                table[:, 2] = scores
+                break
+        table[:, 2] = np.clip(table[:, 2], 0.0, 1.0)
+        table[absent] = 0.0
+        return table
+
     def numbers_a_joint(self, key: str, count: int) -> np.ndarray | None:
         """(count,) of a list with one number a joint, such as ``scores``; None where it is missing or empty."""
         return checks.numbers(self.entry[key], f"{key!r}", self.where, count) if self.entry.get(key) else None
@@ -157,13 +174,14 @@ class Annotation:
 
     @property
     def box(self) -> np.ndarray | None:
-        """(4,) xyxy: the file's own, else one around the labelled joints, else the outline's; None without any."""
+        """(4,) xyxy: the file's own, else one around the joints, else the outline's; None without any of them."""
         box = self.own_box
-        if box is None and (points := self.keypoints) is not None:
-            box = box_of_joints(points[points[:, 2] > 0, :2], POSETRACK2018)
+        if box is None:
+            table = self.table
+            box = box_of_joints(table[table[:, 2] > 0, :2], POSETRACK2018)
         if box is None and (outline := self.outline):
             box = box_of_joints(np.concatenate(outline), (1.0, 0.0))
-        return box if box is not None and box[2] > box[0] and box[3] > box[1] else None
+        return box
 
     @property
     def outline(self) -> list[np.ndarray]:

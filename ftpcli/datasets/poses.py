@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import stat
+from array import array
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -152,12 +154,11 @@ class _Collector:
         number = self._number("category", people.id)
         given = {category.id: category.name or category.id for category in self._categories}
         names = {n: given.get(one, one) for one, n in self._numbers["category"].items()}
-        others = np.array(store.categories, dtype=np.int64)
-        for other, count in zip(
-            *np.unique(others[(others != number) & (others != 0)], return_counts=True), strict=True
-        ):
-            store.left_out.add(f"of category {names[int(other)]}", int(count))
-        store.categories = type(store.categories)("q", np.where(others == 0, number, others).tolist())
+        kept = array("q", (number if one == 0 else one for one in store.categories))  # 0: the file names none
+        for one, count in Counter(kept).items():
+            if one != number:
+                store.left_out.add(f"of category {names[one]}", count)
+        store.categories = kept
         joints = checks.joint_names(list(people.joints), f"{store.path}, 'categories'") if people.joints else ()
         posetrack = set(joints) in (set(POSETRACK17.joints), set(POSETRACK15.joints))
         return number, joints or COCO17.joints, "posetrack" if posetrack else "coco"
@@ -190,7 +191,7 @@ class _Collector:
         if annotation.crowd:
             self._store.left_out.add(CROWD)
             return
-        table, box = _table(annotation), annotation.box
+        table, box = annotation.table, annotation.box
         if box is None:
             self._store.left_out.add(EMPTY)
             return
@@ -220,19 +221,3 @@ class _Collector:
                 score = min(max(person.score, 0.0), 1.0)
                 self._store.add_person(number, person.track, 0, score, box, table, where)
 
-
-def _table(annotation: Annotation) -> np.ndarray:
-    """(K, 3) x, y, confidence in 0..1 of an annotation; K is 0 where it has no joints, as in PoseTrack 2021."""
-    table = annotation.keypoints
-    if table is None:
-        return np.zeros((0, 3))
-    table = table.copy()
-    absent = ~table.any(axis=1)
-    for key in ("keypoint_scores", "scores"):
-        scores = annotation.numbers_a_joint(key, len(table))
-        if scores is not None:
-            table[:, 2] = scores
-            break
-    table[:, 2] = np.clip(table[:, 2], 0.0, 1.0)
-    table[absent] = 0.0
-    return table

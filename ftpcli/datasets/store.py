@@ -142,7 +142,8 @@ class StoredReader(PosesReader):
         by_rank = np.argsort(ranks, kind="stable")
         self._people = people[by_rank]
         self._bounds = np.searchsorted(ranks[by_rank], np.arange(len(self._positions) + 1))
-        if store.left_out.counts and not len(people):
+        # The 2017 form has no empty frame: people without joints stand for nobody there.
+        if store.left_out.counts and not len(people) and file_format != "posetrack17":
             raise InputError(f"{store.path}: no person is left{store.left_out.why()}")
         self.warnings = [
             *([numbers.warning] if numbers.warning else []),

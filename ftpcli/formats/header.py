@@ -1,4 +1,7 @@
-"""The provenance that every file of ours holds, as JSON: ``source`` and ``run`` (see records.Header). ``ftpcli.datasets.header`` reads them."""
+"""The provenance that every file of ours holds, as JSON: ``source`` and ``run`` (see records.Header).
+
+``ftpcli.datasets.header`` reads them.
+"""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ class Detections:
         self.path, self.min_score = Path(path), min_score
         by_id, by_name = _frame_keys(index)
         self._boxes: dict[tuple[int, int], list[np.ndarray]] = {}
-        count = weak = strange = 0
-        for count, entry in enumerate(read_results(self.path), 1):
+        weak = strange = 0
+        for entry in read_results(self.path):
             if (entry.category or _PERSON) != _PERSON:
                 continue
             score = checks.number(checks.field(entry.entry, "score", entry.where), "'score'", entry.where)
@@ -56,7 +56,7 @@ class Detections:
                 self._boxes.setdefault(key, []).append(np.append(box, score))
         self.used = sum(map(len, self._boxes.values()))
         if strange and not self.used and not weak:
-            raise InputError(f"{self.path}: none of its {count} boxes belongs to a frame of {index.folder}")
+            raise InputError(f"{self.path}: none of its {strange} boxes belongs to a frame of {index.folder}")
 
     def _key(
         self,

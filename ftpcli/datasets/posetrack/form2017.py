@@ -28,7 +28,7 @@ class Person2017:
     container: bool  # there is a list of joints, perhaps an empty one
 
     def body_box(self, labelled: np.ndarray) -> np.ndarray | None:
-        """(4,) xyxy: the file's, else by the rule for files that lack it, around the ``labelled`` joints, (15,) bool."""
+        """(4,) xyxy: the file's, else by the rule for files without, around the ``labelled`` joints, (15,) bool."""
         return box_of_joints(self.keypoints[labelled], POSETRACK2017) if self.box is None else self.box
 
 
