@@ -128,7 +128,7 @@ class Annotation:
             frames=self._source.decoded,
             annotated_frames=self.frames,
             bad_packets=self._source.bad_packets,
-            warnings=tuple(self._source.warnings),
+            warnings=(*self._source.warnings, *self._people.warnings),
         )
         run = RunInfo(
             program="ftp",

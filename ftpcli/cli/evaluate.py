@@ -10,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-METRICS = ("posetrack", "posetrack21", "coco")
-DATASETS = ("posetrack17", "posetrack18", "posetrack21", "coco", "clips", "detector")
+from ftpcli.choices import Dataset, Metric
 
 _FILES, _MODEL, _OUT = "Prediction files", "A model on a data set", "Output"
 
@@ -25,10 +24,8 @@ def command(
         typer.Option(help="Prediction file or folder with files of the same names.", rich_help_panel=_FILES),
     ] = None,
     metric: Annotated[
-        str | None,
-        typer.Option(
-            help=f"One of {', '.join(METRICS)}. Data sets have a metric of their own.", rich_help_panel=_FILES
-        ),
+        Metric | None,
+        typer.Option(help="What to measure. Data sets have a metric of their own.", rich_help_panel=_FILES),
     ] = None,
     weights: Annotated[
         str, typer.Option(help="Weights file, or 'default' for the bundled ones.", rich_help_panel=_MODEL)
@@ -36,7 +33,11 @@ def command(
     data: Annotated[
         Path | None, typer.Option(help="The data set's folder (COCO: also a file).", rich_help_panel=_MODEL)
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help=f"One of {', '.join(DATASETS)}.", rich_help_panel=_MODEL)] = None,
+    dataset: Annotated[Dataset | None, typer.Option(help="What --data is.", rich_help_panel=_MODEL)] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the pictures, where a COCO file lies elsewhere.", rich_help_panel=_MODEL),
+    ] = None,
     split: Annotated[str, typer.Option(help="Which part of the data set.", rich_help_panel=_MODEL)] = "val",
     boxes: Annotated[
         str, typer.Option(help="Person boxes: gt (from the annotations) or detected:FILE.", rich_help_panel=_MODEL)
@@ -88,10 +89,6 @@ def command(
     from ftpcli.evaluation.report import summary, write_json
     from ftpcli.files.output import check_target
 
-    if metric is not None and metric not in METRICS:
-        raise UsageError(f"--metric {metric}: unknown; choose one of {', '.join(METRICS)}")
-    if dataset is not None and dataset not in DATASETS:
-        raise UsageError(f"--dataset {dataset}: unknown; choose one of {', '.join(DATASETS)}")
     files, model = (annotations, predictions), (data, dataset)
     if any(files) and any(model):
         raise UsageError("give --annotations and --predictions, or --data and --dataset, not both")
@@ -104,7 +101,7 @@ def command(
         from ftpcli.evaluation.files import evaluate_files
 
         if metric is None:
-            raise UsageError(f"--metric is needed: one of {', '.join(METRICS)}")
+            raise UsageError(f"--metric is needed: one of {', '.join(Metric)}")
         result = evaluate_files(annotations, predictions, metric)
         result |= {"boxes": {"source": "not stated", "note": "those that the prediction files were made with"}}
     else:
@@ -112,7 +109,9 @@ def command(
         from ftpcli.evaluation.model import evaluate_model
         from ftpcli.evaluation.runs import BoxSource, RunOptions
 
-        if metric == "coco" or (metric is not None and not dataset.startswith("posetrack")):
+        if images is not None and dataset not in (Dataset.coco, Dataset.detector):
+            raise UsageError(f"--images {images}: only for --dataset coco and detector")
+        if metric == Metric.coco or (metric is not None and not dataset.startswith("posetrack")):
             raise UsageError(f"--metric {metric} does not go with --dataset {dataset}; leave it out")
         with _folder(out, report) as folder:
             options = RunOptions(
@@ -121,6 +120,7 @@ def command(
                 predictions=folder,
                 split=split,
                 boxes=BoxSource.parse(boxes),
+                images=images,
                 metric=metric,
                 single=single,
                 blur=blur,

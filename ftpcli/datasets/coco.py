@@ -165,6 +165,21 @@ class Annotation:
         return checks.numbers(self.entry[key], f"{key!r}", self.where, count) if self.entry.get(key) else None
 
     @property
+    def human(self) -> bool:
+        """A human's label, not a model's (``label``, a field of ours)."""
+        return self.entry.get("label", "gt") == "gt"
+
+    def by_human(self, count: int) -> np.ndarray:
+        """(count,) bool, the joints that a human labelled: ``keypoint_source``, a field of ours, one letter a joint."""
+        letters = self.entry.get("keypoint_source")
+        if letters is None:
+            return np.ones(count, dtype=bool)
+        letters = checks.as_text(letters, "'keypoint_source'", self.where)
+        if len(letters) != count:
+            raise InputError(f"{self.where}: 'keypoint_source' has {len(letters)} letters, expected {count}")
+        return np.array([letter == "g" for letter in letters])
+
+    @property
     def own_box(self) -> np.ndarray | None:
         """(4,) xyxy of ``bbox``; None where it is missing, empty or without area."""
         if not self.entry.get("bbox"):
@@ -182,6 +197,12 @@ class Annotation:
         if box is None and (outline := self.outline):
             box = box_of_joints(np.concatenate(outline), (1.0, 0.0))
         return box
+
+    def area(self, box: np.ndarray) -> float:
+        """Square pixels: the file's, or where it has none (also 0) those of the (4,) xyxy box."""
+        area = self.entry.get("area")
+        known = 0.0 if area is None else checks.number(area, "'area'", self.where)
+        return known or float((box[2] - box[0]) * (box[3] - box[1]))
 
     @property
     def outline(self) -> list[np.ndarray]:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-
-from ftpcli.errors import InputError
 
 _SMALLEST = 12  # pixels, the shorter side
 
@@ -25,25 +21,6 @@ class Cutout:
 
 #: Cuts a person out when asked, for data that does not fit into memory; None where hardly anything of them is seen.
 Lender = Callable[[], Cutout | None]
-
-
-def outline_of(annotation: dict[str, Any], path: Path | str) -> list[np.ndarray]:
-    """The (n, 2) float64 polygons of a COCO annotation's ``segmentation`` (data format, section 1).
-
-    Empty for crowds and run-length masks.
-
-    Raises:
-        InputError: the list is not one of polygons (x, y, x, y, ...); names ``path``.
-    """
-    segmentation = annotation.get("segmentation")
-    if annotation.get("iscrowd", 0) or not isinstance(segmentation, list):
-        return []
-    try:
-        return [np.array(polygon, float).reshape(-1, 2) for polygon in segmentation if len(polygon) >= 6]
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: the segmentation of annotation {annotation.get('id')} is no list of polygons (x, y, ...)"
-        ) from error
 
 
 def fill(outline: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:

@@ -220,4 +220,3 @@ class _Collector:
             else:
                 score = min(max(person.score, 0.0), 1.0)
                 self._store.add_person(number, person.track, 0, score, box, table, where)
-

@@ -5,18 +5,20 @@ Every batch is a pure function of (seed, step), so a resumed training sees what 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
-from ftpcli.datasets.cutouts import Cutout, cut_out, outline_of
+from ftpcli.datasets.coco import Annotation, Id, read_coco
+from ftpcli.datasets.cutouts import Cutout, cut_out
+from ftpcli.datasets.left_out import EMPTY
+from ftpcli.datasets.pictures import find_pictures, missing_pictures
 from ftpcli.errors import InputError
+from ftpcli.files.pictures import read_picture
 
 GREY = 114  # padding, as ultralytics pads
 _NINE = 0.25  # share of mosaics with nine tiles, for small people
@@ -41,66 +43,52 @@ class Sample:
     ignore: np.ndarray  # (M, 4)
 
 
-def read_coco(path: Path | str) -> dict[str, Any]:
-    """A COCO detection file as a dict with ``images`` and ``annotations``; its people are category 1.
-
-    Raises:
-        InputError: unreadable, not JSON, or without images and annotations.
-    """
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error})") from error
-    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in ("images", "annotations")):
-        raise InputError(f"{path}: not a COCO file, it lacks the lists 'images' and 'annotations'")
-    return content
-
-
-def read_image(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB.
-
-    Raises:
-        InputError: missing or not a picture.
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"{path}: missing, or not a picture")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def load_pictures(path: Path | str, longest: int) -> tuple[list[Picture], list[Cutout]]:
+def load_pictures(
+    path: Path | str, longest: int, folder: Path | None = None, warnings: list[str] | None = None
+) -> tuple[list[Picture], list[Cutout]]:
     """Decode every picture of a COCO file into memory, shrunk to at most ``longest`` pixels a side.
 
-    People whose ``segmentation`` is a list of polygons come as cutouts as well (COCO data format, section 1).
+    People whose ``segmentation`` is a list of polygons come as cutouts as well.
+
+    Args:
+        folder: holds the pictures, see `find_pictures`.
+        warnings: what was left out is added here, one line each.
 
     Raises:
-        InputError: unreadable, or polygons that are none.
+        InputError: unreadable, a picture is missing, or no person is left of those that the file lists.
     """
-    content, root = read_coco(path), Path(path).parent
-    of: dict[int, list[dict[str, Any]]] = {}
-    for annotation in content["annotations"]:
-        if annotation.get("category_id", 1) == 1:
-            of.setdefault(annotation["image_id"], []).append(annotation)
+    file = read_coco(path)
+    names = {key: image.name for key, image in file.images.items()}
+    paths = find_pictures(file.path, names, folder)
+    if absent := [names[key] for key, found in paths.items() if found is None]:
+        raise missing_pictures(file.path, absent)
+    of: dict[Id, list[Annotation]] = {key: [] for key in file.images}
+    for annotation in file.annotations:
+        of[annotation.image].append(annotation)
     pictures, cutouts = [], []
-    for record in content["images"]:
-        image = read_image(root / record["file_name"])
-        annotations = of.get(record["id"], [])
-        boxes = np.array([a["bbox"] for a in annotations], np.float32).reshape(-1, 4)
-        crowd = np.array([bool(a.get("iscrowd", 0)) for a in annotations], bool)
-        boxes[:, 2:] += boxes[:, :2]
+    for key, place in paths.items():
+        assert place is not None
+        image = read_picture(place)
         scale = min(longest / max(image.shape[:2]), 1.0)
         if scale < 1:
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            boxes *= scale
-        pictures.append(Picture(image, boxes[~crowd], boxes[crowd]))
-        for annotation in annotations:
-            outline = outline_of(annotation, path)
+        boxes: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])  # people, crowds
+        for annotation in of[key]:
+            box = annotation.box
+            if box is None:
+                file.left_out.add(EMPTY)
+                continue
+            boxes[annotation.crowd].append(box * scale)
+            outline = annotation.outline
             cutout = cut_out(image, [polygon * scale for polygon in outline]) if outline else None
             if cutout is not None:
                 cutouts.append(cutout)
+        people, ignore = (np.array(rows, np.float32).reshape(-1, 4) for rows in boxes)
+        pictures.append(Picture(image, people, ignore))
+    if file.left_out.counts and not any(len(picture.people) for picture in pictures):
+        raise InputError(f"{path}: no person is left{file.left_out.why()}")
+    if warnings is not None:
+        warnings += [f"{path}: {line}" for line in file.left_out.lines()]
     return pictures, cutouts
 
 

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from ftpcli.datasets.base import PosesReader
+from ftpcli.datasets.poses import open_poses
 from ftpcli.drawing.overlay import draw
 from ftpcli.errors import InputError, UsageError
-from ftpcli.formats import PosesReader, check_target, open_poses
+from ftpcli.files.inputs import numbered_images
+from ftpcli.files.output import check_target
 from ftpcli.records import Frame, FramePoses, Pose
 from ftpcli.skeleton import Skeleton
 from ftpcli.video import ImageFolderReader, VideoReader, VideoWriter, open_source
@@ -60,7 +63,8 @@ def render(
 ) -> Rendered:
     """Draw the people of a poses file, of any format, on the frames it was made from.
 
-    Records and frames belong together by frame index; their times must agree. The rotation that the poses were
+    Records and frames belong together by frame index, in another tool's file of a folder of pictures by their names;
+    times must agree. The rotation that the poses were
     made with is applied. Every frame of the video is written, with its own time: those without a record (poses
     made with ``--every``) show nobody. Where the poses were made with ``--start`` or ``--end``, frames and sound
     outside of that range are left out, and with ``--start`` the result begins at 0.
@@ -86,7 +90,8 @@ def render(
             raise UsageError(f"{out}: is one of the inputs; name another output")
     check_target(out, overwrite=overwrite)
     with ExitStack() as stack:
-        reader = stack.enter_context(open_poses(poses))
+        pictures = [path.name for path in numbered_images(Path(video))] if os.path.isdir(video) else None
+        reader = stack.enter_context(open_poses(poses, pictures))
         if fps is None and os.path.isdir(video):
             fps = _fps(reader)
         frames: VideoReader | ImageFolderReader = open_source(
@@ -135,7 +140,8 @@ def render(
         if pairing.has_end and pairing.end_time is not None:
             writer.end_audio_at(pairing.end_time)
         had_audio = writer.has_audio
-    warnings = [f"{video}: {line}" for line in (*frames.warnings, *writer.warnings)]
+    warnings = [f"{poses}: {line}" for line in reader.warnings]
+    warnings += [f"{video}: {line}" for line in (*frames.warnings, *writer.warnings)]
     absent = sorted(set(only or ()) - drawn)
     if absent:
         warnings.append(f"{poses}: has nobody with id {', '.join(map(str, absent))}")
@@ -194,13 +200,14 @@ class _Pairing:
         first = record.index
         beyond = False
         for frame in self._frames:
-            if self.has_start and frame.index < first:
+            number = frame.pts if self._reader.by_name else frame.index
+            if self.has_start and number < first:
                 continue
             if self._is_over(frame, record):
                 self.end_time = frame.pts * self._frames.info.time_base
                 beyond = True
                 break
-            if record is not None and record.index == frame.index:
+            if record is not None and record.index == number:
                 self._check_time(frame, record)
                 poses, record = record.poses, next(records, None)
             else:

@@ -1,16 +1,19 @@
-"""Reading COCO-keypoints files, results lists and detection lists, checked before pycocotools sees them."""
+"""COCO-keypoints files, results and detection lists in the form that pycocotools takes, every number checked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ftpcli.datasets.coco import Annotation, CocoFile, Id, read_coco, read_results
+from ftpcli.datasets.document import Document
+from ftpcli.datasets.left_out import EMPTY
 from ftpcli.errors import InputError
 from ftpcli.evaluation.notices import Notices
-from ftpcli.files.jsonfile import load_json, need, need_list, numbers, whole_number
+from ftpcli.files import checked_json as checks
 from ftpcli.skeleton import COCO17
 
 Entry = dict[str, Any]
@@ -18,111 +21,93 @@ Entry = dict[str, Any]
 PERSON = 1
 
 
-def joint_names(data: Entry, path: Path) -> tuple[str, ...]:
-    """The joints of a COCO-keypoints file, COCO's own 17 where it does not name them."""
-    names = _category(data, path).get("keypoints")
-    if names is None:
-        return COCO17.joints
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{path}: 'keypoints' of the category is not a list of joint names")
-    if len(set(names)) < len(names):
-        raise InputError(f"{path}: the category names a joint twice")
-    return tuple(names)
+class Truth:
+    """The people of a COCO-keypoints file.
 
+    Annotations are numbered anew from 1: pycocotools takes annotation 0 for "no match". Images keep their numbers;
+    where one is text, all are numbered anew.
 
-def _category(data: Entry, path: Path) -> Entry:
-    """The category of people: the first with keypoints, else the first."""
-    categories = data.get("categories")
-    if not isinstance(categories, list) or not categories or not all(isinstance(c, dict) for c in categories):
-        raise InputError(f"{path}: lacks 'categories', not a COCO-keypoints file")
-    return next((category for category in categories if "keypoints" in category), categories[0])
-
-
-def _number(value: Any, path: Path, where: str) -> float:
-    return float(numbers([value], 1, path, where)[0])
-
-
-def load_truth(path: Path) -> Entry:
-    """A COCO-keypoints file with people only, every field that pycocotools reads checked or filled in.
-
-    ``category_id`` beside the lists is the file's own number for people, which results lists use.
-
-    Annotations are numbered anew from 1: pycocotools takes annotation 0 for "no match".
+    Attributes:
+        file: as read.
+        people: the annotations, crowds included, one for each entry of ``data["annotations"]``.
+        data: what pycocotools takes.
     """
-    data = load_json(path)
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: not a COCO-keypoints file (the outermost value is not an object)")
-    if "annolist" in data:
-        raise InputError(f"{path}: is a PoseTrack17 file; --metric coco needs COCO-keypoints JSON")
-    joints = joint_names(data, path)
-    category = _category(data, path)
-    images: dict[int, Entry] = {}
-    for image in need_list(data, "images", path, "the file"):
-        number = whole_number(need(image, "id", path, "an entry of 'images'"))
-        if number is None or number in images:
-            raise InputError(f"{path}: image id {image['id']!r} is not a whole number, or is listed twice")
-        images[number] = {**image, "id": number}
-    annotations: list[Entry] = []
-    for k, entry in enumerate(need_list(data, "annotations", path, "the file")):
-        where = f"annotation {k}"
-        image_id = whole_number(need(entry, "image_id", path, where))
-        if image_id not in images:
-            raise InputError(f"{path}: {where} belongs to an image that is not listed")
-        if entry.get("category_id", category.get("id")) != category.get("id"):
-            continue
-        points = numbers(need(entry, "keypoints", path, where), 3 * len(joints), path, f"keypoints of {where}")
-        box = numbers(need(entry, "bbox", path, where), 4, path, f"bbox of {where}")
-        seen = int((points[2::3] > 0).sum())
-        fields = {
-            "id": len(annotations) + 1,
-            "image_id": image_id,
+
+    def __init__(self, path: Path, notices: Notices) -> None:
+        self.file: CocoFile = read_coco(path)
+        self.path, self.joints = self.file.path, self.file.joints
+        plain = all(isinstance(key, int) for key in self.file.images)
+        self._numbers = {key: key if plain else place for place, key in enumerate(self.file.images)}
+        self.people: list[Annotation] = []
+        entries: list[Entry] = []
+        for annotation in self.file.annotations:
+            box, points = annotation.box, annotation.keypoints
+            if box is None:
+                self.file.left_out.add(EMPTY)
+                continue
+            table = np.zeros((len(self.joints), 3)) if points is None else points
+            if len(table) != len(self.joints):
+                raise InputError(
+                    f"{annotation.where}: 'keypoints' should be {3 * len(self.joints)} numbers, not {table.size}"
+                )
+            self.people.append(annotation)
+            entries.append(self._entry(annotation, len(self.people), box, table))
+        left_out = self.file.left_out
+        if left_out.counts and not entries:
+            raise InputError(f"{path}: no person is left{left_out.why()}")
+        if not any(entry["num_keypoints"] for entry in entries):
+            raise InputError(f"{path}: nobody has a labelled joint, nothing can be evaluated")
+        for line in left_out.lines():
+            notices.add("left out", path, line)
+        category = {"id": PERSON, "name": "person", "keypoints": list(self.joints)}
+        images = [{"id": number} for number in self._numbers.values()]
+        self.data: Entry = {"images": images, "annotations": entries, "categories": [category]}
+
+    def number(self, image: Id) -> int | None:
+        """The number of an image, None where it is not listed."""
+        number = self._numbers.get(image)
+        return None if number is None else int(number)
+
+    def _entry(self, annotation: Annotation, number: int, box: np.ndarray, points: np.ndarray) -> Entry:
+        # The file's own numbers to the last bit, where it has them.
+        own = annotation.own_box is not None
+        bbox = annotation.entry["bbox"] if own else [*box[:2].tolist(), *(box[2:] - box[:2]).tolist()]
+        seen = annotation.entry.get("num_keypoints")
+        labelled = int((points[:, 2] > 0).sum())
+        return {
+            "id": number,
+            "image_id": self._numbers[annotation.image],
             "category_id": PERSON,
-            "keypoints": points.tolist(),
-            "bbox": box.tolist(),
-            "area": _number(entry.get("area", box[2] * box[3]), path, f"area of {where}"),
-            "iscrowd": int(bool(_number(entry.get("iscrowd", 0), path, f"iscrowd of {where}"))),
-            "num_keypoints": int(_number(entry.get("num_keypoints", seen), path, f"num_keypoints of {where}")),
+            "keypoints": points.ravel().tolist(),
+            "bbox": [float(value) for value in bbox],
+            "area": annotation.area(box),
+            "iscrowd": int(annotation.crowd),
+            "num_keypoints": labelled if seen is None else checks.integer(seen, "'num_keypoints'", annotation.where),
         }
-        annotations.append({**entry, **fields})
-    people = {"id": PERSON, "name": "person", "keypoints": list(joints)}
-    file = {"images": list(images.values()), "annotations": annotations, "categories": [people]}
-    return {**file, "category_id": category.get("id", PERSON)}
 
 
-def load_results(path: Path, truth: Entry, notices: Notices) -> list[Entry]:
+def load_results(path: Path, truth: Truth, notices: Notices) -> list[Entry]:
     """COCO results with the annotations' joints, from a results list or from a whole COCO file (by names)."""
-    data = load_json(path)
-    joints = joint_names(truth, path)
-    named: tuple[str, ...] | None = None
-    wanted = truth["category_id"]
-    if isinstance(data, dict):
-        named, wanted = joint_names(data, path), _category(data, path).get("id")
-        entries = need_list(data, "annotations", path, "the file")
-    elif isinstance(data, list):
-        entries = data
-    else:
-        raise InputError(f"{path}: neither a COCO results list nor a COCO-keypoints file")
-    images = {image["id"] for image in truth["images"]}
     results: list[Entry] = []
     unscored = 0
-    for k, entry in enumerate(entries):
-        where = f"prediction {k}"
-        if not isinstance(entry, dict) or "keypoints" not in entry or "image_id" not in entry:
-            raise InputError(f"{path}: {where} lacks 'image_id' or 'keypoints'")
-        image_id = whole_number(entry["image_id"])
-        if image_id not in images:
-            raise InputError(f"{path}: {where} is for image {entry['image_id']!r}, which the annotations do not have")
-        if entry.get("category_id", wanted) != wanted:
+    for entry, named in _predictions(path, truth, notices):
+        checks.field(entry.entry, "keypoints", entry.where)
+        image_id = truth.number(entry.image)
+        if image_id is None:
+            raise InputError(f"{entry.where}: is for image {entry.image!r}, which the annotations do not have")
+        points = entry.keypoints
+        if points is None:
             continue
-        own = named or _unnamed(entry["keypoints"], joints, path, where)
-        points = numbers(entry["keypoints"], 3 * len(own), path, f"keypoints of {where}").reshape(-1, 3)
-        unscored += "score" not in entry
+        own = named or _unnamed(points, truth.joints, entry.where)
+        if len(points) != len(own):
+            raise InputError(f"{entry.where}: 'keypoints' should be {3 * len(own)} numbers, not {points.size}")
+        unscored += entry.score is None
         results.append(
             {
                 "image_id": image_id,
                 "category_id": PERSON,
-                "keypoints": _arranged(points, own, joints, path),
-                "score": _number(entry.get("score", 1.0), path, f"score of {where}"),
+                "keypoints": _arranged(points, own, truth.joints, path),
+                "score": 1.0 if entry.score is None else entry.score,
             }
         )
     if unscored:
@@ -133,14 +118,38 @@ def load_results(path: Path, truth: Entry, notices: Notices) -> list[Entry]:
     return results
 
 
-def _unnamed(points: Any, joints: tuple[str, ...], path: Path, where: str) -> tuple[str, ...]:
+def _predictions(path: Path, truth: Truth, notices: Notices) -> Iterator[tuple[Annotation, tuple[str, ...] | None]]:
+    """Predictions of people, and the names of their joints where the file has them."""
+    document = Document(path)
+    next(document.items(), None)
+    if document.plain:
+        yield from ((entry, None) for entry in _of_people(path, truth, notices))
+        return
+    file = read_coco(path)
+    for line in file.left_out.lines():
+        notices.add("predictions left out", path, line)
+    yield from ((entry, file.joints) for entry in file.annotations)
+
+
+def _of_people(path: Path, truth: Truth, notices: Notices) -> Iterator[Annotation]:
+    """Entries of a results list that are of the annotations' category of people."""
+    others = 0
+    for entry in read_results(path):
+        if entry.category in (None, truth.file.people.id):
+            yield entry
+        else:
+            others += 1
+    if others:
+        text = f"{others} entries are of other categories than {truth.file.people.id} and are left out"
+        notices.add("other categories", path, text)
+
+
+def _unnamed(points: np.ndarray, joints: tuple[str, ...], where: str) -> tuple[str, ...]:
     """The joints of a results list, which has no names: the annotations' own, or COCO's 17."""
-    length = len(points) if isinstance(points, list) else 0
-    if length == 3 * len(joints):
-        return joints
-    if length == 3 * len(COCO17.joints):
-        return COCO17.joints
-    raise InputError(f"{path}: {where} has {length} keypoint numbers, {3 * len(joints)} are needed")
+    for known in (joints, COCO17.joints):
+        if len(points) == len(known):
+            return known
+    raise InputError(f"{where}: has {points.size} keypoint numbers, {3 * len(joints)} are needed")
 
 
 def _arranged(points: np.ndarray, own: Sequence[str], joints: Sequence[str], path: Path) -> list[float]:
@@ -152,22 +161,20 @@ def _arranged(points: np.ndarray, own: Sequence[str], joints: Sequence[str], pat
     return [float(v) for joint in joints for v in (points[at[joint]] if joint in at else np.zeros(3))]
 
 
-def load_detections(path: Path, truth: Entry) -> list[Entry]:
-    """Person boxes of a COCO results list (``image_id``, ``bbox`` xywh, ``score``) for the images of ``truth``."""
-    data = load_json(path)
-    if not isinstance(data, list):
-        raise InputError(f"{path}: not a detection list (the outermost value is not a list)")
-    images = {image["id"] for image in truth["images"]}
-    boxes = []
-    for k, entry in enumerate(data):
-        where = f"detection {k}"
-        if not isinstance(entry, dict) or not {"image_id", "bbox", "score"} <= entry.keys():
-            raise InputError(f"{path}: {where} lacks 'image_id', 'bbox' or 'score'")
-        box = numbers(entry["bbox"], 4, path, f"bbox of {where}").tolist()
-        score = _number(entry["score"], path, f"score of {where}")
-        image_id = whole_number(entry["image_id"])
-        if entry.get("category_id", truth["category_id"]) == truth["category_id"] and image_id in images:
-            boxes.append({"image_id": image_id, "category_id": PERSON, "bbox": box, "score": score})
-    if data and not boxes:
-        raise InputError(f"{path}: none of its {len(data)} boxes belongs to an image of the annotations")
+def load_detections(path: Path, truth: Truth, notices: Notices) -> list[tuple[Id, np.ndarray, float]]:
+    """(image, xyxy, score) of the person boxes of a COCO results list, for the images of ``truth``."""
+    boxes, strange = [], 0
+    for entry in _of_people(path, truth, notices):
+        checks.field(entry.entry, "bbox", entry.where)
+        score, box = entry.score, entry.own_box
+        if score is None:
+            raise InputError(f"{entry.where}: 'score' is missing")
+        if truth.number(entry.image) is None:
+            strange += 1
+        elif box is not None:
+            boxes.append((entry.image, box, score))
+    if strange and not boxes:
+        raise InputError(f"{path}: none of its {strange} boxes belongs to an image of the annotations")
+    if strange:
+        notices.add("strange boxes", path, f"{strange} boxes are of images that the annotations do not list")
     return boxes

@@ -16,8 +16,6 @@ from ftpcli.evaluation.mota import MotCounter
 from ftpcli.evaluation.notices import Notices
 from ftpcli.evaluation.prepare import JOINTS21, prepare_posetrack, prepare_posetrack21
 
-METRICS = ("posetrack", "posetrack21", "coco")
-
 
 def evaluate_files(annotations: Path, predictions: Path, metric: str, untracked: str | None = None) -> dict[str, Any]:
     """Score prediction files.

@@ -81,12 +81,14 @@ def _detector(options: RunOptions, weights: str, device: str) -> dict[str, Any]:
 
     path: Path = coco_file(options.data, options.split)
     try:
-        result = evaluate_detector(None if weights == "default" else weights, path, device=_plain_device(device))
+        result = evaluate_detector(
+            None if weights == "default" else weights, path, device=_plain_device(device), folder=options.images
+        )
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("pycocotools"):
             raise UsageError(MISSING.replace("OKS AP", "box AP")) from None
         raise
-    return {"metric": "detector", "dataset": "detector", "split": options.split, **result, "warnings": []}
+    return {"metric": "detector", "dataset": "detector", "split": options.split, **result}
 
 
 def _plain_device(device: str) -> str:

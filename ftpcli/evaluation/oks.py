@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ftpcli.errors import InputError, UsageError
-from ftpcli.evaluation.coco_files import joint_names, load_results, load_truth
+from ftpcli.evaluation.coco_files import Truth, load_results
 from ftpcli.evaluation.notices import Notices
 from ftpcli.skeleton import COCO17, Skeleton
 
@@ -31,31 +31,30 @@ def evaluate_coco(annotations: Path, predictions: Path) -> dict[str, Any]:
         and, for joints other than COCO's 17, "sigmas".
     """
     notices = Notices()
-    truth = load_truth(annotations)
+    truth = Truth(annotations, notices)
     detections = load_results(predictions, truth, notices)
-    return {"metric": "coco", **coco_stats(truth, detections, annotations, notices), "warnings": notices.lines()}
+    return {"metric": "coco", **coco_stats(truth, detections, notices), "warnings": notices.lines()}
 
 
-def coco_stats(truth: dict[str, Any], detections: list[dict[str, Any]], path: Path, notices: Notices) -> dict[str, Any]:
+def coco_stats(truth: Truth, detections: list[dict[str, Any]], notices: Notices) -> dict[str, Any]:
     """ "stats", "joints" and "sigmas" for a COCO data set and a list of COCO results with the set's joints."""
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ImportError:
         raise UsageError(MISSING) from None
-    joints = joint_names(truth, path)
-    truth, detections, joints = _coco_subset(truth, detections, joints)
-    sigmas = _sigmas(joints, path, notices)
+    data, detections, joints = _coco_subset(truth.data, detections, truth.joints)
+    sigmas = _sigmas(joints, truth.path, notices)
     if not detections:
-        notices.add("empty", path, "there is not a single prediction for these annotations")
+        notices.add("empty", truth.path, "there is not a single prediction for these annotations")
     with contextlib.redirect_stdout(io.StringIO()):
         wanted, found = COCO(), COCO()
-        wanted.dataset = truth
+        wanted.dataset = data
         wanted.createIndex()
         if detections:
             found = wanted.loadRes(copy.deepcopy(detections))
         else:
-            found.dataset = {**truth, "annotations": []}
+            found.dataset = {**data, "annotations": []}
             found.createIndex()
         evaluation = COCOeval(wanted, found, "keypoints")
         evaluation.params.kpt_oks_sigmas = sigmas
@@ -64,7 +63,7 @@ def coco_stats(truth: dict[str, Any], detections: list[dict[str, Any]], path: Pa
         evaluation.summarize()
     result: dict[str, Any] = {
         "stats": dict(zip(STATS, map(float, evaluation.stats), strict=True)),
-        "images": len(truth["images"]),
+        "images": len(data["images"]),
         "joints": list(joints),
     }
     if joints != COCO17.joints:

@@ -4,36 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ftpcli.datasets.posetrack.index import check_name
+from ftpcli.datasets.clips import Clip, read_clips
 from ftpcli.errors import InputError, UsageError
 from ftpcli.evaluation.pck import jitter, pck, torso_lengths
 from ftpcli.evaluation.pictures import blurred
 from ftpcli.evaluation.report import write_json
 from ftpcli.evaluation.runs import PREDICTIONS, KeyFrame, PoseModel, Progress, RunOptions, estimate
-from ftpcli.files.jsonfile import load_json, need, need_list
 from ftpcli.pose.views import HoldViews
 from ftpcli.records import Frame, Person, TrackedFrame
 from ftpcli.skeleton import BODY12
-
-#: Share of the joints' extent added on each side of a box.
-_MARGIN = 0.1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Clip:
-    """One labelled clip."""
-
-    name: str
-    path: Path
-    points: np.ndarray  # (T, 12, 2) pixels, in the order of BODY12
-    visible: np.ndarray  # (T, 12) bool: labelled and inside the picture
-    boxes: np.ndarray  # (T, 4) xyxy, NaN where no joint is inside
 
 
 def evaluate_clips(model: PoseModel, options: RunOptions, progress: Progress) -> dict[str, Any]:
@@ -41,13 +24,19 @@ def evaluate_clips(model: PoseModel, options: RunOptions, progress: Progress) ->
     if options.boxes.file is not None:
         raise UsageError("--dataset clips: the clips' boxes come from their labels; give --boxes gt")
     clips = read_clips(options.data, options.split)
+    absent = [joint for joint in BODY12 if joint not in clips[0].joints]
+    if absent:
+        raise InputError(f"{options.data}: the clips' joints lack {absent[0]}")
+    labels = [clips[0].joints.index(joint) for joint in BODY12]
+    points = [clip.points[:, labels] for clip in clips]
+    visible = [clip.inside[:, labels] for clip in clips]
     columns = [list(model.joints).index(joint) for joint in BODY12]
     options.prepare([PREDICTIONS])
     found, entries = [], []
-    for done, clip in enumerate(clips):
+    for done, (clip, labelled) in enumerate(zip(clips, points, strict=True)):
         keys = _key_frames(model, options, clip)
         poses = {index: people[0] for index, people in estimate(model, keys, options.single) if people}
-        places = np.full(clip.points.shape, np.nan)
+        places = np.full(labelled.shape, np.nan)
         for index, pose in poses.items():
             places[index] = pose.keypoints[columns]
         found.append(places)
@@ -65,8 +54,7 @@ def evaluate_clips(model: PoseModel, options: RunOptions, progress: Progress) ->
     places = np.concatenate(found)
     estimated = np.flatnonzero(~np.isnan(places[:, 0, 0]))
     places = places[estimated]
-    truth = np.concatenate([clip.points for clip in clips])[estimated]
-    seen = np.concatenate([clip.visible for clip in clips])[estimated]
+    truth, seen = np.concatenate(points)[estimated], np.concatenate(visible)[estimated]
     report = {
         "metric": "pck",
         "pck": pck(places, truth, seen, BODY12, sources=["clips"] * len(places)),
@@ -74,79 +62,34 @@ def evaluate_clips(model: PoseModel, options: RunOptions, progress: Progress) ->
         "boxes": {"source": "gt", "boxes": len(places)},
         "warnings": [],
     }
-    return {**report, **_jitter(clips, found, options.every)}
+    return {**report, **_jitter(points, visible, found, options.every)}
 
 
-def _jitter(clips: list[Clip], found: list[np.ndarray], every: int) -> dict[str, Any]:
+def _jitter(points: list[np.ndarray], visible: list[np.ndarray], found: list[np.ndarray], every: int) -> dict[str, Any]:
     if every > 1:
         return {"jitter": None, "jitter_error": f"needs consecutive frames, but only one of {every} was estimated"}
-    torsos = [torso_lengths(clip.points, clip.visible, BODY12) for clip in clips]
-    tracks = [(places, clip.visible) for places, clip in zip(found, clips, strict=True)]
+    torsos = [torso_lengths(p, v, BODY12) for p, v in zip(points, visible, strict=True)]
     return {
-        "jitter": jitter(((np.nan_to_num(p), v, t) for (p, v), t in zip(tracks, torsos, strict=True)), BODY12),
-        "jitter_of_labels": jitter(((c.points, c.visible, t) for c, t in zip(clips, torsos, strict=True)), BODY12),
+        "jitter": jitter(zip(map(np.nan_to_num, found), visible, torsos, strict=True), BODY12),
+        "jitter_of_labels": jitter(zip(points, visible, torsos, strict=True), BODY12),
     }
-
-
-def read_clips(data: Path, split: str) -> list[Clip]:
-    """The clips of a split of ``clips.json`` (in the folder ``data``, or the file itself).
-
-    A joint outside the picture does not count. The box is the extent of the joints inside, 10 % more on each side,
-    clipped to the picture.
-    """
-    path = data if data.is_file() else data / "clips.json"
-    content = load_json(path)
-    joints = need_list(content, "joints", path, "the file")
-    absent = [joint for joint in BODY12 if joint not in joints]
-    if absent:
-        raise InputError(f"{path}: its joints lack {absent[0]}")
-    columns = [joints.index(joint) for joint in BODY12]
-    clips = []
-    for k, entry in enumerate(need_list(content, "clips", path, "the file")):
-        where = f"clip {k}"
-        if need(entry, "split", path, where) != split:
-            continue
-        name = need(entry, "file", path, where)
-        if not isinstance(name, str):
-            raise InputError(f"{path}: 'file' of {where} is not text")
-        check_name(name, path)
-        try:
-            points = np.array(need(entry, "keypoints", path, where), dtype=np.float64)
-            size = np.array([need(entry, key, path, where) for key in ("width", "height")], dtype=np.float64)
-        except (TypeError, ValueError):
-            raise InputError(f"{path}: keypoints, width or height of {where} are not numbers") from None
-        if points.ndim != 3 or points.shape[1:] != (len(joints), 2) or not np.isfinite(points).all():
-            raise InputError(f"{path}: keypoints of {where} should be (frames, {len(joints)}, 2) numbers")
-        inside = np.all((points >= 0) & (points <= size), axis=2)
-        boxes = np.array([_box(p[i], size) for p, i in zip(points, inside, strict=True)]).reshape(-1, 4)
-        clips.append(Clip(name, path.parent / name, points[:, columns], inside[:, columns], boxes))
-    if not clips:
-        raise InputError(f"{path}: no clip belongs to the split '{split}'")
-    return clips
-
-
-def _box(points: np.ndarray, size: np.ndarray) -> np.ndarray:
-    if not len(points):
-        return np.full(4, np.nan)
-    low, high = points.min(axis=0), points.max(axis=0)
-    grow = _MARGIN * (high - low)
-    return np.concatenate([np.maximum(low - grow, 0), np.minimum(high + grow, size)])
 
 
 def _key_frames(model: PoseModel, options: RunOptions, clip: Clip) -> Iterator[tuple[int, KeyFrame]]:
     from ftpcli.video import open_source
 
+    boxes = clip.boxes()
     with open_source(clip.path) as source:
         count = 0
         views = HoldViews(options.hold_views)
         frames = (_blurred(frame, options.blur, clip.name) for frame in source)
         for i, (window, padded) in enumerate(windows(frames, model.window)):
             count += 1
-            if i < len(clip.boxes) and i % options.every == 0 and not np.isnan(clip.boxes[i]).any():
-                key = TrackedFrame(window[len(window) // 2], (Person(0, clip.boxes[i], 1.0),))
+            if i < len(boxes) and i % options.every == 0 and not np.isnan(boxes[i]).any():
+                key = TrackedFrame(window[len(window) // 2], (Person(0, boxes[i], 1.0),))
                 yield i, KeyFrame(window, padded, views.hold(key).people)
-    if count != len(clip.boxes):
-        raise InputError(f"{clip.path}: has {count} frames, its labels are for {len(clip.boxes)}")
+    if count != len(boxes):
+        raise InputError(f"{clip.path}: has {count} frames, its labels are for {len(boxes)}")
 
 
 def _blurred(frame: Frame, longest: int, name: str) -> Frame:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ftpcli.datasets.posetrack.index import check_name
+from ftpcli.datasets.coco import Annotation, Id
+from ftpcli.datasets.pictures import find_pictures, missing_pictures
 from ftpcli.errors import InputError
-from ftpcli.evaluation.coco_files import joint_names, load_detections, load_truth
+from ftpcli.evaluation.coco_files import PERSON, Truth, load_detections
 from ftpcli.evaluation.notices import Notices
 from ftpcli.evaluation.oks import coco_stats
 from ftpcli.evaluation.pck import pck
@@ -20,43 +22,60 @@ from ftpcli.evaluation.runs import PREDICTIONS, KeyFrame, PoseModel, Progress, R
 from ftpcli.records import Person, Pose
 from ftpcli.skeleton import BODY12, COCO17
 
-Entry = dict[str, Any]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Box:
+    """A person to be estimated."""
+
+    image: Id
+    box: np.ndarray  # (4,) xyxy
+    score: float
+    annotation: Annotation | None = None  # None where the box was detected
 
 
 def evaluate_coco_data(model: PoseModel, options: RunOptions, progress: Progress) -> dict[str, Any]:
     """OKS AP by pycocotools and, with boxes of the annotations, PCK of the human labels."""
-    path = coco_file(options.data, options.split)
-    truth, notices = load_truth(path), Notices()
-    joints = joint_names(truth, path)
-    boxes = truth["annotations"] if options.boxes.file is None else load_detections(options.boxes.file, truth)
-    by_image: dict[int, list[Entry]] = {}
-    for entry in boxes:
-        strong = options.boxes.file is None or entry["score"] >= options.min_score
-        if strong and not entry.get("iscrowd") and entry["bbox"][2] > 0 and entry["bbox"][3] > 0:
-            by_image.setdefault(entry["image_id"], []).append(entry)
-    images = [image for image in truth["images"] if image["id"] in by_image]
-    for image in images:
-        if not isinstance(image.get("file_name"), str):
-            raise InputError(f"{path}: image {image['id']} lacks 'file_name'")
-        check_name(image["file_name"], path)
+    path, notices = coco_file(options.data, options.split), Notices()
+    truth = Truth(path, notices)
+    by_image: dict[Id, list[_Box]] = {}
+    for one in _boxes(truth, options, notices):
+        by_image.setdefault(one.image, []).append(one)
+    names = {key: truth.file.images[key].name for key in truth.file.images if key in by_image}
+    paths = find_pictures(path, names, options.images)
+    if absent := [names[key] for key, place in paths.items() if place is None]:
+        raise missing_pictures(path, absent)
 
     options.prepare([PREDICTIONS])
-    people: list[tuple[Entry, Pose]] = []
-    keys = _key_frames(model, options, path, images, by_image)
-    for done, (entries, poses) in enumerate(estimate(model, keys, options.single)):
-        people += zip(entries, poses, strict=True)
-        progress(done + 1, len(images))
-    results = [_result(entry, pose, model.joints, joints) for entry, pose in people]
+    people: list[tuple[_Box, Pose]] = []
+    keys = _key_frames(model, options, [(place, by_image[key]) for key, place in paths.items() if place])
+    for done, (boxes, poses) in enumerate(estimate(model, keys, options.single)):
+        people += zip(boxes, poses, strict=True)
+        progress(done + 1, len(paths))
+    results = [_result(one, pose, model.joints, truth) for one, pose in people]
     write_json(results, options.predictions / PREDICTIONS, overwrite=options.overwrite)
 
-    scored = coco_stats(truth, results, path, notices)
-    report = {"metric": "coco", **scored, **options.describe(model), "boxes": _boxes(options, len(people))}
+    scored = coco_stats(truth, results, notices)
+    source: dict[str, Any] = {"source": "gt", "boxes": len(people)}
+    if options.boxes.file is not None:
+        source |= {"source": "detected", "file": options.boxes.file.name, "min_score": options.min_score}
+    report = {"metric": "coco", **scored, **options.describe(model), "boxes": source}
     if options.boxes.file is None:
-        sources = {image["id"]: str(image.get("source", "coco")) for image in truth["images"]}
-        report["pck"] = _pck(people, joints, model.joints, sources)
+        report["pck"] = _pck(people, truth, model.joints)
     else:
         report |= {"pck": None, "pck_error": "PCK needs a box for each annotated person: give --boxes gt"}
     return {**report, "warnings": notices.lines()}
+
+
+def _boxes(truth: Truth, options: RunOptions, notices: Notices) -> Iterator[_Box]:
+    if options.boxes.file is None:
+        for annotation in truth.people:
+            box = None if annotation.crowd else annotation.box
+            if box is not None:
+                yield _Box(annotation.image, box, 1.0, annotation)
+    else:
+        for image, box, score in load_detections(options.boxes.file, truth, notices):
+            if score >= options.min_score:
+                yield _Box(image, box, score)
 
 
 def coco_file(data: Path, split: str) -> Path:
@@ -70,59 +89,47 @@ def coco_file(data: Path, split: str) -> Path:
     return found
 
 
-def _boxes(options: RunOptions, count: int) -> dict[str, Any]:
-    if options.boxes.file is None:
-        return {"source": "gt", "boxes": count}
-    return {"source": "detected", "file": options.boxes.file.name, "min_score": options.min_score, "boxes": count}
-
-
 def _key_frames(
-    model: PoseModel, options: RunOptions, path: Path, images: Sequence[Entry], by_image: dict[int, list[Entry]]
-) -> Iterator[tuple[list[Entry], KeyFrame]]:
-    pictures = Pictures(options.blur, keep=1)
-    middle = model.window // 2
-    for i, image in enumerate(images):
-        frame = pictures.read(path.parent / image["file_name"], i)
-        entries = by_image[image["id"]]
-        people = []
-        for k, entry in enumerate(entries):
-            x, y, w, h = entry["bbox"]
-            score = float(entry["score"]) if options.boxes.file is not None else 1.0
-            people.append(Person(k, np.array([x, y, x + w, y + h], dtype=np.float64), score))
-        padded = tuple(place != middle for place in range(model.window))
-        yield entries, KeyFrame((frame,) * model.window, padded, tuple(people))
+    model: PoseModel, options: RunOptions, pictures: Sequence[tuple[Path, list[_Box]]]
+) -> Iterator[tuple[list[_Box], KeyFrame]]:
+    reader = Pictures(options.blur, keep=1)
+    padded = tuple(place != model.window // 2 for place in range(model.window))
+    for i, (path, boxes) in enumerate(pictures):
+        people = tuple(Person(k, one.box, one.score) for k, one in enumerate(boxes))
+        yield boxes, KeyFrame((reader.read(path, i),) * model.window, padded, people)
 
 
-def _result(entry: Entry, pose: Pose, have: Sequence[str], want: Sequence[str]) -> Entry:
+def _result(one: _Box, pose: Pose, have: Sequence[str], truth: Truth) -> dict[str, Any]:
     """A COCO result with the annotations' joints; one that the model lacks stands at (0, 0) with v = 0."""
     at = {joint: i for i, joint in enumerate(have)}
     points: list[float] = []
-    for joint in want:
-        known = joint in at
-        points += [*map(float, pose.keypoints[at[joint]]), 1.0] if known else [0.0, 0.0, 0.0]
+    for joint in truth.joints:
+        points += [*map(float, pose.keypoints[at[joint]]), 1.0] if joint in at else [0.0, 0.0, 0.0]
     mean = np.mean([pose.confidence[at[joint]] for joint in COCO17.joints if joint in at])
+    x1, y1, x2, y2 = one.box.tolist()
     return {
-        "image_id": entry["image_id"],
-        "category_id": entry["category_id"],
+        "image_id": truth.number(one.image),
+        "category_id": PERSON,
         "keypoints": points,
-        "keypoint_scores": [float(pose.confidence[at[joint]]) if joint in at else 0.0 for joint in want],
-        "bbox": list(entry["bbox"]),
+        "keypoint_scores": [float(pose.confidence[at[joint]]) if joint in at else 0.0 for joint in truth.joints],
+        "bbox": [x1, y1, x2 - x1, y2 - y1],
         "score": float(mean * pose.score),
     }
 
 
-def _pck(
-    people: list[tuple[Entry, Pose]], joints: Sequence[str], have: Sequence[str], sources: dict[int, str]
-) -> dict[str, Any]:
+def _pck(people: list[tuple[_Box, Pose]], truth: Truth, have: Sequence[str]) -> dict[str, Any]:
     """PCK over joints that people labelled: those of a teacher (``keypoint_source`` other than g) do not count."""
-    columns = [joints.index(joint) if joint in joints else None for joint in BODY12]
+    columns = [truth.joints.index(joint) if joint in truth.joints else None for joint in BODY12]
     mine = [list(have).index(joint) for joint in BODY12]
-    truth, visible = np.zeros((len(people), 12, 2)), np.zeros((len(people), 12), dtype=bool)
+    places, visible = np.zeros((len(people), 12, 2)), np.zeros((len(people), 12), dtype=bool)
     found = np.array([pose.keypoints[mine] for _, pose in people]).reshape(-1, 12, 2)
-    for n, (entry, _) in enumerate(people):
-        points = np.array(entry["keypoints"], dtype=np.float64).reshape(-1, 3)
-        letters = entry.get("keypoint_source") or "g" * len(points)
+    for n, (one, _) in enumerate(people):
+        points = None if one.annotation is None else one.annotation.keypoints
+        if one.annotation is None or points is None:
+            continue
+        by_human = one.annotation.by_human(len(points))
         for j, column in enumerate(columns):
-            if column is not None and points[column, 2] > 0 and letters[column] == "g":
-                truth[n, j], visible[n, j] = points[column, :2], True
-    return pck(found, truth, visible, BODY12, sources=[sources[entry["image_id"]] for entry, _ in people])
+            if column is not None and points[column, 2] > 0 and by_human[column]:
+                places[n, j], visible[n, j] = points[column, :2], True
+    sources = [truth.file.images[one.image].source or "coco" for one, _ in people]
+    return pck(found, places, visible, BODY12, sources=sources)

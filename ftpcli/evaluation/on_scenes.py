@@ -10,7 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ftpcli.datasets.scenes import read_coco, read_image
+from ftpcli.datasets.coco import CocoFile, read_coco
+from ftpcli.datasets.left_out import EMPTY
+from ftpcli.datasets.pictures import find_pictures, missing_pictures
+from ftpcli.errors import InputError
+from ftpcli.files.pictures import read_picture
 
 #: Weakest detection that counts when average precision is measured.
 SCORE_FLOOR = 0.01
@@ -18,42 +22,61 @@ SCORE_FLOOR = 0.01
 Detect = Callable[[list[np.ndarray]], list[np.ndarray]]
 
 
-def labelled_part(path: Path | str, label: str | None = "gt") -> dict[str, Any]:
-    """The pictures of a COCO file whose ``label`` field says that people labelled them (all where there is none)."""
-    content = read_coco(path)
-    images = [i for i in content["images"] if label is None or i.get("label", label) == label]
-    kept = {i["id"] for i in images}
-    annotations = [
-        {"area": a["bbox"][2] * a["bbox"][3], "iscrowd": 0, **a}
-        for a in content["annotations"]
-        if a["image_id"] in kept and a.get("category_id", 1) == 1
-    ]
+def labelled_part(file: CocoFile, label: str | None = "gt") -> dict[str, Any]:
+    """What pycocotools takes of the images whose ``label`` says that people labelled them (also where there is none).
+
+    Images are numbered by their place; people without any box are left out and counted.
+    """
+    kept = [key for key, image in file.images.items() if label is None or image.entry.get("label", label) == label]
+    number = {key: place for place, key in enumerate(kept)}
+    annotations: list[dict[str, Any]] = []
+    for annotation in file.annotations:
+        box = annotation.box
+        if box is None:
+            file.left_out.add(EMPTY)
+        elif annotation.image in number:
+            x1, y1, x2, y2 = box.tolist()
+            entry = {"id": len(annotations) + 1, "image_id": number[annotation.image], "category_id": 1}
+            more = {"area": annotation.area(box), "iscrowd": int(annotation.crowd)}
+            annotations.append({**entry, "bbox": [x1, y1, x2 - x1, y2 - y1], **more})
+    if file.left_out.counts and not annotations:
+        raise InputError(f"{file.path}: no person is left{file.left_out.why()}")
+    images = [{"id": number[key], "key": key, "source": file.images[key].source} for key in kept]
     return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
 
 
-def evaluate(detect: Detect, val: Path | str, *, label: str | None = "gt", batch: int = 16) -> dict[str, Any]:
+def evaluate(
+    detect: Detect, val: Path | str, *, label: str | None = "gt", batch: int = 16, folder: Path | None = None
+) -> dict[str, Any]:
     """Average precision and recall of person boxes.
 
     Args:
         detect: list of (H, W, 3) uint8 RGB pictures -> list of (N, 5) xyxy and score.
-        val: COCO detection file; pictures lie beside it; ``iscrowd`` 1 marks regions that do not count.
+        val: COCO detection file; ``iscrowd`` 1 marks regions that do not count.
+        folder: holds the pictures, where they are not found by the file.
         label: only pictures whose ``label`` field has this value; None: all.
 
     Returns:
         ``pictures``, ``boxes``, ``ap50``, ``ap75``, ``ap``, ``recall50`` (fractions, pycocotools, at most 100
         detections a picture), ``at_score``: precision and recall at IoU 0.5 from score 0.25 on, ``empty_false``:
         share of the pictures without people in which anything scores 0.25 or more, and ``sources``: the same
-        AP50, AP75 and recall for every value of the pictures' ``source`` field.
+        AP50, AP75 and recall for every value of the pictures' ``source`` field, and ``warnings``.
 
     Raises:
         InputError: the file or a picture cannot be read.
         ModuleNotFoundError: pycocotools is not installed (extra ``eval``).
     """
-    truth, root = labelled_part(val, label), Path(val).parent
+    file = read_coco(val)
+    truth = labelled_part(file, label)
+    names = {image["id"]: file.images[image["key"]].name for image in truth["images"]}
+    paths = find_pictures(file.path, names, folder)
+    if absent := [names[key] for key, path in paths.items() if path is None]:
+        raise missing_pictures(file.path, absent)
     found: list[dict[str, Any]] = []
     for start in range(0, len(truth["images"]), batch):
         part = truth["images"][start : start + batch]
-        for record, rows in zip(part, detect([read_image(root / i["file_name"]) for i in part]), strict=True):
+        pictures = [read_picture(path) for i in part if (path := paths[i["id"]])]
+        for record, rows in zip(part, detect(pictures), strict=True):
             found += [
                 {
                     "image_id": record["id"],
@@ -63,8 +86,8 @@ def evaluate(detect: Detect, val: Path | str, *, label: str | None = "gt", batch
                 }
                 for r in rows
             ]
-    report = _score(truth, found)
-    sources = sorted({i.get("source", "") for i in truth["images"]})
+    report = _score(truth, found) | {"warnings": [f"{val}: {line}" for line in file.left_out.lines()]}
+    sources = sorted({i["source"] for i in truth["images"]})
     if len(sources) > 1:
         report["sources"] = {}
         for source in sources:
@@ -73,7 +96,7 @@ def evaluate(detect: Detect, val: Path | str, *, label: str | None = "gt", batch
 
 
 def _only(truth: dict[str, Any], source: str) -> dict[str, Any]:
-    images = [i for i in truth["images"] if i.get("source", "") == source]
+    images = [i for i in truth["images"] if i["source"] == source]
     kept = {i["id"] for i in images}
     return {**truth, "images": images, "annotations": [a for a in truth["annotations"] if a["image_id"] in kept]}
 
@@ -130,6 +153,7 @@ def evaluate_detector(
     device: str = "cpu",
     trust: bool = False,
     label: str | None = "gt",
+    folder: Path | None = None,
 ) -> dict[str, Any]:
     """`evaluate` for a detector given as in `ftpcli.people.load_detector`.
 
@@ -140,5 +164,5 @@ def evaluate_detector(
 
     detector = load_detector(weights, device=device, image_size=image_size, trust=trust, floor=SCORE_FLOOR)
     return {"detector": detector.describe(), "score_floor": SCORE_FLOOR} | evaluate(
-        detector.detect_batch, val, label=label
+        detector.detect_batch, val, label=label, folder=folder
     )

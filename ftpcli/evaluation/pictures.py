@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ftpcli.errors import InputError
+from ftpcli.files.pictures import read_picture
 from ftpcli.records import Frame
 
 
@@ -27,15 +27,7 @@ class Pictures:
 
     def _read(self, path: Path, index: int) -> Frame:
         """The picture as frame ``index``; raises InputError where it is missing or damaged."""
-        try:
-            content = np.fromfile(path, np.uint8)
-        except FileNotFoundError:
-            raise InputError(f"{path}: picture is missing; the data set must be complete to be evaluated") from None
-        except OSError as error:
-            raise InputError(f"{path}: picture cannot be read ({error.strerror})") from None
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB) if content.size else None
-        if image is None:
-            raise InputError(f"{path}: not a picture, or damaged")
+        image = read_picture(path)
         return Frame(index, index, float(index), blurred(image, self.blur, f"{path.parent.name}/{path.name}"))
 
 

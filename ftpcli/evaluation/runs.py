@@ -11,7 +11,6 @@ from ftpcli.errors import UsageError
 from ftpcli.files.output import check_target, write_error
 from ftpcli.records import Frame, Person, Pose, Window
 
-DATASETS = ("posetrack17", "posetrack18", "posetrack21", "coco", "clips", "detector")
 Tag = TypeVar("Tag")
 #: Where the predictions of pictures and clips go, in the folder for predictions.
 PREDICTIONS = "predictions.json"
@@ -58,7 +57,8 @@ class RunOptions:
     Attributes:
         data: the data set's folder (or file, for COCO JSON).
         predictions: folder for the prediction files.
-        metric: "posetrack" or "posetrack21" to use instead of the data set's own.
+        images: folder of the pictures, where a COCO file lies elsewhere.
+        metric: posetrack or posetrack21, to use instead of the data set's own.
         single: replace all neighbours by the key frame.
         blur: longest motion blur in pixels put on every picture, 0 for none.
         every: evaluate every N-th frame of clips only.
@@ -71,6 +71,7 @@ class RunOptions:
     predictions: Path
     split: str = "val"
     boxes: BoxSource = BoxSource()
+    images: Path | None = None
     metric: str | None = None
     single: bool = False
     blur: int = 0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ftpcli.errors import FtpError, InputError
+from ftpcli.datasets.mot import read_mot
+from ftpcli.datasets.poses import open_poses
+from ftpcli.errors import InputError
+from ftpcli.files.inputs import numbered_images
 from ftpcli.records import Frame, Person, TrackedFrame, VideoInfo
 
 if TYPE_CHECKING:
@@ -24,7 +26,13 @@ _OUTSIDE = 0.1
 
 
 class PeopleSource(Protocol):
-    """Names the people of each frame. Frames come in their order; each video needs a source of its own."""
+    """Names the people of each frame. Frames come in their order; each video needs a source of its own.
+
+    Attributes:
+        warnings: what the user should know of them, one line each.
+    """
+
+    warnings: Sequence[str]
 
     def __call__(self, frame: Frame) -> TrackedFrame: ...
 
@@ -45,6 +53,8 @@ class DetectAndTrack:
         frame_rate: of the frames that are looked at, per second; None where unknown.
         min_score: from this score on, a detection may become a person; None: what the detector recommends.
     """
+
+    warnings: Sequence[str] = ()
 
     def __init__(
         self,
@@ -90,16 +100,15 @@ class DetectAndTrack:
 
 
 class BoxesFile:
-    """People from a file, in place of detector and tracker.
-
-    MOT text, one person a line, comma or blank between the numbers: frame (the first is 1), id, left, top, width,
-    height (pixels), and optionally a confidence. Nine numbers are taken for MOTChallenge ground truth: lines whose
-    seventh is 0 are to be ignored there, and of the classes in the eighth 1, 2 and 7 are people. A confidence
-    outside 0..1 counts as 1. Anything else (``.json``, ``.jsonl``): a poses file of ours, in any of its formats.
+    """People from a file, in place of detector and tracker: MOT text (see `read_mot`) or, where its name ends in
+    ``.json`` or ``.jsonl``, anything that `open_poses` reads.
 
     Boxes are cut to the picture; one that lies beside it is left out. The file must fit the video: no box in a
     frame that the video doesn't have, at most a tenth of the boxes beside the picture, and for poses files the
     same size and number of frames.
+
+    Attributes:
+        warnings: what was left out or assumed, one line each that names the file.
 
     Raises:
         InputError: unreadable, wrong numbers, the same id twice in a frame, or a file of another video.
@@ -108,9 +117,11 @@ class BoxesFile:
     def __init__(self, path: Path | str, info: VideoInfo) -> None:
         self.path = Path(path)
         self.kind = "mot" if self.path.suffix.lower() not in (".json", ".jsonl") else "poses"
+        self.warnings = list[str]()
+        self._by_name = False
         self._of: dict[int, dict[int, Person]] = {}
         boxes = outside = 0
-        for place, index, person in _read_poses(self.path, info) if self.kind == "poses" else _read_mot(self.path):
+        for place, index, person in self._poses(info) if self.kind == "poses" else self._mot():
             if info.frames is not None and index >= info.frames:
                 raise InputError(
                     f"{self.path}: {place} is about frame {index + 1}, but {Path(info.path).name} has {info.frames} "
@@ -125,15 +136,50 @@ class BoxesFile:
             of[person.track_id] = person if box is None else replace(person, box=box)
             if box is None:
                 del of[person.track_id]
+        beside = (
+            f"{outside} of {boxes} boxes lie beside the {info.width}x{info.height} picture of {Path(info.path).name}"
+        )
         if outside > _OUTSIDE * boxes:
-            raise InputError(
-                f"{self.path}: {outside} of {boxes} boxes lie beside the {info.width}x{info.height} picture of "
-                f"{Path(info.path).name}; the file belongs to another video"
-            )
+            raise InputError(f"{self.path}: {beside}; the file belongs to another video")
+        if outside:
+            self.warnings.append(f"{self.path.name}: {beside} and are left out")
+        if not boxes:
+            self.warnings.append(f"{self.path.name}: there is nobody in it")
         self.last = max(self._of, default=-1)  # 0-based index of the last frame with a box
 
+    def _mot(self) -> Iterator[tuple[str, int, Person]]:
+        """("line 3", 0-based frame index, person)."""
+        boxes, left_out = read_mot(self.path)
+        self.warnings += [f"{self.path.name}: {line}" for line in left_out]
+        return ((f"line {one.line}", one.frame, Person(one.track, one.box, one.score)) for one in boxes)
+
+    def _poses(self, info: VideoInfo) -> Iterator[tuple[str, int, Person]]:
+        """("frame 3", 0-based frame index, person)."""
+        pictures = [path.name for path in numbered_images(Path(info.path))] if os.path.isdir(info.path) else None
+        with open_poses(self.path, pictures) as poses:
+            self._by_name = poses.by_name
+            self.warnings += [f"{self.path.name}: {line}" for line in poses.warnings]
+            source, options = poses.header.source, poses.header.run.options
+            # A run that was ended early, or that met damage, saw fewer frames than the container claims.
+            partial = bool(source.bad_packets) or "end" in options
+            sizes = (("width", source.width, info.width), ("height", source.height, info.height))
+            for name, want, have in (*sizes, ("frames", source.frames, info.frames)):
+                if want is None or have is None:
+                    continue
+                if want != have and not (name == "frames" and partial and want < have):
+                    raise InputError(
+                        f"{self.path}: was made for a video with {name} {want}, {Path(info.path).name} has {have}"
+                    )
+            for record in poses:
+                for pose in record.poses:
+                    place, box = f"frame {record.index + 1}", np.asarray(pose.box, np.float64)
+                    if not np.isfinite(box).all() or box[2] <= box[0] or box[3] <= box[1]:
+                        raise InputError(f"{self.path}: {place} has a person with an impossible box")
+                    yield place, record.index, Person(pose.track_id, box, float(pose.score), filled=pose.filled)
+
     def __call__(self, frame: Frame) -> TrackedFrame:
-        of = self._of.get(frame.index, {})
+        # A folder's pictures keep their places even where one of them cannot be decoded.
+        of = self._of.get(frame.pts if self._by_name else frame.index, {})
         return TrackedFrame(frame, tuple(of[i] for i in sorted(of)))
 
     def check_end(self, frames: int) -> None:
@@ -166,77 +212,3 @@ def _cut(box: np.ndarray, width: int, height: int) -> np.ndarray | None:
     if x1 - x0 < SMALLEST or y1 - y0 < SMALLEST:
         return None
     return np.array([x0, y0, x1, y1], np.float64)
-
-
-def _read_mot(path: Path) -> Iterator[tuple[str, int, Person]]:
-    """("line 3", 0-based frame index, person) of a MOT text file."""
-    people = 0
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
-                text = line.strip()
-                if not text or text.startswith("#"):
-                    continue
-                place = f"line {number}"
-                row = _mot_numbers(path, place, text)
-                if len(row) == 9 and (row[6] == 0 or int(row[7]) not in (1, 2, 7)):
-                    continue
-                people += 1
-                score = row[6] if len(row) > 6 and 0 <= row[6] <= 1 else 1.0
-                box = np.array([row[2], row[3], row[2] + row[4], row[3] + row[5]])
-                yield place, int(row[0]) - 1, Person(int(row[1]), box, float(score))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file; --boxes takes MOT text or a poses file") from error
-
-
-def _mot_numbers(path: Path, place: str, text: str) -> list[float]:
-    """The checked numbers of one line: frame, id, left, top, width, height, and more where given."""
-    try:
-        row = [float(value) for value in (text.split(",") if "," in text else text.split())]
-    except ValueError as error:
-        raise InputError(f"{path}: {place} is not MOT text (frame, id, left, top, width, height, ...)") from error
-    if not 6 <= len(row) <= 10:
-        raise InputError(f"{path}: {place} has {len(row)} numbers; MOT text has 6 to 10")
-    if not all(math.isfinite(value) and abs(value) < 1e9 for value in row[:6]):
-        raise InputError(f"{path}: {place} holds a number that is not finite or far too large")
-    if row[0] != int(row[0]) or row[0] < 1:
-        raise InputError(f"{path}: {place} has frame number {row[0]:g}; frames are counted from 1")
-    if row[1] != int(row[1]) or row[1] < 0:
-        raise InputError(
-            f"{path}: {place} has id {row[1]:g}; every person needs a track id of 0 or more (detections without ids "
-            "must be tracked first)"
-        )
-    if row[4] <= 0 or row[5] <= 0:
-        raise InputError(f"{path}: {place} has a box of {row[4]:g} x {row[5]:g} pixels")
-    return row
-
-
-def _read_poses(path: Path, info: VideoInfo) -> Iterator[tuple[str, int, Person]]:
-    """("frame 3", 0-based frame index, person) of a poses file in any of our formats."""
-    from ftpcli.formats import open_poses
-
-    try:
-        with open_poses(path) as poses:
-            source, options = poses.header.source, poses.header.run.options
-            # A run that was ended early, or that met damage, saw fewer frames than the container claims.
-            partial = bool(source.bad_packets) or "end" in options
-            sizes = (("width", source.width, info.width), ("height", source.height, info.height))
-            for name, want, have in (*sizes, ("frames", source.frames, info.frames)):
-                if want is None or have is None:
-                    continue
-                if want != have and not (name == "frames" and partial and want < have):
-                    raise InputError(
-                        f"{path}: was made for a video with {name} {want}, {Path(info.path).name} has {have}"
-                    )
-            for record in poses:
-                for pose in record.poses:
-                    place, box = f"frame {record.index + 1}", np.asarray(pose.box, np.float64)
-                    if not np.isfinite(box).all() or box[2] <= box[0] or box[3] <= box[1]:
-                        raise InputError(f"{path}: {place} has a person with an impossible box")
-                    yield place, record.index, Person(pose.track_id, box, float(pose.score), filled=pose.filled)
-    except FtpError:
-        raise
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a poses file ({error})") from error

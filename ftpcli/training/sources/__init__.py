@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ftpcli.choices import DataKind
 from ftpcli.errors import UsageError
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.sources.clips import Clips
@@ -16,17 +17,27 @@ from ftpcli.training.sources.posetrack import PoseTrack
 
 __all__ = ["KINDS", "Clips", "CocoKeypoints", "DataSpec", "PoseTrack", "Poses", "Source", "open_data"]
 
-_Opener = Callable[[Path, Skeleton, str, bool], Source]
 
-KINDS: dict[str, _Opener] = {
-    "coco": lambda path, skeleton, split, skip: CocoKeypoints(
-        path, skeleton, skip_missing=skip, human_only=split != "train"
+@dataclass(frozen=True, slots=True)
+class _How:
+    split: str
+    skip_missing: bool
+    images: Path | None
+
+
+def _posetrack(version: str) -> Callable[[Path, Skeleton, _How], Source]:
+    return lambda path, skeleton, how: PoseTrack(path, version, skeleton, how.split, skip_missing=how.skip_missing)
+
+
+KINDS: dict[DataKind, Callable[[Path, Skeleton, _How], Source]] = {
+    DataKind.coco: lambda path, skeleton, how: CocoKeypoints(
+        path, skeleton, skip_missing=how.skip_missing, human_only=how.split != "train", images=how.images
     ),
-    "clips": lambda path, skeleton, split, skip: Clips(path, skeleton, split),
-    "posetrack17": lambda path, skeleton, split, skip: PoseTrack(path, "17", skeleton, split, skip_missing=skip),
-    "posetrack18": lambda path, skeleton, split, skip: PoseTrack(path, "18", skeleton, split, skip_missing=skip),
-    "posetrack21": lambda path, skeleton, split, skip: PoseTrack(path, "21", skeleton, split, skip_missing=skip),
-    "poses": lambda path, skeleton, split, skip: Poses(path, skeleton),
+    DataKind.clips: lambda path, skeleton, how: Clips(path, skeleton, how.split),
+    DataKind.posetrack17: _posetrack("17"),
+    DataKind.posetrack18: _posetrack("18"),
+    DataKind.posetrack21: _posetrack("21"),
+    DataKind.poses: lambda path, skeleton, how: Poses(path, skeleton),
 }
 
 
@@ -34,7 +45,7 @@ KINDS: dict[str, _Opener] = {
 class DataSpec:
     """One ``--data KIND=PATH[:WEIGHT]``: a weight of 0.5 shows half of the source an epoch, 2 shows it twice."""
 
-    kind: str
+    kind: DataKind
     path: Path
     weight: float = 1.0
 
@@ -44,20 +55,31 @@ class DataSpec:
         kind, equals, rest = text.partition("=")
         if not equals or not rest:
             raise UsageError(f"--data {text}: give KIND=PATH or KIND=PATH:WEIGHT, kinds are {', '.join(KINDS)}")
-        if kind not in KINDS:
+        if kind not in list(DataKind):
             raise UsageError(f"--data {text}: unknown kind '{kind}'; there are {', '.join(KINDS)}")
+        chosen = DataKind(kind)
         path, colon, weight = rest.rpartition(":")
         if not colon or Path(rest).exists():
-            return cls(kind, Path(rest))
+            return cls(chosen, Path(rest))
         try:
             value = float(weight)
         except ValueError:
-            return cls(kind, Path(rest))  # a path with a colon in it
+            return cls(chosen, Path(rest))  # a path with a colon in it
         if not 0 < value < 1e6:
             raise UsageError(f"--data {text}: the weight must be above 0")
-        return cls(kind, Path(path), value)
+        return cls(chosen, Path(path), value)
 
 
-def open_data(spec: DataSpec, skeleton: Skeleton, split: str, *, skip_missing: bool = False) -> Source:
-    """The source behind a specification; raises InputError where it cannot be read or is empty."""
-    return KINDS[spec.kind](spec.path, skeleton, split, skip_missing)
+def open_data(
+    spec: DataSpec, skeleton: Skeleton, split: str, *, skip_missing: bool = False, images: Path | None = None
+) -> Source:
+    """The source behind a specification.
+
+    Args:
+        skip_missing: leave out people whose picture is missing.
+        images: folder of the pictures of COCO files, where they are not found by the file.
+
+    Raises:
+        InputError: it cannot be read or is empty.
+    """
+    return KINDS[spec.kind](spec.path, skeleton, _How(split, skip_missing, images))

@@ -4,85 +4,114 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ftpcli.datasets.cutouts import Cutout, cut_out, outline_of
+from ftpcli.datasets.coco import Annotation, read_coco
+from ftpcli.datasets.cutouts import Cutout, cut_out
+from ftpcli.datasets.left_out import CROWD, EMPTY, UNLABELLED
+from ftpcli.datasets.pictures import find_pictures, missing_pictures
 from ftpcli.errors import InputError
-from ftpcli.files.jsonfile import load_json
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
 from ftpcli.training.sources.common import PSEUDO_WEIGHT, ImageCache, Source
 
+_BY_MODEL = "labelled by a model"
+_NO_PICTURE = "whose picture is missing"
+
 
 class CocoKeypoints(Source):
-    """Persons of a COCO-keypoints JSON file; pictures stand beside it under their ``file_name``.
+    """Persons of a COCO-keypoints JSON file of any maker, in its pictures (see `find_pictures`).
 
     Unlabelled joints (v = 0) weigh nothing. Two fields that COCO does not have are used where present:
     ``keypoint_source`` (one letter a joint, g for a human's label) and ``keypoint_confidence``; joints that are
     not a human's weigh half their confidence. People with ``segmentation`` polygons lend themselves for pasting.
 
+    Args:
+        human_only: leave out people whose ``label`` says that a model labelled them.
+        skip_missing: leave out people whose picture is missing.
+        images: folder of the pictures.
+
     Raises:
-        InputError: not such a file, a joint unknown to the skeleton, no usable person, malformed polygons,
-            pictures missing (with ``skip_missing`` their persons are left out and counted in ``missing``).
+        InputError: not such a file, a joint unknown to the skeleton, no usable person, a value that is none, or
+            pictures missing.
     """
 
-    def __init__(self, path: Path, skeleton: Skeleton, *, human_only: bool = False, skip_missing: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        skeleton: Skeleton,
+        *,
+        human_only: bool = False,
+        skip_missing: bool = False,
+        images: Path | None = None,
+    ) -> None:
         self.name = str(path)
-        data = load_json(path)
-        try:
-            images = {image["id"]: image for image in data["images"]}
-            names = data["categories"][0]["keypoints"]
-            people = [a for a in data["annotations"] if not a.get("iscrowd") and len(a["keypoints"]) == 3 * len(names)]
-            files = {key: path.parent / image["file_name"] for key, image in images.items()}
-            self._people = [(files[a["image_id"]], a) for a in people]
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
-            raise InputError(f"{path}: not a COCO-keypoints file ({type(error).__name__}: {error})") from error
-        unknown = [joint for joint in names if joint not in skeleton.joints]
+        file = read_coco(path)
+        unknown = [joint for joint in file.joints if joint not in skeleton.joints]
         if unknown:
             raise InputError(f"{path}: joints {', '.join(unknown)} are not in the model's {skeleton.name} skeleton")
-        self._columns = skeleton.indices(names)
+        self._columns = skeleton.indices(file.joints)
         self._joints = len(skeleton.joints)
-        if human_only:
-            self._people = [(f, a) for f, a in self._people if a.get("label", "gt") == "gt"]
-        self.zero_area = sum(not _has_area(a) for _, a in self._people)
-        self._people = [(f, a) for f, a in self._people if _has_area(a)]
-        absent = sorted({str(f) for f, _ in self._people if not f.is_file()})
+        names = {key: image.name for key, image in file.images.items()}
+        pictures = find_pictures(path, names, images)
+        #: Of each person: picture, box (4,) xyxy, joints (J, 2), their weights (J,), outline.
+        self._people: list[tuple[Path, np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]] = []
+        self.groups: list[str] = []
+        absent: list[str] = []
+        for annotation in file.annotations:
+            reason, picture = "", pictures[annotation.image]
+            joints, weight = self._labels(annotation)
+            if annotation.crowd:
+                reason = CROWD
+            elif not weight.any():
+                reason = UNLABELLED
+            elif human_only and not annotation.human:
+                reason = _BY_MODEL
+            elif (box := annotation.box) is None:
+                reason = EMPTY
+            elif picture is None:
+                reason = _NO_PICTURE
+                absent.append(names[annotation.image])
+            else:
+                self._people.append((picture, box, joints, weight, annotation.outline))
+                self.groups.append(file.images[annotation.image].source or "coco")
+            if reason:
+                file.left_out.add(reason)
         if absent and not skip_missing:
-            raise InputError(f"{path}: {len(absent)} pictures are missing, first {absent[0]}; or give --skip-missing")
-        gone = set(absent)
-        self.missing = len(gone)
-        self._people = [(f, a) for f, a in self._people if str(f) not in gone]
+            raise missing_pictures(path, absent, ", or give --skip-missing")
+        self.missing = len(set(absent))
         if not self._people:
-            raise InputError(f"{path}: no labelled person to train on")
-        self.groups = [str(images[a["image_id"]].get("source", "coco")) for _, a in self._people]
+            raise InputError(f"{path}: no labelled person to train on{file.left_out.why()}")
+        self.warnings = [f"{path}: {line}" for line in file.left_out.lines()]
         self._cache = ImageCache()
-        self._outlines = [outline_of(a, path) for _, a in self._people]
-        self.lenders = [partial(self._lend, index) for index, outline in enumerate(self._outlines) if outline]
+        self.lenders = [partial(self._lend, index) for index, person in enumerate(self._people) if person[4]]
+
+    def _labels(self, annotation: Annotation) -> tuple[np.ndarray, np.ndarray]:
+        """The model's joints (J, 2) and what they weigh (J,), none of them 0 where all are unlabelled."""
+        joints, weight = np.zeros((self._joints, 2)), np.zeros(self._joints)
+        points = annotation.keypoints
+        if points is None:
+            return joints, weight
+        if len(points) != len(self._columns):
+            raise InputError(
+                f"{annotation.where}: 'keypoints' should be {3 * len(self._columns)} numbers, not {points.size}"
+            )
+        by_human = annotation.by_human(len(points))
+        sure = annotation.numbers_a_joint("keypoint_confidence", len(points))
+        weights = np.where(by_human, 1.0, PSEUDO_WEIGHT * (1.0 if sure is None else sure))
+        for point, worth, column in zip(points, weights, self._columns, strict=True):
+            if column is not None and point[2] > 0:
+                joints[column], weight[column] = point[:2], worth
+        return joints, weight
 
     def _lend(self, index: int) -> Cutout | None:
-        return cut_out(self._cache.read(self._people[index][0]), self._outlines[index])
+        picture, *_, outline = self._people[index]
+        return cut_out(self._cache.read(picture), outline)
 
     def __len__(self) -> int:
         return len(self._people)
 
     def example(self, index: int, frames: int) -> Example:
-        file, annotation = self._people[index]
-        joints, weight = np.zeros((self._joints, 2)), np.zeros(self._joints)
-        values = np.asarray(annotation["keypoints"], dtype=np.float64).reshape(-1, 3)
-        letters = annotation.get("keypoint_source") or "g" * len(values)
-        sure = annotation.get("keypoint_confidence") or [1.0] * len(values)
-        for value, letter, confidence, column in zip(values, letters, sure, self._columns, strict=True):
-            if column is not None and value[2] > 0:
-                joints[column] = value[:2]
-                weight[column] = 1.0 if letter == "g" else PSEUDO_WEIGHT * confidence
-        x, y, w, h = annotation["bbox"]
-        return Example(
-            [self._cache.read(file)], np.array([x, y, x + w, y + h], float), joints, weight, self._outlines[index]
-        )
-
-
-def _has_area(annotation: dict[str, Any]) -> bool:
-    box = annotation.get("bbox")
-    return isinstance(box, list) and len(box) == 4 and box[2] > 0 and box[3] > 0
+        picture, box, joints, weight, outline = self._people[index]
+        return Example([self._cache.read(picture)], box.copy(), joints.copy(), weight.copy(), outline)

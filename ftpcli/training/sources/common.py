@@ -1,4 +1,4 @@
-"""What the sources share: the protocol, cached pictures, boxes from joints."""
+"""What the sources share: the protocol and cached pictures."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from ftpcli.datasets.cutouts import Lender
-from ftpcli.errors import InputError
+from ftpcli.files.pictures import read_picture
 from ftpcli.training.augment import Example
 
 #: Joints that a teacher made weigh this much beside human labels of weight 1.
@@ -25,11 +24,13 @@ class Source(Protocol):
     Attributes:
         groups: each example's origin, for figures per source.
         lenders: outlined people, to be pasted over others.
+        warnings: what was left out or assumed, one line each that names the file.
     """
 
     name: str
     groups: list[str]
     lenders: Sequence[Lender] = ()
+    warnings: Sequence[str] = ()
 
     def __len__(self) -> int: ...
 
@@ -47,19 +48,8 @@ class ImageCache:
         """(H, W, 3) uint8 RGB; raises InputError where the file is no picture."""
         if path in self._images:
             return self._images[path]
-        content = np.fromfile(path, np.uint8) if path.is_file() else None
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB) if content is not None and content.size else None
-        if image is None:
-            raise InputError(f"{path}: picture missing or unreadable")
+        image = read_picture(path)
         if image.nbytes <= self._room:
             self._room -= image.nbytes
             self._images[path] = image
         return image
-
-
-def joints_box(points: np.ndarray, width: int, height: int, margin: float = 0.1) -> np.ndarray:
-    """(4,) xyxy: the extent of (n, 2) joints, grown by ``margin`` of its size a side, clipped to the picture."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    grow = (high - low) * margin
-    low, high = np.maximum(low - grow, 0), np.minimum(high + grow, [width, height])
-    return np.concatenate([low, np.maximum(high, low + 1)])

@@ -31,10 +31,17 @@ class Poses(Source):
         self._people: list[tuple[FramePoses, Pose]] = []
         with open_poses(path) as reader:
             header = reader.header
+            self.warnings = [f"{path}: {line}" for line in reader.warnings]
+            count = 0
             for frame in reader:
                 self._people += [(frame, pose) for pose in frame.poses if _usable(pose)]
+                count += len(frame.poses)
         if not self._people:
-            raise InputError(f"{path}: has no person to learn from")
+            raise InputError(
+                f"{path}: has no person to learn from, none of {count} has a joint of confidence {VISIBLE}"
+            )
+        if count > len(self._people):
+            self.warnings.append(f"{path}: {count - len(self._people)} of {count} people have no joint to learn from")
         self._columns = skeleton.indices(header.joints)
         unknown = [joint for joint, column in zip(header.joints, self._columns, strict=True) if column is None]
         if len(unknown) == len(header.joints):

@@ -1,0 +1,60 @@
+"""Where the pictures of a COCO file lie, in the layouts of COCO itself, CVAT, FiftyOne and others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from ftpcli.datasets.frames import base_name
+from ftpcli.errors import InputError
+
+Key = TypeVar("Key")
+
+
+def find_pictures(file: Path, names: Mapping[Key, str], folder: Path | None = None) -> dict[Key, Path | None]:
+    """The path of each picture, None where it is nowhere.
+
+    Searched are the file's folder and the one above, in each also ``images``, ``data`` and a folder named like the
+    split (``person_keypoints_val2017.json``: ``val2017``), that also in ``images``. A name that is absolute or leads
+    out of a folder is searched without its own folders, others too where that leaves no two alike.
+
+    Args:
+        file: the JSON file.
+        names: ``file_name`` of each image.
+        folder: searched instead, where the user names it.
+    """
+    split = file.stem.rpartition("_")[2]
+    bases = [file.parent, file.absolute().parent.parent] if folder is None else [folder]
+    inner = ("", "images", "data", split, f"images/{split}")
+    places = [place for base in bases for place in dict.fromkeys(base / name for name in inner) if place.is_dir()]
+    short = len({base_name(name) for name in names.values()}) == len(names)
+    found: dict[Key, Path | None] = {}
+    for key, name in names.items():
+        found[key] = None
+        for relative in _relative_names(name, short):
+            place = next((place for place in places if (place / relative).is_file()), None)
+            if place is not None:
+                found[key] = place / relative
+                places.remove(place)  # most likely the next one is there as well
+                places.insert(0, place)
+                break
+    return found
+
+
+def _relative_names(name: str, short: bool) -> list[str]:
+    path = PurePosixPath(name.replace("\\", "/"))
+    if not path.name or "\0" in name:
+        return []
+    if path.is_absolute() or ".." in path.parts or ":" in name:
+        return [path.name] if ":" not in path.name else []
+    return [str(path), path.name] if short else [str(path)]
+
+
+def missing_pictures(file: Path, names: Iterable[str], then: str = "") -> InputError:
+    """The error where pictures were not found."""
+    absent = sorted(set(names))
+    return InputError(
+        f"{file}: {len(absent)} pictures are missing, first {absent[0] or '(no file_name)'}; name their folder with "
+        f"--images{then}"
+    )
