@@ -38,7 +38,7 @@ def read_clips(data: Path, split: str) -> list[Clip]:
 
     Args:
         data: the folder with ``clips.json``, or that file: ``joints``, and ``clips`` with ``file``, ``split``,
-            ``width``, ``height`` and ``keypoints`` (frames, joints, 2).
+            ``keypoints`` (frames, joints, 2), and perhaps ``width`` and ``height``, which are else the video's.
 
     Raises:
         InputError: not such a file, a video is missing, or no clip belongs to the split.
@@ -47,16 +47,17 @@ def read_clips(data: Path, split: str) -> list[Clip]:
     content, start = checks.as_object(checks.load(path), "the file", str(path)), str(path)
     names = checks.as_list(checks.field(content, "joints", start), "'joints'", start)
     joints = tuple(checks.as_text(name, "a joint's name", start) for name in names)
-    clips = []
+    clips, missing = [], list[str]()
     for k, value in enumerate(checks.as_list(checks.field(content, "clips", start), "'clips'", start)):
         where = f"{path}, clip {k}"
         entry = checks.as_object(value, "a clip", where)
         if checks.field(entry, "split", where) != split:
             continue
         name = checks.relative_name(checks.field(entry, "file", where), "'file'", where)
-        size = checks.picture_size(entry, where)
-        if size is None:
-            raise InputError(f"{where}: 'width' or 'height' is missing")
+        if not (path.parent / name).is_file():
+            missing.append(str(path.parent / name))
+            continue
+        size = checks.picture_size(entry, where) or _size_of(path.parent / name)
         try:
             points = np.array(checks.field(entry, "keypoints", where), dtype=np.float64)
         except (TypeError, ValueError):
@@ -64,9 +65,15 @@ def read_clips(data: Path, split: str) -> list[Clip]:
         if points.ndim != 3 or points.shape[1:] != (len(joints), 2) or not np.isfinite(points).all():
             raise InputError(f"{where}: 'keypoints' should be (frames, {len(joints)}, 2) finite numbers")
         clips.append(Clip(name, path.parent / name, joints, points, size))
-    if not clips:
-        raise InputError(f"{path}: no clip belongs to the split '{split}'")
-    missing = [str(clip.path) for clip in clips if not clip.path.is_file()]
     if missing:
         raise InputError(f"{path}: {len(missing)} clips are missing, first {missing[0]}")
+    if not clips:
+        raise InputError(f"{path}: no clip belongs to the split '{split}'")
     return clips
+
+
+def _size_of(path: Path) -> tuple[int, int]:
+    from ftpcli.video import open_source
+
+    with open_source(path) as reader:
+        return reader.info.width, reader.info.height

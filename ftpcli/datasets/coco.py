@@ -235,7 +235,8 @@ class Category:
             raise InputError(f"{where}: 'keypoints' should be a list of joint names")
         if len(set(names)) < len(names):
             raise InputError(f"{where}: joint names must stand there each once")
-        return cls(identity(entry, "id", where), str(entry.get("name") or ""), tuple(names))
+        number = identity(entry, "id", where) if "id" in entry else 1  # COCO's own number for people
+        return cls(number, str(entry.get("name") or ""), tuple(names))
 
 
 def category_of_people(categories: Sequence[Category], path: str | Path) -> Category:
@@ -246,7 +247,8 @@ def category_of_people(categories: Sequence[Category], path: str | Path) -> Cate
     """
     found = [category for category in categories if category.joints] or list(categories)
     if len(found) > 1 or not any(category.joints for category in found):
-        found = [category for category in found if category.name.strip().lower() in _PERSON]
+        called = [category for category in found if category.name.strip().lower() in _PERSON]
+        found = called or [category for category in found if not category.name]
     if len(found) == 1:
         return found[0]
     listed = ", ".join(repr(category.name or category.id) for category in categories) or "none"
@@ -289,8 +291,8 @@ def read_coco(path: Path | str) -> CocoFile:
             annotations.append(Annotation(checks.as_object(value, "an annotation", where), where))
         elif key == "categories":
             file.categories.append(Category.of(value, where))
-        elif key in ("annolist", ""):
-            raise InputError(f"{path}: {'a PoseTrack17 file' if key else 'a plain list'}, a COCO file is needed")
+    if document.plain or "annolist" in document.keys:
+        raise InputError(f"{path}: {'a plain list' if document.plain else 'a PoseTrack17 file'}, not a COCO file")
     for key in ("images", "annotations"):
         if key not in document.keys:
             raise InputError(f"{path}: not a COCO file, it lacks {key!r}")

@@ -117,7 +117,7 @@ class BoxesFile:
     def __init__(self, path: Path | str, info: VideoInfo) -> None:
         self.path = Path(path)
         self.kind = "mot" if self.path.suffix.lower() not in (".json", ".jsonl") else "poses"
-        self.warnings = list[str]()
+        self.warnings: Sequence[str] = []
         self._by_name = False
         self._of: dict[int, dict[int, Person]] = {}
         boxes = outside = 0
@@ -142,15 +142,15 @@ class BoxesFile:
         if outside > _OUTSIDE * boxes:
             raise InputError(f"{self.path}: {beside}; the file belongs to another video")
         if outside:
-            self.warnings.append(f"{self.path.name}: {beside} and are left out")
+            self.warnings = [*self.warnings, f"{self.path.name}: {beside} and are left out"]
         if not boxes:
-            self.warnings.append(f"{self.path.name}: there is nobody in it")
+            self.warnings = [*self.warnings, f"{self.path.name}: there is nobody in it"]
         self.last = max(self._of, default=-1)  # 0-based index of the last frame with a box
 
     def _mot(self) -> Iterator[tuple[str, int, Person]]:
         """("line 3", 0-based frame index, person)."""
         boxes, left_out = read_mot(self.path)
-        self.warnings += [f"{self.path.name}: {line}" for line in left_out]
+        self.warnings = [f"{self.path.name}: {line}" for line in left_out]
         return ((f"line {one.line}", one.frame, Person(one.track, one.box, one.score)) for one in boxes)
 
     def _poses(self, info: VideoInfo) -> Iterator[tuple[str, int, Person]]:
@@ -158,7 +158,7 @@ class BoxesFile:
         pictures = [path.name for path in numbered_images(Path(info.path))] if os.path.isdir(info.path) else None
         with open_poses(self.path, pictures) as poses:
             self._by_name = poses.by_name
-            self.warnings += [f"{self.path.name}: {line}" for line in poses.warnings]
+            self.warnings = [f"{self.path.name}: {line}" for line in poses.warnings]
             source, options = poses.header.source, poses.header.run.options
             # A run that was ended early, or that met damage, saw fewer frames than the container claims.
             partial = bool(source.bad_packets) or "end" in options

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftpcli.datasets.posetrack import Detections, PoseTrackIndex, body_box_2017, clipped_box, read_video
+from ftpcli.datasets.boxes import POSETRACK2017, box_of_joints
+from ftpcli.datasets.posetrack import Detections, PoseTrackIndex, clipped_box, read_video
 from ftpcli.errors import InputError, UsageError
 from ftpcli.skeleton import POSETRACK15
 from tests.support.eval_support import FIGURE, HEAD, as_2017, person, save, video18
@@ -107,8 +108,8 @@ def test_body_boxes_of_2017_come_from_the_joints(tmp_path: Path) -> None:
     size = (high - low) * 1.2
     assert found.box[2:] - found.box[:2] == pytest.approx(size)
     assert (found.box[2:] + found.box[:2]) / 2 == pytest.approx((low + high) / 2)
-    assert body_box_2017(np.zeros((0, 2))) is None
-    assert body_box_2017(np.array([[5.0, 6.0]])).tolist() == pytest.approx([4.9, 5.9, 6.1, 7.1])
+    assert box_of_joints(np.zeros((0, 2)), POSETRACK2017) is None
+    assert box_of_joints(np.array([[5.0, 6.0]]), POSETRACK2017).tolist() == pytest.approx([4.9, 5.9, 6.1, 7.1])
 
 
 def test_boxes_are_clipped_as_in_training() -> None:
@@ -289,9 +290,9 @@ def test_detections_of_2018_by_name_and_by_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        ("{}", "not a detection list"),
-        ('[{"score": 1}]', "detection 0 lacks 'bbox' or 'score'"),
-        ('[{"score": 1, "bbox": [1, 2, 3]}]', "bbox of detection 0 should be 4 numbers"),
+        ("{}", "not a plain list of results"),
+        ('[{"score": 1}]', "entry 1: 'bbox' is missing"),
+        ('[{"score": 1, "bbox": [1, 2, 3], "image_id": 7}]', "'bbox' has 3 numbers, expected 4"),
         ('[{"score": 1, "bbox": [1, 2, 3, 4]}]', "neither 'image_id' nor 'image_name'"),
         ('[{"score": 1, "bbox": [1, 2, 3, 4], "image_id": 7}]', "none of its 1 boxes belongs"),
     ],

@@ -95,9 +95,8 @@ def test_posetrack21_and_warnings(monkeypatch, capsys, files) -> None:  # type: 
         ([], "give --annotations, --predictions and --metric, or --data and --dataset"),
         (["--annotations", "a"], "give --annotations, --predictions"),
         (["--annotations", "a", "--predictions", "b"], "--metric is needed"),
-        (["--annotations", "a", "--predictions", "b", "--metric", "pckh"], "--metric pckh: unknown"),
         (["--annotations", "a", "--predictions", "b", "--data", "c", "--dataset", "coco"], "not both"),
-        (["--data", "c", "--dataset", "mpii"], "--dataset mpii: unknown"),
+        (["--data", "c", "--dataset", "clips", "--images", "d"], "--images d: only for --dataset coco and detector"),
         (["--data", "c", "--dataset", "coco", "--metric", "posetrack"], "does not go with --dataset coco"),
         (["--data", "c", "--dataset", "coco", "--boxes", "mine"], "--boxes mine: unknown"),
     ],
@@ -105,6 +104,12 @@ def test_posetrack21_and_warnings(monkeypatch, capsys, files) -> None:  # type: 
 def test_wrong_usage_is_one_line_and_code_2(monkeypatch, capsys, words, text) -> None:  # type: ignore[no-untyped-def]
     code, out, err = ftp(monkeypatch, capsys, *words)
     assert code == 2 and text in err and len(err.splitlines()) == 1 and out == ""
+
+
+@pytest.mark.parametrize("words", [["--metric", "pckh"], ["--dataset", "mpii"]])
+def test_unknown_choices_are_answered_with_the_list(monkeypatch, capsys, words) -> None:  # type: ignore[no-untyped-def]
+    code, _, err = ftp(monkeypatch, capsys, *words)
+    assert code == 2 and f"'{words[1]}' is not one of 'posetrack" in err and "'coco'" in err
 
 
 def test_wrong_files_are_one_line_and_code_1(monkeypatch, capsys, tmp_path, files) -> None:  # type: ignore[no-untyped-def]
@@ -120,7 +125,7 @@ def test_wrong_files_are_one_line_and_code_1(monkeypatch, capsys, tmp_path, file
         tmp_path / "r.json",
     )
     code, out, err = ftp(monkeypatch, capsys, *words)
-    assert code == 1 and "not valid JSON" in err and len(err.splitlines()) == 1 and out == ""
+    assert code == 1 and "not a whole JSON document" in err and len(err.splitlines()) == 1 and out == ""
     assert not (tmp_path / "r.json").exists()
     code, _, err = ftp(
         monkeypatch, capsys, "--data", tmp_path, "--dataset", "coco", "--weights", tmp_path / "no.safetensors"
@@ -176,8 +181,8 @@ def test_the_detector_goes_to_its_own_evaluation(monkeypatch, capsys, tmp_path) 
 
     asked = []
 
-    def evaluate(weights: object, val: Path, *, device: str) -> dict[str, object]:
-        asked.append((weights, val, device))
+    def evaluate(weights: object, val: Path, *, device: str, folder: Path | None) -> dict[str, object]:
+        asked.append((weights, val, device, folder))
         return {
             "detector": {"name": "x"},
             "pictures": 3,
@@ -186,6 +191,7 @@ def test_the_detector_goes_to_its_own_evaluation(monkeypatch, capsys, tmp_path) 
             "ap75": 0.25,
             "ap": 0.3,
             "recall50": 0.6,
+            "warnings": [],
         }
 
     monkeypatch.setattr(ftpcli.evaluation.on_scenes, "evaluate_detector", evaluate)
@@ -193,7 +199,7 @@ def test_the_detector_goes_to_its_own_evaluation(monkeypatch, capsys, tmp_path) 
     words = ("--data", tmp_path, "--dataset", "detector", "--device", "cpu", "--report", tmp_path / "report.json")
     code, out, err = ftp(monkeypatch, capsys, *words)
     assert (code, err) == (0, "") and "ap50 0.500" in out
-    assert asked == [(None, tmp_path / "val.json", "cpu")]
+    assert asked == [(None, tmp_path / "val.json", "cpu", None)]
     assert json.loads((tmp_path / "report.json").read_text())["ap50"] == 0.5
     assert ftp(monkeypatch, capsys, *words, "--overwrite", "--weights", "d.safetensors")[0] == 0
     assert asked[1][0] == "d.safetensors"

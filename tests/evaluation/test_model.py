@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
+from ftpcli.datasets.clips import read_clips
 from ftpcli.datasets.posetrack import PoseTrackIndex
 from ftpcli.errors import FtpError, InputError, OutputError, UsageError
 from ftpcli.evaluation.model import evaluate_pose_model
-from ftpcli.evaluation.on_clips import read_clips, windows
+from ftpcli.evaluation.on_clips import windows
 from ftpcli.evaluation.report import plain, summary
 from ftpcli.evaluation.runs import BoxSource, RunOptions
 from ftpcli.records import Frame
@@ -275,12 +276,15 @@ def test_coco_pictures_with_detected_boxes(tmp_path: Path) -> None:
     assert report["pck"] is None and "--boxes gt" in report["pck_error"]
 
 
-def test_coco_frame_names_may_not_climb_out(tmp_path: Path) -> None:
+def test_coco_picture_names_do_not_climb_out(tmp_path: Path) -> None:
     root, known = coco_set(tmp_path)
     data = json.loads((root / "val.json").read_text())
-    data["images"][0]["file_name"] = "../1.png"
+    name = data["images"][0]["file_name"]
+    (root / "other").mkdir()
+    (root / "other" / "secret.png").write_bytes((root / name).read_bytes())
+    data["images"][0]["file_name"] = "../other/../other/secret.png"
     (root / "val.json").write_text(json.dumps(data))
-    with pytest.raises(InputError, match="leads out of the data set"):
+    with pytest.raises(InputError, match=r"1 pictures are missing, first .*secret.png; name their folder"):
         evaluate_pose_model(KnowingModel(known), RunOptions(root, "coco", tmp_path / "pred"))
 
 
@@ -317,7 +321,7 @@ def clip_set(folder: Path, frames: int = 9) -> Path:
 def knowing_clips(root: Path, noise: float = 0.0) -> KnowingModel:
     known = []
     for clip in read_clips(root, "val"):
-        for t, points in enumerate(clip.points):
+        for t, points in enumerate(clip.points[:, [clip.joints.index(joint) for joint in BODY12]]):
             picture = np.full((48, 64, 3), 20 * t, np.uint8)
             known.append((picture, dict(zip(BODY12, map(tuple, points.tolist()), strict=True))))
     return KnowingModel(known, noise)
@@ -387,11 +391,12 @@ def test_wrong_clips_are_one_line(tmp_path: Path) -> None:
         evaluate_pose_model(model, RunOptions(root, "clips", tmp_path / "a"))
     data["clips"][0]["file"] = "/etc/a.mkv"
     (root / "clips.json").write_text(json.dumps(data))
-    with pytest.raises(InputError, match="leads out"):
+    with pytest.raises(InputError, match="outside its folder"):
         read_clips(root, "val")
-    (root / "clips.json").write_text('{"joints": [], "clips": []}')
+    data["joints"][1], data["clips"][0]["file"] = "elbow", "a.mkv"
+    (root / "clips.json").write_text(json.dumps(data))
     with pytest.raises(FtpError, match="lack left_shoulder"):
-        read_clips(root, "val")
+        evaluate_pose_model(model, RunOptions(root, "clips", tmp_path / "a"))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
@@ -411,7 +416,8 @@ def test_the_labelled_clips_count_as_in_the_reference_measurement(shared: Path) 
     from ftpcli.evaluation.pck import pck
 
     clips = read_clips(shared / "data" / "clips", "val")
-    points = np.concatenate([clip.points[::8] for clip in clips])
-    visible = np.concatenate([clip.visible[::8] for clip in clips])
+    columns = [clips[0].joints.index(joint) for joint in BODY12]
+    points = np.concatenate([clip.points[::8, columns] for clip in clips])
+    visible = np.concatenate([clip.inside[::8, columns] for clip in clips])
     result = pck(points, points, visible, BODY12)["0.2"]
     assert (len(points), result["persons"], result["joints"]) == (259, 217, 2356)

@@ -219,7 +219,7 @@ def test_more_frames_than_the_video_turned_out_to_have(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_boxes(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no such file"):
         BoxesFile(tmp_path / "missing.txt", INFO)
     binary = tmp_path / "b.txt"
     binary.write_bytes(b"\xff\xfe\x00\x01\x80")

@@ -192,7 +192,7 @@ def test_outlines_lend_people_and_malformed_ones_are_one_line(tmp_path: Path) ->
     assert len(CocoKeypoints(path, PERSON19).lenders) == 10
     content["annotations"][0]["segmentation"] = [["a", "b", "c", "d", "e", "f"]]
     path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match="segmentation of annotation 1 is no list"):
+    with pytest.raises(InputError, match="'segmentation' holds 'a' where a number belongs"):
         CocoKeypoints(path, PERSON19)
 
 
