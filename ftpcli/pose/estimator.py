@@ -81,7 +81,9 @@ class Estimator:
         Raises:
             InputError: the file is missing, damaged or not ours.
             UsageError: the device or precision is not available.
+            FtpError: torch would hang in this process (``check_fork``).
         """
+        choose_device(device)  # refused before the weights are read
         path = weights_path(weights)
         model, provenance = build_model(path, **changes)
         sigma = float(provenance.get("recipe", {}).get("sigma", 2.0))
