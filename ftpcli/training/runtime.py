@@ -30,7 +30,7 @@ def tensorboard(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise UsageError("--tensorboard: not installed; pip install 'ftpcli[log]'") from error
+        raise UsageError("--tensorboard: not installed; pip install 'ftp-pose[log]'") from error
     return SummaryWriter(folder)
 
 
