@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.lowest import lowest
 from tests.support.odd_videos import encode
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -67,28 +68,18 @@ def _said(process: subprocess.Popen[str]) -> list[str]:
     return err.splitlines()
 
 
-@pytest.mark.parametrize(("number", "code"), SIGNALS)
 @pytest.mark.parametrize(
     "module",
     [
-        "ftpcli.cli.app",
         "typer.main",
-        "ftpcli.files.inputs",
-        "numpy._core",
-        "torch",
         "torch.nn",
-        "cv2.typing",
-        "timm.layers",
-        "av.frame",
-        "ftpcli.model.ftp_pose",
-        "ultralytics",
+        "cv2",
         "ultralytics.nn.tasks",
-        "lap",
     ],
 )
-def test_a_signal_while_modules_load_is_one_line(
-    module: str, number: int, code: int, clip: Path, tmp_path: Path
-) -> None:
+def test_a_signal_while_modules_load_is_one_line(module: str, clip: Path, tmp_path: Path) -> None:
+    """And leaves no files behind, but for a folder that torch makes and keeps."""
+    number, code = SIGNALS[len(module) % 2]
     hook = AT_IMPORT.format(module=module, number=int(number), place="kill()")
     (tmp_path / "temporary").mkdir()
     process = _start(
@@ -97,7 +88,8 @@ def test_a_signal_while_modules_load_is_one_line(
     lines = _said(process)
     assert [line for line in lines if not line.startswith("ftp: on ")] == ["ftp: interrupted"]
     assert process.returncode == code
-    assert not list((tmp_path / "temporary").iterdir()) and not (tmp_path / "out.jsonl").exists()
+    left = {path.name for path in (tmp_path / "temporary").iterdir() if not path.name.startswith("torchinductor")}
+    assert not left and not list(tmp_path.glob("out*"))
 
 
 @pytest.mark.parametrize(
@@ -112,12 +104,11 @@ def test_where_the_exception_is_dropped_or_turned_into_another(place: str, clip:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="tells when a process catches signals")
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
-@pytest.mark.parametrize("delay", [0.0, 0.1, 0.3, 0.7, 1.5, 3.0])
-@pytest.mark.parametrize("command", ["annotate", "render"])
+@pytest.mark.parametrize(
+    ("command", "delay"), [("annotate", 0.0), ("annotate", 0.2), ("annotate", 1.0), ("annotate", 2.0), ("render", 0.1)]
+)
 def test_a_signal_at_any_moment(command: str, delay: float, number: int, code: int, clip: Path, tmp_path: Path) -> None:
     """After the handlers stand. ``annotate`` has others from its first frame on, which say more."""
-    if command == "render" and delay > 0.1:
-        pytest.skip("may have ended")
     inputs = [clip] if command == "annotate" else [clip, clip]
     process = _start(SCRIPT, command, *inputs, "--out", tmp_path / "out.mp4" if command == "render" else "-")
     status, end = Path(f"/proc/{process.pid}/status"), time.monotonic() + 60
@@ -150,12 +141,23 @@ def test_handlers_are_given_back(command) -> None:  # type: ignore[no-untyped-de
 
 
 def test_the_entry_imports_little_before_its_handlers_stand() -> None:
-    code = "import sys; import signal; before = set(sys.modules); import ftpcli.cli; print(set(sys.modules) - before)"
+    code = "import os, signal, sys; before = set(sys.modules); import ftpcli.cli; print(set(sys.modules) - before)"
     run = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert eval(run.stdout) == {"ftpcli", "ftpcli.version", "ftpcli.cli", "__future__"}
 
 
 # --- names, completion and help ---------------------------------------------------------------------------------
+
+
+def test_render_offers_what_the_writer_takes() -> None:
+    from ftpcli.cli.render import Codec, Speed
+    from ftpcli.video import writing
+
+    assert [*Codec] == [*writing._ENCODERS] and [*Speed] == [*writing.PRESETS]
+
+
+def test_every_bound_has_a_lowest_version() -> None:
+    assert "torch==2.9" in lowest()
 
 
 def test_names_of_distribution_and_commands() -> None:
