@@ -1,6 +1,6 @@
 """Makes README's moving picture, an animated WebP, of the overlay that README's first command leaves.
 
-    python samples/make_picture.py overlay.mp4 samples/sample.webp
+python samples/make_picture.py overlay.mp4 samples/sample.webp
 """
 
 from __future__ import annotations
