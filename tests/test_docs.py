@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,27 @@ def test_python_runs(
     monkeypatch.chdir(examples)
     exec(compile(text, "an example of the documents", "exec"), {})
     assert capsys.readouterr().out
+
+
+def keys(value: object) -> Iterator[str]:
+    """Names of all fields of a JSON value; what ``run`` and ``source`` nest is left to their own tables."""
+    for item in value if isinstance(value, list) else []:
+        yield from keys(item)
+    for name, item in value.items() if isinstance(value, dict) else []:
+        yield name
+        if name not in ("model", "people", "options") or isinstance(item, list):
+            yield from keys(item)
+
+
+@pytest.mark.parametrize("format", ["jsonl", "coco", "posetrack", "posetrack17"])
+def test_every_field_is_documented(format: str, examples: Path, tmp_path: Path) -> None:
+    from ftpcli.formats import open_poses, write_poses
+
+    with open_poses(examples / "poses.jsonl") as poses:
+        filled = (replace(f, poses=tuple(replace(p, filled=True) for p in f.poses)) for f in poses)
+        write_poses(tmp_path / "out", poses.header, filled, format)
+    text = (tmp_path / "out").read_text()
+    content = list(map(json.loads, text.splitlines())) if format == "jsonl" else json.loads(text)
+    text = "".join(_FENCE.sub("", (ROOT / "docs" / name).read_text()) for name in ("formats.md", "posetrack.md"))
+    documented = {word for span in re.findall(r"`([^`\n]+)`", text) for word in re.findall(r"\w+", span)}
+    assert set(keys(content)) <= documented
