@@ -104,13 +104,13 @@ def test_every_cited_section_of_the_specification_is_there() -> None:
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files that the Python examples name: two clips of five frames, and poses."""
+    """A folder with the files that the Python examples name: two clips of three frames, and poses."""
     from ftpcli import Annotator
     from ftpcli.annotation.outputs import Target, annotate_file
     from samples.make_sample import make_sample
 
     folder = tmp_path_factory.mktemp("examples")
-    make_sample(folder / "clip.mp4", seconds=0.2)
+    make_sample(folder / "clip.mp4", seconds=0.12)
     shutil.copy(folder / "clip.mp4", folder / "other.mp4")
     annotate_file(Annotator(device="cpu"), str(folder / "clip.mp4"), Target(folder / "poses.jsonl"))
     return folder
