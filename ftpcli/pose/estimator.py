@@ -18,7 +18,7 @@ from ftpcli.model.fuse import fuse_batch_norms
 from ftpcli.model.heatmap import decode_heatmaps
 from ftpcli.pose.crops import box_affine, cut, invert, normalise, transform
 from ftpcli.pose.tokens import Crop, SharedTokens
-from ftpcli.pose.weights import build_model, sha256, weights_path
+from ftpcli.pose.weights import build_model, weights_path
 from ftpcli.records import Pose, Window
 from ftpcli.skeleton import Skeleton
 

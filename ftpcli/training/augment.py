@@ -6,7 +6,6 @@ low resolution, occlusion and other people, which those papers do not do and mod
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,90 +13,11 @@ import cv2
 import numpy as np
 
 from ftpcli.datasets.cutouts import Lender
-from ftpcli.errors import UsageError
 from ftpcli.evaluation.pictures import motion_kernel
 from ftpcli.pose.crops import affine, crop_frame, cut, transform
 from ftpcli.skeleton import PERSON19, Skeleton
 from ftpcli.training.pasting import body_in_crop, paste_people
-
-
-@dataclass(frozen=True, slots=True)
-class Augmentation:
-    """Strengths. Probabilities are per window; ``none()`` switches everything off.
-
-    Attributes:
-        scale: relative size is 1 + scale * n, clipped to 1 +- scale (n standard normal).
-        rotation: degrees times n, clipped to twice that.
-        turn: any angle instead: gymnasts, divers and climbers are upside down.
-        shift: of the centre, as a fraction of the box's width, uniform.
-        motion: of stills made into windows: shift per frame as a fraction of the width (and a little turn, zoom).
-        people: other people, where the data outlines any, pasted partly over the person or behind.
-        key_damage: strong blur or an occlusion in the key frame alone, which only its neighbours can make good.
-    """
-
-    flip: float = 0.5
-    half_body: float = 0.3
-    scale: float = 0.35
-    rotate: float = 0.6
-    rotation: float = 45.0
-    turn: float = 0.0
-    shift: float = 0.0
-    colour: float = 0.0
-    blur: float = 0.0
-    low_resolution: float = 0.0
-    occlude: float = 0.0
-    people: float = 0.0
-    motion: float = 0.03
-    key_damage: float = 0.0
-
-    @classmethod
-    def none(cls) -> Augmentation:
-        return cls(**{f.name: 0.0 for f in dataclasses.fields(cls)})
-
-
-#: The numbers of the DCPose family (shared by TDMI, which the paper follows): geometry only.
-PAPER = Augmentation()
-#: For models that start from random weights and see each picture a few times only: more would slow them down.
-MODERATE = Augmentation(
-    half_body=0.1,
-    scale=0.2,
-    rotate=0.5,
-    rotation=25.0,
-    shift=0.04,
-    colour=0.3,
-    blur=0.2,
-    low_resolution=0.05,
-    occlude=0.1,
-    people=0.3,
-    key_damage=0.1,
-)
-#: For models that know their training pictures by now.
-STRONG = dataclasses.replace(
-    MODERATE,
-    half_body=0.2,
-    scale=0.3,
-    rotate=0.6,
-    rotation=40.0,
-    turn=0.2,
-    shift=0.06,
-    colour=0.5,
-    blur=0.25,
-    low_resolution=0.15,
-    occlude=0.3,
-    people=0.4,
-)
-AUGMENTATIONS = {"none": Augmentation.none(), "paper": PAPER, "moderate": MODERATE, "strong": STRONG}
-
-
-def augmentation(name: str, like: Augmentation) -> Augmentation:
-    """The named strengths; how key frames are damaged stays as in ``like``, since that is a recipe's own purpose.
-
-    Raises:
-        UsageError: no such name.
-    """
-    if name not in AUGMENTATIONS:
-        raise UsageError(f"unknown augmentation '{name}': choose one of {', '.join(AUGMENTATIONS)}")
-    return dataclasses.replace(AUGMENTATIONS[name], key_damage=like.key_damage)
+from ftpcli.training.recipe import Augmentation
 
 
 @dataclass(slots=True)
