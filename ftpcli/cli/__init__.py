@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ftpcli.cli import annotate, evaluate, render, train
+from ftpcli.cli import annotate, evaluate, render, train, train_detector
 from ftpcli.errors import FtpError
 from ftpcli.version import __version__
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("annotate")(annotate.command)
 app.command("render")(render.command)
 app.command("train")(train.command)
+app.command("train-detector")(train_detector.command)
 app.command("eval")(evaluate.command)
 
 

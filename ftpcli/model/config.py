@@ -119,7 +119,9 @@ class ModelConfig:
 
 PRESETS: dict[Preset, ModelConfig] = {
     Preset.TINY: ModelConfig(stem="residual", depth=6, cross_mlp_ratio=2.0, heatmap="softmax"),
-    Preset.SMALL: ModelConfig(backbone="vit_small_patch16_224", width=384, coarse_blocks=2, shared_blocks=4, head_width=128),
+    Preset.SMALL: ModelConfig(
+        backbone="vit_small_patch16_224", width=384, coarse_blocks=2, shared_blocks=4, head_width=128
+    ),
     Preset.BASE: ModelConfig(
         backbone="vit_small_patch16_224",
         width=768,

@@ -12,6 +12,7 @@ import torch
 
 from ftpcli.device import Threads, choose_device, choose_precision, is_out_of_memory
 from ftpcli.errors import FtpError, UsageError
+from ftpcli.files.tensors import sha256
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.model.fuse import fuse_batch_norms

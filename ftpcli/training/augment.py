@@ -134,7 +134,7 @@ def _motion(
 def _change_pictures(crops: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
     """Colour and low resolution alike in all frames, each frame's own blur or none, occlusion that stays."""
     if rng.random() < how.colour:
-        crops = _colour(crops, rng)
+        crops = coloured(crops, rng)
     if rng.random() < how.low_resolution:
         factor = rng.uniform(1.5, 4.0)
         height, width = crops.shape[1:3]
@@ -146,8 +146,7 @@ def _change_pictures(crops: np.ndarray, how: Augmentation, rng: np.random.Genera
         blurred = rng.random(len(crops)) < 0.6
         blurred[len(crops) // 2] |= not blurred.any()
         longest = max(4, crops.shape[2] // 12)
-        kernels = [motion_kernel(float(rng.uniform(0, 180)), int(rng.integers(3, longest))) for _ in crops]
-        crops = np.stack([cv2.filter2D(c, -1, k) if b else c for c, k, b in zip(crops, kernels, blurred, strict=True)])
+        crops = np.stack([smeared(c, 3, longest, rng) if b else c for c, b in zip(crops, blurred, strict=True)])
     if rng.random() < how.occlude:
         crops = _occlude(crops, rng)
     if len(crops) > 1 and rng.random() < how.key_damage:
@@ -159,25 +158,28 @@ def _damage_key(crops: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     crops = crops.copy()
     key = len(crops) // 2
     if rng.random() < 0.6:
-        length = int(rng.integers(crops.shape[2] // 16 + 1, crops.shape[2] // 6 + 2))
-        crops[key] = cv2.filter2D(crops[key], -1, motion_kernel(float(rng.uniform(0, 180)), length))
+        crops[key] = smeared(crops[key], crops.shape[2] // 16 + 1, crops.shape[2] // 6 + 2, rng)
     else:
         crops[key] = _occlude(crops[key : key + 1], rng)[0]
     return crops
 
 
-def _colour(crops: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Brightness, contrast, gamma and tint by one table a channel; grey now and then."""
+def smeared(image: np.ndarray, shortest: int, longest: int, rng: np.random.Generator) -> np.ndarray:
+    """An (H, W, 3) picture under a straight motion blur of ``shortest`` to ``longest - 1`` pixels in any direction."""
+    return cv2.filter2D(image, -1, motion_kernel(float(rng.uniform(0, 180)), int(rng.integers(shortest, longest))))
+
+
+def coloured(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(..., H, W, 3) uint8 with other brightness, contrast, gamma and tint, alike in all; at times grey."""
     levels = np.arange(256, dtype=np.float32) / 255
     gamma, contrast, brightness = rng.uniform(0.7, 1.4), rng.uniform(0.7, 1.3), rng.uniform(-0.15, 0.15)
     curve = (levels**gamma - 0.5) * contrast + 0.5 + brightness
     table = np.stack([curve * gain for gain in rng.uniform(0.88, 1.12, 3)], axis=1)
     table = (np.clip(table, 0, 1) * 255).astype(np.uint8)[None]
-    flat = crops.reshape(-1, crops.shape[2], 3)
-    flat = cv2.LUT(flat, table)
+    flat = cv2.LUT(images.reshape(-1, images.shape[-2], 3), table)
     if rng.random() < 0.1:
         flat = cv2.cvtColor(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return flat.reshape(crops.shape)
+    return flat.reshape(images.shape)
 
 
 def _occlude(crops: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -44,6 +44,8 @@ def check_signature(path: Path, saved: str, now: dict[str, Any]) -> None:
         was = before.get(part)
         if was == value:
             continue
-        names = [n for n in value if was.get(n) != value[n]] if isinstance(value, dict) and isinstance(was, dict) else []
+        names = (
+            [n for n in value if was.get(n) != value[n]] if isinstance(value, dict) and isinstance(was, dict) else []
+        )
         what = f" ({', '.join(f'{n} {was.get(n)}, not {value[n]}' for n in names)})" if names else ""
         raise UsageError(f"{path}: made with another {part}{what}; resume with the same options")

@@ -71,7 +71,10 @@ class Trainer(ABC):
     """
 
     model: nn.Module
+    #: Whether there is anything to measure the weights on.
     validates: bool
+    #: JSON that goes with the run, through its checkpoints.
+    notes: dict[str, Any]
 
     def __init__(self, options: RunOptions, recipe: BaseRecipe, out: Path, tell: Tell) -> None:
         self.options, self.out, self._recipe = options, out, recipe
@@ -83,11 +86,10 @@ class Trainer(ABC):
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.autocast == torch.float16)
         self.log = Log(out, tell, tensorboard=options.tensorboard)
         self.step, self.best = 0, -1.0
+        self.notes = {}
         torch.manual_seed(recipe.seed)
 
-    def prepare(
-        self, model: nn.Module, optimisers: Sequence[torch.optim.Optimizer], mixture: Mixture[Any]
-    ) -> None:
+    def prepare(self, model: nn.Module, optimisers: Sequence[torch.optim.Optimizer], mixture: Mixture[Any]) -> None:
         """Take the parts of the run. Every group of the optimisers has a ``scale``, relative to the recipe's rate.
 
         Raises:
@@ -130,6 +132,7 @@ class Trainer(ABC):
 
     def finish(self) -> None:
         """After the last step, also when resumed there."""
+        return
 
     def report(self) -> Row:
         """More fields for the log's rows of steps."""
@@ -278,6 +281,7 @@ class Trainer(ABC):
         content = {
             "format": "ftp-checkpoint",
             "signature": json.dumps(self.signature()),
+            "notes": json.dumps(self.notes),
             "model": self.model.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "average": self.average.state if self.average else {},
@@ -299,4 +303,4 @@ class Trainer(ABC):
             self.average.state = {k: v.to(self.device) for k, v in content["average"].items()}
         self.scaler.load_state_dict(content["scaler"])
         set_random_state(content, self.device)
-        self.step, self.best = content["step"], content["best"]
+        self.step, self.best, self.notes = content["step"], content["best"], json.loads(content["notes"])

@@ -31,7 +31,9 @@ class Mixture(Generic[S]):
 
     def __init__(self, sources: Sequence[tuple[S, float]], seed: int) -> None:
         self.sources = [source for source, _ in sources]
-        self._quota = [max(1, round(len(source) * weight)) if weight and len(source) else 0 for source, weight in sources]
+        self._quota = [
+            max(1, round(len(source) * weight)) if weight and len(source) else 0 for source, weight in sources
+        ]
         self._seed = seed
         self.lenders = [lender for source in self.sources for lender in source.lenders]
         if not len(self):
