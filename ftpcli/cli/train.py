@@ -5,48 +5,72 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from ftpcli.cli.training_options import RECIPE, RUN, RecipeOptions, RunningOptions, given, grouped, size
+from ftpcli.cli.training_options import RecipeOptions, RunningOptions, given, grouped, size
 from ftpcli.model.choices import Branches, Heatmap, Preset, Selector, Stem
 from ftpcli.training.recipe import RECIPES, AugmentationName, Recipe, RecipeName, augmentation
 
 if TYPE_CHECKING:
     from ftpcli.model.config import ModelConfig
 
-_DATA, _MODEL, _START = "Data", "Model (defaults are those of --weights, else of the preset)", "Starting weights"
+
+@dataclass(frozen=True)
+class DataOptions:
+    """What the model learns from and is measured on."""
+
+    PANEL: ClassVar = "Data"
+    data: Annotated[
+        list[str],
+        typer.Option(
+            "--data",
+            help="KIND=PATH[:WEIGHT], repeatable. Kinds: coco, clips, posetrack17, posetrack18, posetrack21, poses.",
+        ),
+    ]
+    val: Annotated[
+        list[str] | None, typer.Option("--val", help="KIND=PATH, repeatable: PCK is measured on its val split.")
+    ] = None
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Leave out persons whose picture is missing.")
+    ] = False
+    validate_on: Annotated[int, typer.Option(min=1, help="Examples of each validation source.")] = 500
+
+    def sources(self, joints: tuple[str, ...]) -> dict[str, Any]:
+        """The fields of ``Run`` that these options are; raises InputError, UsageError."""
+        from ftpcli.skeleton import Skeleton
+        from ftpcli.training.sources import DataSpec, open_data
+
+        skeleton, skip = Skeleton("model", joints), self.skip_missing
+        specs = [DataSpec.parse(text) for text in self.data]
+        validation = [DataSpec.parse(text) for text in self.val or ()]
+        return {
+            "sources": [(open_data(spec, skeleton, "train", skip_missing=skip), spec.weight) for spec in specs],
+            "validation": [open_data(spec, skeleton, "val", skip_missing=skip) for spec in validation],
+            "validation_limit": self.validate_on,
+        }
 
 
 @dataclass(frozen=True)
 class ModelOptions:
     """The model's configuration; None is what --weights or the preset has."""
 
+    PANEL: ClassVar = "Model (defaults are those of --weights, else of the preset)"
     preset: Annotated[
-        Preset | None,
-        typer.Option(
-            help="base is the paper's size. Without it: what --weights has, else tiny.", rich_help_panel=_MODEL
-        ),
+        Preset | None, typer.Option(help="base is the paper's size. Without it: what --weights has, else tiny.")
     ] = None
-    frames: Annotated[int | None, typer.Option(help="Frames of a window: 1, 3, 5.", rich_help_panel=_MODEL)] = None
-    branches: Annotated[
-        Branches | None,
-        typer.Option(help="none: backbone and head; low: the paper's baseline.", rich_help_panel=_MODEL),
-    ] = None
-    high_ratio: Annotated[int | None, typer.Option(help="Pruning, high resolution.", rich_help_panel=_MODEL)] = None
-    low_ratio: Annotated[int | None, typer.Option(help="Pruning, low resolution.", rich_help_panel=_MODEL)] = None
-    selector: Annotated[Selector | None, typer.Option(help="How pruning picks tokens.", rich_help_panel=_MODEL)] = None
-    upsample: Annotated[int | None, typer.Option(help="Per side: 2 or 4.", rich_help_panel=_MODEL)] = None
-    stem: Annotated[Stem | None, typer.Option(help="First layers.", rich_help_panel=_MODEL)] = None
-    depth: Annotated[int | None, typer.Option(help="Blocks of the backbone.", rich_help_panel=_MODEL)] = None
-    heatmap: Annotated[Heatmap | None, typer.Option(help="What heatmaps are trained as.", rich_help_panel=_MODEL)] = (
-        None
-    )
-    image_size: Annotated[
-        str | None, typer.Option(help="Crop the model is for, HxW, as in 256x192.", rich_help_panel=_MODEL)
-    ] = None
-    backbone: Annotated[str | None, typer.Option(help="A timm vit_*_patch16_* name.", rich_help_panel=_MODEL)] = None
+    frames: Annotated[int | None, typer.Option(help="Frames of a window: 1, 3, 5.")] = None
+    branches: Annotated[Branches | None, typer.Option(help="none: backbone and head; low: the baseline.")] = None
+    high_ratio: Annotated[int | None, typer.Option(help="Pruning, high resolution.")] = None
+    low_ratio: Annotated[int | None, typer.Option(help="Pruning, low resolution.")] = None
+    selector: Annotated[Selector | None, typer.Option(help="How pruning picks tokens.")] = None
+    upsample: Annotated[int | None, typer.Option(help="Per side: 2 or 4.")] = None
+    stem: Annotated[Stem | None, typer.Option(help="First layers.")] = None
+    depth: Annotated[int | None, typer.Option(help="Blocks of the backbone.")] = None
+    heatmap: Annotated[Heatmap | None, typer.Option(help="What heatmaps are trained as.")] = None
+    image_size: Annotated[str | None, typer.Option(help="Crop the model is for, HxW, as in 256x192.")] = None
+    backbone: Annotated[str | None, typer.Option(help="A timm vit_*_patch16_* name.")] = None
 
     def config(self, weights: Path | None) -> ModelConfig:
         """The configuration; raises UsageError, and InputError where ``weights`` cannot be read."""
@@ -62,31 +86,24 @@ class ModelOptions:
 class StartOptions:
     """The weights that the model starts from, and those it is averaged with."""
 
+    PANEL: ClassVar = "Starting weights"
     weights: Annotated[
-        Path | None,
-        typer.Option(help="Start from weights of ftp train; 'default' is the bundled file.", rich_help_panel=_START),
+        Path | None, typer.Option(help="Start from weights of ftp train; 'default' is the bundled file.")
     ] = None
     backbone_weights: Annotated[
         str,
         typer.Option(
             help="random; pretrained (timm downloads them); or a file (timm, MAE, ViTPose, ours), also replacing "
-            "the backbone of --weights.",
-            rich_help_panel=_START,
+            "the backbone of --weights."
         ),
     ] = "random"
     stem_weights: Annotated[
         Path | None,
-        typer.Option(
-            help="A file of EfficientNet-Lite0's (timm or EfficientNet-PyTorch), for --stem efficientnet.",
-            rich_help_panel=_START,
-        ),
+        typer.Option(help="A file of EfficientNet-Lite0's (timm or EfficientNet-PyTorch), for --stem efficientnet."),
     ] = None
     average_with: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="Also write averaged.safetensors, the mean of the trained weights and of these; repeatable.",
-            rich_help_panel=_START,
-        ),
+        typer.Option(help="Also write averaged.safetensors, the mean of the trained weights and of these; repeatable."),
     ] = None
 
     def fields(self, config: ModelConfig, weights: Path | None) -> dict[str, Any]:
@@ -120,27 +137,16 @@ class StartOptions:
 class PoseRecipeOptions:
     """Numbers of the pose model's recipe; None is what the recipe says."""
 
-    recipe: Annotated[RecipeName, typer.Option(help="Where the defaults come from.", rich_help_panel=RECIPE)] = (
-        RecipeName.PAPER
-    )
-    augment: Annotated[AugmentationName | None, typer.Option(help="Augmentation.", rich_help_panel=RECIPE)] = None
-    accumulate: Annotated[int | None, typer.Option(min=1, help="Parts a batch is done in.", rich_help_panel=RECIPE)] = (
-        None
-    )
-    backbone_lr: Annotated[
-        float | None, typer.Option(help="Of the backbone, relative to lr; 0 freezes it.", rich_help_panel=RECIPE)
-    ] = None
+    PANEL: ClassVar = RecipeOptions.PANEL
+    recipe: Annotated[RecipeName, typer.Option(help="Where the defaults come from.")] = RecipeName.PAPER
+    augment: Annotated[AugmentationName | None, typer.Option(help="Augmentation.")] = None
+    accumulate: Annotated[int | None, typer.Option(min=1, help="Parts a batch is done in.")] = None
+    backbone_lr: Annotated[float | None, typer.Option(help="Of the backbone, relative to lr; 0 freezes it.")] = None
     key_gradient_only: Annotated[
-        bool | None,
-        typer.Option(help="The backbone learns from key frames alone: half the time a step.", rich_help_panel=RECIPE),
+        bool | None, typer.Option(help="The backbone learns from key frames alone: half the time a step.")
     ] = None
-    drop_path: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=0.9, help="Stochastic depth of the backbone.", rich_help_panel=RECIPE),
-    ] = None
-    size: Annotated[
-        str | None, typer.Option(help="Training crops HxW, where not the model's.", rich_help_panel=RECIPE)
-    ] = None
+    drop_path: Annotated[float | None, typer.Option(min=0.0, max=0.9, help="Stochastic depth of the backbone.")] = None
+    size: Annotated[str | None, typer.Option(help="Training crops HxW, where not the model's.")] = None
 
     def chosen(self, numbers: RecipeOptions) -> Recipe:
         """The recipe with what was changed."""
@@ -155,29 +161,12 @@ class PoseRecipeOptions:
 def command(
     context: typer.Context,
     *,
-    data: Annotated[
-        list[str],
-        typer.Option(
-            "--data",
-            help="KIND=PATH[:WEIGHT], repeatable. Kinds: coco, clips, posetrack17, posetrack18, posetrack21, poses.",
-            rich_help_panel=_DATA,
-        ),
-    ],
-    val: Annotated[
-        list[str] | None,
-        typer.Option("--val", help="KIND=PATH, repeatable: PCK is measured on its val split.", rich_help_panel=_DATA),
-    ] = None,
-    skip_missing: Annotated[
-        bool, typer.Option("--skip-missing", help="Leave out persons whose picture is missing.", rich_help_panel=_DATA)
-    ] = False,
+    sources: DataOptions,
     model: ModelOptions,
     start: StartOptions,
     special: PoseRecipeOptions,
     numbers: RecipeOptions,
     running: RunningOptions,
-    validate_on: Annotated[
-        int, typer.Option(min=1, help="Examples of each validation source.", rich_help_panel=RUN)
-    ] = 500,
 ) -> None:
     """Train the pose model, with a checkpoint every few minutes and on interruption.
 
@@ -191,21 +180,8 @@ def command(
     config, recipe = model.config(weights), special.chosen(numbers)
     context.with_resource(claimed(running.out, resume=running.resume))
 
-    from ftpcli.skeleton import Skeleton
     from ftpcli.training.pose_trainer import Run, train
-    from ftpcli.training.sources import DataSpec, open_data
 
-    options = running.prepare()
-    skeleton = Skeleton("model", config.joints)
-    specs = [DataSpec.parse(text) for text in data]
-    run = Run(
-        config,
-        recipe,
-        running.out,
-        [(open_data(spec, skeleton, "train", skip_missing=skip_missing), spec.weight) for spec in specs],
-        [open_data(DataSpec.parse(text), skeleton, "val", skip_missing=skip_missing) for text in val or ()],
-        validation_limit=validate_on,
-        **start.fields(config, weights),
-        **options,
-    )
+    fields = running.prepare() | sources.sources(config.joints) | start.fields(config, weights)
+    run = Run(config, recipe, running.out, **fields)
     running.carry_out(lambda tell: train(run, tell), run.device)

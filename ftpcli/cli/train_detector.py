@@ -2,44 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
-from ftpcli.cli.training_options import RECIPE, RecipeOptions, RunningOptions, given, grouped
+from ftpcli.cli.training_options import RecipeOptions, RunningOptions, given, grouped
 from ftpcli.errors import UsageError
 
-_DATA = "Data"
 
+@dataclass(frozen=True)
+class SourceOptions:
+    """What the detector learns from, starts from and is measured on."""
 
-@grouped
-def command(
-    context: typer.Context,
-    *,
+    PANEL: ClassVar = "Data and starting weights"
     data: Annotated[
         list[str],
         typer.Option(
             "--data",
             help="NAME=boxes.json[:WEIGHT] (COCO detection), repeatable; pictures lie beside the file. A picture is "
             "shown WEIGHT times an epoch; weight 0 only lends people for pasting.",
-            rich_help_panel=_DATA,
         ),
-    ],
-    val: Annotated[
-        Path | None,
-        typer.Option(help="COCO detection file: average precision is measured on it.", rich_help_panel=_DATA),
-    ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(help="Detector file to start from; 'default' is the bundled one.", rich_help_panel="Model"),
-    ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(min=64, help="Side of the pictures it is for, pixels.", rich_help_panel=RECIPE)
-    ] = None,
-    first_size: Annotated[
-        int | None, typer.Option(min=64, help="Side of the first training pictures.", rich_help_panel=RECIPE)
-    ] = None,
+    ]
+    val: Annotated[Path | None, typer.Option(help="COCO detection file: average precision is measured on it.")] = None
+    weights: Annotated[str | None, typer.Option(help="Detector to start from; 'default' is the bundled one.")] = None
+
+
+@dataclass(frozen=True)
+class SizeOptions:
+    """Numbers of the detector's recipe; None is what the recipe says."""
+
+    PANEL: ClassVar = RecipeOptions.PANEL
+    image_size: Annotated[int | None, typer.Option(min=64, help="Side of the pictures it is for, pixels.")] = None
+    first_size: Annotated[int | None, typer.Option(min=64, help="Side of the first training pictures.")] = None
+
+
+@grouped
+def command(
+    context: typer.Context,
+    *,
+    source: SourceOptions,
+    sizes: SizeOptions,
     numbers: RecipeOptions,
     running: RunningOptions,
 ) -> None:
@@ -50,7 +54,7 @@ def command(
     """
     from ftpcli.training.folder import claimed
 
-    files = [_source(text) for text in data]
+    files = [_source(text) for text in source.data]
     if len({name for name, _, _ in files}) < len(files):
         raise UsageError("--data: two files of the same name; give each its own")
     context.with_resource(claimed(running.out, resume=running.resume))
@@ -60,15 +64,11 @@ def command(
     from ftpcli.training.detector.samples import Scenes
     from ftpcli.training.detector.trainer import DetectorRun, train_detector
 
-    options = running.prepare()
-    run = DetectorRun(
-        DetectorRecipe(**numbers.changes(), **given(image_size=image_size, first_size=first_size)),
-        running.out,
-        [(Scenes(name, path), weight) for name, path, weight in files],
-        val,
-        None if weights is None else BUNDLED if weights == "default" else Path(weights),
-        **options,
-    )
+    fields = running.prepare()
+    recipe = DetectorRecipe(**numbers.changes(), **given(**asdict(sizes)))
+    sources = [(Scenes(name, path), weight) for name, path, weight in files]
+    weights = BUNDLED if source.weights == "default" else source.weights and Path(source.weights)
+    run = DetectorRun(recipe, running.out, sources, source.val, weights or None, **fields)
     running.carry_out(lambda tell: train_detector(run, tell), run.device)
 
 

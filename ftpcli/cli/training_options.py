@@ -10,18 +10,19 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, ClassVar, get_type_hints
 
 import typer
 
 from ftpcli.errors import UsageError
 from ftpcli.training.recipe import Precision, Schedule
 
-RECIPE, RUN = "Recipe (defaults are the recipe's)", "Run"
-
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """The command as typer takes it: where a parameter is a dataclass, an option for each of its fields instead."""
+    """The command as typer takes it: where a parameter is a dataclass, an option for each of its fields instead.
+
+    In the help they stand in a panel with the name that the dataclass has as its ``PANEL``.
+    """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
     parameters: dict[str, inspect.Parameter] = {}
@@ -30,6 +31,8 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
         if name in groups:
             types = get_type_hints(groups[name], include_extras=True)
             members = {f.name: (types[f.name], f.default) for f in dataclasses.fields(groups[name])}
+            for kind, _ in members.values():
+                kind.__metadata__[0].rich_help_panel = groups[name].PANEL
         for option, (kind, default) in members.items():
             default = inspect.Parameter.empty if default is dataclasses.MISSING else default
             parameters[option] = inspect.Parameter(
@@ -52,22 +55,17 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 class RecipeOptions:
     """Numbers of a recipe that both trainings have; None is what the recipe says."""
 
-    epochs: Annotated[float | None, typer.Option(help="Passes over the data.", rich_help_panel=RECIPE)] = None
-    steps: Annotated[int | None, typer.Option(min=1, help="In place of epochs.", rich_help_panel=RECIPE)] = None
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Examples a step, over all processes.", rich_help_panel=RECIPE)
-    ] = None
-    lr: Annotated[float | None, typer.Option(help="Learning rate.", rich_help_panel=RECIPE)] = None
-    warmup: Annotated[
-        int | None, typer.Option(min=0, help="Steps in which the rate rises.", rich_help_panel=RECIPE)
-    ] = None
-    schedule: Annotated[Schedule | None, typer.Option(help="How the rate falls.", rich_help_panel=RECIPE)] = None
-    final: Annotated[float | None, typer.Option(help="Cosine's end, relative to lr.", rich_help_panel=RECIPE)] = None
-    ema: Annotated[
-        float | None, typer.Option(min=0.0, help="Decay of averaged weights; 0 for none.", rich_help_panel=RECIPE)
-    ] = None
-    seed: Annotated[int | None, typer.Option(min=0, help="Of all random numbers.", rich_help_panel=RECIPE)] = None
-    precision: Annotated[Precision, typer.Option(help="Of matrix products.", rich_help_panel=RECIPE)] = Precision.AUTO
+    PANEL: ClassVar = "Recipe (defaults are the recipe's)"
+    epochs: Annotated[float | None, typer.Option(help="Passes over the data.")] = None
+    steps: Annotated[int | None, typer.Option(min=1, help="In place of epochs.")] = None
+    batch: Annotated[int | None, typer.Option(min=1, help="Examples a step, over all processes.")] = None
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None
+    warmup: Annotated[int | None, typer.Option(min=0, help="Steps in which the rate rises.")] = None
+    schedule: Annotated[Schedule | None, typer.Option(help="How the rate falls.")] = None
+    final: Annotated[float | None, typer.Option(help="Cosine's end, relative to lr.")] = None
+    ema: Annotated[float | None, typer.Option(min=0.0, help="Decay of averaged weights; 0 for none.")] = None
+    seed: Annotated[int | None, typer.Option(min=0, help="Of all random numbers.")] = None
+    precision: Annotated[Precision, typer.Option(help="Of matrix products.")] = Precision.AUTO
 
     def changes(self) -> dict[str, Any]:
         """Those that were given."""
@@ -78,22 +76,17 @@ class RecipeOptions:
 class RunningOptions:
     """Where and how a training runs."""
 
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for log, checkpoint and weights.", rich_help_panel=RUN)
-    ]
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=RUN)] = "auto"
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.", rich_help_panel=RUN)] = None
-    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.", rich_help_panel=RUN)] = 0
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint in --out.", rich_help_panel=RUN)
-    ] = False
-    validate_every: Annotated[int, typer.Option(min=1, help="Steps.", rich_help_panel=RUN)] = 1000
-    save_minutes: Annotated[float, typer.Option(min=0.0, help="Between checkpoints.", rich_help_panel=RUN)] = 5.0
-    log_every: Annotated[int, typer.Option(min=1, help="Steps between lines of the log.", rich_help_panel=RUN)] = 50
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also log there (extra: log).", rich_help_panel=RUN)
-    ] = False
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.", rich_help_panel=RUN)] = False
+    PANEL: ClassVar = "Run"
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for log, checkpoint and weights.")]
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto"
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None
+    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 0
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False
+    validate_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 1000
+    save_minutes: Annotated[float, typer.Option(min=0.0, help="Between checkpoints.")] = 5.0
+    log_every: Annotated[int, typer.Option(min=1, help="Steps between lines of the log.")] = 50
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log there (extra: log).")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False
 
     def prepare(self) -> dict[str, Any]:
         """Set the number of threads, and the fields of ``RunOptions`` that these options are."""

@@ -21,14 +21,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_tensors(
-    path: Path, tensors: Mapping[str, torch.Tensor], header: dict[str, str], *, half: bool = True
-) -> None:
-    """Replace ``path`` by these tensors and this header.
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: dict[str, str]) -> None:
+    """Replace ``path`` by these tensors, floating-point ones as fp16, and this header.
 
     Args:
         header: with several entries their order, and so the file's bytes, change from run to run.
-        half: store floating-point tensors as fp16.
 
     Raises:
         OutputError: the file cannot be written.
@@ -36,7 +33,7 @@ def write_tensors(
     from safetensors.torch import save
 
     stored = {
-        name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        name: (tensor.half() if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
         for name, tensor in tensors.items()
     }
     try:

@@ -29,17 +29,15 @@ def weights_path(name: str | Path) -> Path:
     return path
 
 
-def save_weights(
-    path: Path, state: dict[str, torch.Tensor], config: ModelConfig, provenance: dict[str, Any], *, half: bool = True
-) -> None:
-    """Write a state dictionary, its floating-point tensors as fp16 unless ``half`` is False.
+def save_weights(path: Path, state: dict[str, torch.Tensor], config: ModelConfig, provenance: dict[str, Any]) -> None:
+    """Write a state dictionary, its floating-point tensors as fp16.
 
     Raises:
         OutputError: the file cannot be written.
     """
     # One entry: safetensors writes several in an order that changes from run to run.
     content = {"format": FORMAT, "config": config.to_dict(), "provenance": provenance}
-    write_tensors(path, state, {_ENTRY: json.dumps(content, sort_keys=True)}, half=half)
+    write_tensors(path, state, {_ENTRY: json.dumps(content, sort_keys=True)})
 
 
 def load_weights(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor], dict[str, Any]]:

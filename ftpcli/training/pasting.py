@@ -89,12 +89,7 @@ def lowered(rng: np.random.Generator) -> float:
 
 
 def placement(
-    piece: Cutout,
-    middle: np.ndarray,
-    scale: float,
-    size: tuple[int, int],
-    angle: float = 0.0,
-    mirror: bool = False,
+    piece: Cutout, middle: np.ndarray, scale: float, size: tuple[int, int], angle: float = 0.0, mirror: bool = False
 ) -> np.ndarray:
     """(2, 3) affine from a cutout to a picture of ``size`` (height, width) with the cutout's middle at ``middle``."""
     centre = (np.array(piece.alpha.shape[::-1]) - 1) / 2
