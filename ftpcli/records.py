@@ -6,6 +6,7 @@ x to the right. Boxes in memory are xyxy, boxes in files are xywh.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -103,14 +104,41 @@ class FramePoses:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
-    """Everything that a file says about itself, besides its frames.
+class SourceInfo:
+    """What a file says of the video that its poses are of; a foreign file may say nothing (None)."""
 
-    ``source``: path (file name only), width, height, time_base ("1/15360"), average_rate, rotation, and
-    after the run frames (decoded) and bad_packets. ``run``: version, model (name, sha256, config),
-    people (detector, tracker, ...), options, device, precision. No clock times: the same input gives the same file.
-    """
+    path: str | None = None  # file name only: folders are the machine's business
+    width: int | None = None  # of upright frames, pixels
+    height: int | None = None
+    rotation: int | None = None  # degrees counterclockwise, see VideoInfo
+    mirrored: bool | None = None
+    time_base: Fraction | None = None  # seconds per pts tick
+    average_rate: Fraction | None = None  # frames per second
+    codec: str | None = None
+    frames: int | None = None  # decoded in all; known once the source has been read to its end, like the rest below
+    annotated_frames: int | None = None
+    bad_packets: int | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What made a file. No clock times: the same input gives the same file. The mappings hold JSON values."""
+
+    program: str | None = None
+    version: str | None = None
+    model: Mapping[str, Any] | None = None  # name, sha256, config, flip_test
+    people: Mapping[str, Any] | None = None  # detector and tracker, or the boxes' file
+    device: str | None = None
+    precision: str | None = None
+    window: int | None = None  # frames
+    options: Mapping[str, Any] = field(default_factory=dict)  # see annotation.options.Options
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Everything that a file says about itself, besides its frames."""
 
     joints: tuple[str, ...]
-    source: dict[str, Any]
-    run: dict[str, Any] = field(default_factory=dict)
+    source: SourceInfo = SourceInfo()
+    run: RunInfo = RunInfo()

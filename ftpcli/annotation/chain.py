@@ -10,7 +10,6 @@ import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +25,7 @@ from ftpcli.pose.second_look import SecondLook
 from ftpcli.pose.smoothing import Smoother
 from ftpcli.pose.views import HoldViews
 from ftpcli.pose.windows import Windows, held_frames
-from ftpcli.records import Frame, FramePoses, Header, TrackedFrame, VideoInfo, Window
+from ftpcli.records import Frame, FramePoses, Header, RunInfo, SourceInfo, TrackedFrame, VideoInfo, Window
 from ftpcli.version import __version__
 
 if TYPE_CHECKING:
@@ -117,30 +116,30 @@ class Annotation:
     def header(self) -> Header:
         """Complete once the iteration is over: frames and bad packets are known only then."""
         info = self.info
-        source = {
-            "path": _file_name(info.path),
-            "width": info.width,
-            "height": info.height,
-            "rotation": info.rotation,
-            "mirrored": info.mirrored,
-            "time_base": _ratio(info.time_base),
-            "average_rate": _ratio(info.average_rate) if info.average_rate else None,
-            "codec": info.codec,
-            "frames": self._source.decoded,
-            "annotated_frames": self.frames,
-            "bad_packets": self._source.bad_packets,
-            "warnings": list(self._source.warnings),
-        }
-        run = {
-            "program": "ftp",
-            "version": __version__,
-            "model": self._estimator.provenance,
-            "people": self._people.describe(),
-            "device": self._estimator.device.type,
-            "precision": self._estimator.precision,
-            "window": self._estimator.window,
-            "options": self._options,
-        }
+        source = SourceInfo(
+            path=_file_name(info.path),
+            width=info.width,
+            height=info.height,
+            rotation=info.rotation,
+            mirrored=info.mirrored,
+            time_base=info.time_base,
+            average_rate=info.average_rate,
+            codec=info.codec,
+            frames=self._source.decoded,
+            annotated_frames=self.frames,
+            bad_packets=self._source.bad_packets,
+            warnings=tuple(self._source.warnings),
+        )
+        run = RunInfo(
+            program="ftp",
+            version=__version__,
+            model=self._estimator.provenance,
+            people=self._people.describe(),
+            device=self._estimator.device.type,
+            precision=self._estimator.precision,
+            window=self._estimator.window,
+            options=self._options,
+        )
         return Header(self._estimator.joints, source, run)
 
     def __enter__(self) -> Self:
@@ -374,7 +373,3 @@ def _file_name(path: str) -> str:
     """Without folders, which are the machine's business; ``.`` and ``..`` by the name of the folder they mean."""
     name = path.replace("\\", "/").rstrip("/").rpartition("/")[2]
     return Path(path).resolve().name if name in ("", ".", "..") else name
-
-
-def _ratio(value: Fraction) -> str:
-    return f"{value.numerator}/{value.denominator}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ftpcli.errors import InputError
 from ftpcli.formats import open_poses
+from ftpcli.formats.header import encode_run, encode_source
 from ftpcli.records import Header
 
 #: Known only once the source has been read to its end.
@@ -49,5 +50,5 @@ def finished(out: Path, header: Header, format: str) -> Finished | None:
 
 
 def _early(header: Header) -> str:
-    source = {key: value for key, value in header.source.items() if key not in _LATE}
-    return json.dumps([source, header.run], sort_keys=True)
+    source = {key: value for key, value in encode_source(header.source).items() if key not in _LATE}
+    return json.dumps([source, encode_run(header.run)], sort_keys=True)

@@ -90,7 +90,7 @@ def render(
         if fps is None and os.path.isdir(video):
             fps = _fps(reader)
         frames: VideoReader | ImageFolderReader = open_source(
-            video, rotate=_rotation(reader), fps=fps, allow_network=allow_network
+            video, rotate=reader.header.source.rotation, fps=fps, allow_network=allow_network
         )
         stack.enter_context(frames)
         pairing = _Pairing(reader, frames)
@@ -142,18 +142,8 @@ def render(
     return Rendered(os.fspath(out), writer.frames, people, tuple(sorted(drawn)), had_audio, tuple(warnings))
 
 
-def _rotation(reader: PosesReader) -> int | None:
-    rotation = reader.header.source.get("rotation")
-    return rotation if rotation in (0, 90, 180, 270) else None
-
-
-def _time_base(reader: PosesReader) -> Fraction | None:
-    text = reader.header.source.get("time_base")
-    return Fraction(text) if text else None
-
-
 def _fps(reader: PosesReader) -> Fraction | None:
-    time_base = _time_base(reader)
+    time_base = reader.header.source.time_base
     return 1 / time_base if time_base else None
 
 
@@ -170,24 +160,22 @@ class _Pairing:
         self._reader = reader
         self._frames = frames
         self._name = "standard input" if frames.info.path == "-" else Path(frames.info.path).name
-        source, options = reader.header.source, reader.header.run.get("options")
-        options = options if isinstance(options, dict) else {}
+        source, options = reader.header.source, reader.header.run.options
         self.has_start = options.get("start") is not None
         self.has_end = options.get("end") is not None
         self.end_time: Fraction | None = None
-        decoded = source.get("frames")
         #: Frames the run saw: all of the video, or those up to its end.
-        self._decoded: int | None = decoded if isinstance(decoded, int) else None
+        self._decoded = source.frames
         self.total = self._decoded if self._decoded is not None and not self.has_start else None
         if self.total is None and not self.has_start:
             self.total = frames.info.frames
         info = frames.info
-        size = source.get("width"), source.get("height")
+        size = source.width, source.height
         if None not in size and size != (info.width, info.height):
             raise self._of_another(
                 f"its frames are {size[0]}x{size[1]}, those of {self._name} {info.width}x{info.height}"
             )
-        time_base = _time_base(reader)
+        time_base = source.time_base
         if reader.timed and time_base is not None and time_base != info.time_base:
             raise self._of_another(f"its time base is {time_base}, that of {self._name} {info.time_base}")
 

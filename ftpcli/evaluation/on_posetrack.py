@@ -13,7 +13,7 @@ from ftpcli.evaluation.pictures import Pictures
 from ftpcli.evaluation.runs import KeyFrame, PoseModel, Progress, RunOptions, estimate
 from ftpcli.formats import write_poses
 from ftpcli.formats.joints import HEAD_POINTS
-from ftpcli.records import FramePoses, Header, Person
+from ftpcli.records import FramePoses, Header, Person, RunInfo, SourceInfo
 
 UNTRACKED = "the boxes are not tracked: track ids are running numbers within a frame"
 
@@ -30,7 +30,7 @@ def evaluate_posetrack(model: PoseModel, options: RunOptions, progress: Progress
     if options.boxes.file is not None:
         detections = Detections(options.boxes.file, index, options.min_score)
     options.prepare([sequence.file.name for sequence in index])
-    header = {"model": model.provenance, "people": {"boxes": options.boxes.label}}
+    run = RunInfo(model=model.provenance, people={"boxes": options.boxes.label})
     pictures = Pictures(options.blur, keep=model.window + 2)
     for done, sequence in enumerate(index):
         keys = _key_frames(model, pictures, sequence, done, detections)
@@ -38,7 +38,7 @@ def evaluate_posetrack(model: PoseModel, options: RunOptions, progress: Progress
         names = [frame.name for frame in sequence.frames]
         write_poses(
             options.predictions / sequence.file.name,
-            Header(model.joints, {"path": sequence.name, "frames": len(names)}, header),
+            Header(model.joints, SourceInfo(path=sequence.name, frames=len(names)), run),
             (FramePoses(i, i, float(i), tuple(poses.get(i, ()))) for i in range(len(names))),
             format="posetrack17" if version == "17" else "posetrack",
             overwrite=options.overwrite,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from fractions import Fraction
 from typing import Any, NoReturn
 
 import numpy as np
@@ -192,18 +193,8 @@ def picture_size(value: dict[str, Any], where: str) -> tuple[int, int] | None:
     )
 
 
-def source_fields(value: Any, where: str) -> dict[str, Any]:
-    """The ``source`` object of a header, with every known field checked (see records.Header)."""
-    source = as_object(value, "'source'", where)
-    shallow(source, where)
-    picture_size(source, where)
-    if source.get("path") is not None:
-        relative_name(source["path"], "the source's 'path'", where)
-    for key in ("frames", "bad_packets"):
-        if source.get(key) is not None:
-            integer(source[key], f"the source's {key!r}", where)
-    for key in ("time_base", "average_rate"):
-        ratio = source.get(key)
-        if ratio is not None and not (isinstance(ratio, str) and _RATIO.fullmatch(ratio) and int(ratio.split("/")[1])):
-            raise InputError(f'{where}: the source\'s {key!r} should look like "1/25", not {shown(ratio)}')
-    return source
+def ratio(value: Any, what: str, where: str) -> Fraction:
+    """Text such as "1/25"."""
+    if not (isinstance(value, str) and _RATIO.fullmatch(value) and int(value.split("/")[1])):
+        raise InputError(f'{where}: {what} should look like "1/25", not {shown(value)}')
+    return Fraction(value)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ftpcli.files.output import OutputStream
 from ftpcli.formats.base import WriteOptions, box_xywh, filled_mark, rounded
-from ftpcli.formats.image_sink import ImageListSink, provenance, source_name
+from ftpcli.formats.image_sink import ImageListSink, picture_size, provenance, source_name
 from ftpcli.formats.joints import JointMap, category, skeleton_of
 from ftpcli.records import FramePoses, Header, Pose
 from ftpcli.skeleton import COCO17
@@ -32,7 +32,7 @@ class CocoSink(ImageListSink):
         skeleton = skeleton_of(header.joints) if options.joints == "all" else COCO17
         self._map = JointMap(skeleton_of(header.joints).joints, skeleton.joints)
         self._name = source_name(header)
-        self._size = {key: header.source[key] for key in ("width", "height") if header.source.get(key) is not None}
+        self._size = picture_size(header)
         self._annotations = 0
         self.start(
             info=provenance(header) | {"visible_confidence": VISIBLE},

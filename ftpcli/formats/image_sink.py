@@ -18,6 +18,7 @@ from typing import Any
 from ftpcli.errors import OutputError
 from ftpcli.files.output import OutputStream, write_error
 from ftpcli.formats.base import Sink, WriteOptions, dumps, seconds_value
+from ftpcli.formats.header import encode_run, encode_source
 from ftpcli.records import FramePoses, Header, Pose
 
 _ENTRY = struct.Struct("<qqd")
@@ -25,8 +26,14 @@ _ENTRY = struct.Struct("<qqd")
 
 def source_name(header: Header) -> str:
     """The source's file name without its extension, safe as the name of a folder."""
-    name = PurePath(re.sub(r"[/\\:\0]", "_", str(header.source.get("path") or ""))).stem
+    name = PurePath(re.sub(r"[/\\:\0]", "_", header.source.path or "")).stem
     return name if name.strip(".") else "video"
+
+
+def picture_size(header: Header) -> dict[str, int]:
+    """The fields of an image's size, as far as it is known."""
+    size = {"width": header.source.width, "height": header.source.height}
+    return {name: value for name, value in size.items() if value is not None}
 
 
 def frame_times(index: int, pts: int, seconds: float) -> dict[str, Any]:
@@ -37,10 +44,10 @@ def frame_times(index: int, pts: int, seconds: float) -> dict[str, Any]:
 def provenance(header: Header) -> dict[str, Any]:
     """Source and run, as every document of ours holds them under ``info``."""
     return {
-        "description": f"poses of {header.source.get('path') or 'a video'}",
-        "version": str(header.run.get("version", "")),
-        "source": header.source,
-        "run": header.run,
+        "description": f"poses of {header.source.path or 'a video'}",
+        "version": header.run.version or "",
+        "source": encode_source(header.source),
+        "run": encode_run(header.run),
     }
 
 

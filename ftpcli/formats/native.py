@@ -26,6 +26,7 @@ from ftpcli.formats.base import (
     rounded,
     seconds_value,
 )
+from ftpcli.formats.header import decode_run, decode_source, encode_run, encode_source
 from ftpcli.formats.joints import edge_names, located, skeleton_of
 from ftpcli.records import FramePoses, Header, Pose
 
@@ -45,8 +46,8 @@ def encode_header(header: Header, **extra: Any) -> dict[str, Any]:
         "joints": list(header.joints),
         "skeleton": edge_names(skeleton),
         "sigmas": skeleton.sigmas.tolist(),
-        "source": header.source,
-        "run": header.run,
+        "source": encode_source(header.source),
+        "run": encode_run(header.run),
         **extra,
     }
 
@@ -65,9 +66,8 @@ def decode_header(text: str, where: str, name: str = NAME) -> tuple[Header, dict
     if version != VERSION:
         raise InputError(f"{where}: format version {version}; this program knows {VERSION}, use the one that wrote it")
     joints = checks.joint_names(checks.field(value, "joints", where), where)
-    source = checks.source_fields(checks.field(value, "source", where), where)
-    run = checks.as_object(value.get("run", {}), "'run'", where)
-    return Header(joints, source, run), value
+    source = decode_source(checks.field(value, "source", where), where)
+    return Header(joints, source, decode_run(value.get("run"))), value
 
 
 def encode_record(frame: FramePoses, joints: int, *, exact: bool = False) -> dict[str, Any]:

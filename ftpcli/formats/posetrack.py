@@ -9,7 +9,7 @@ from typing import Any
 from ftpcli.errors import OutputError
 from ftpcli.files.output import OutputStream
 from ftpcli.formats.base import WriteOptions, box_xywh, filled_mark, rounded
-from ftpcli.formats.image_sink import ImageListSink, provenance, source_name
+from ftpcli.formats.image_sink import ImageListSink, picture_size, provenance, source_name
 from ftpcli.formats.joints import JointMap, category, skeleton_of
 from ftpcli.records import FramePoses, Header, Pose
 from ftpcli.skeleton import POSETRACK17
@@ -88,7 +88,7 @@ class PoseTrackSink(ImageListSink):
         source = skeleton_of(header.joints).joints
         self._map = JointMap(source, POSETRACK17.joints, blank=("left_ear", "right_ear"), head_stand_ins=True)
         self._names = FrameNames(header, options.frame_name)
-        self._size = {key: header.source[key] for key in ("width", "height") if header.source.get(key) is not None}
+        self._size = picture_size(header)
         self.start(info=provenance(header), categories=[category(POSETRACK17)])
 
     def write(self, frame: FramePoses) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from ftpcli.errors import InputError
 from ftpcli.formats import checks
 from ftpcli.formats.base import PosesReader
 from ftpcli.formats.document import Document
+from ftpcli.formats.header import decode_run, decode_source
 from ftpcli.formats.image_list import ImageList
 from ftpcli.formats.native import NativeReader
 from ftpcli.formats.posetrack17 import AnnoList
 from ftpcli.formats.store import PoseStore, StoredReader
-from ftpcli.records import Header
+from ftpcli.records import Header, SourceInfo
 from ftpcli.skeleton import POSETRACK15
 
 _STREAMED = frozenset({"images", "annotations", "categories", "annolist"})
@@ -96,8 +98,9 @@ def _open_document(path: str) -> StoredReader:
 
 def _header(joints: tuple[str, ...], info: dict[str, Any], size: tuple[int, int] | None, path: str) -> Header:
     """The header that a document of ours keeps under ``info``; of a foreign one, what can be told."""
-    source = dict(checks.source_fields(info["source"], f"{path}, 'info'")) if "source" in info else {}
-    if size is not None and source.get("width") is None:
-        source["width"], source["height"] = size
-    run = info.get("run")
-    return Header(joints, source, run if isinstance(run, dict) else {})
+    source = SourceInfo()
+    if isinstance(info.get("source"), dict):
+        source = decode_source(info["source"], f"{path}, 'info'")
+    if size is not None and source.width is None:
+        source = replace(source, width=size[0], height=size[1])
+    return Header(joints, source, decode_run(info.get("run")))

@@ -219,14 +219,14 @@ def _read_poses(path: Path, info: VideoInfo) -> Iterator[tuple[str, int, Person]
 
     try:
         with open_poses(path) as poses:
-            source, options = poses.header.source, poses.header.run.get("options")
+            source, options = poses.header.source, poses.header.run.options
             # A run that was ended early, or that met damage, saw fewer frames than the container claims.
-            partial = bool(source.get("bad_packets")) or (isinstance(options, dict) and "end" in options)
-            for name, have in (("width", info.width), ("height", info.height), ("frames", info.frames)):
-                want = source.get(name)
+            partial = bool(source.bad_packets) or "end" in options
+            sizes = (("width", source.width, info.width), ("height", source.height, info.height))
+            for name, want, have in (*sizes, ("frames", source.frames, info.frames)):
                 if want is None or have is None:
                     continue
-                if int(want) != have and not (name == "frames" and partial and int(want) < have):
+                if want != have and not (name == "frames" and partial and want < have):
                     raise InputError(
                         f"{path}: was made for a video with {name} {want}, {Path(info.path).name} has {have}"
                     )

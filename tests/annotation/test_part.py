@@ -197,7 +197,7 @@ def test_the_second_run_on_an_output_is_refused(tmp_path: Path) -> None:
                 PartWriter(path, header(), FINGERPRINT, **options)
         code = (
             "import sys; from ftpcli.formats import open_part; from ftpcli.records import Header\n"
-            "open_part(sys.argv[1], Header(('nose',), {}), {})"
+            "open_part(sys.argv[1], Header(('nose',)), {})"
         )
         other = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
         assert "another run" in other.stderr

@@ -18,7 +18,7 @@ from ftpcli.drawing.overlay import LEFT, RIGHT, person_colour
 from ftpcli.drawing.rendering import Style, render
 from ftpcli.errors import InputError, OutputError, UsageError
 from ftpcli.formats import write_poses
-from ftpcli.records import FramePoses, Header
+from ftpcli.records import FramePoses, Header, RunInfo, SourceInfo
 from ftpcli.skeleton import PERSON19
 from ftpcli.video import VideoReader, VideoWriter, open_source, probe
 from tests.drawing.test_overlay import person
@@ -40,17 +40,17 @@ def poses_of(video, path: Path, *, format: str | None = None, tracks=(3,), optio
                 left = width * (0.1 + 0.3 * place) + frame.index % 8
                 people.append(person((left, height * 0.55, left + width * 0.25, height * 0.97), track))
             records.append(FramePoses(frame.index, frame.pts, frame.seconds, tuple(people)))
-    source = {
-        "name": Path(info.path).name,
-        "width": info.width,
-        "height": info.height,
-        "rotation": info.rotation,
-        "time_base": f"{info.time_base.numerator}/{info.time_base.denominator}",
-        "frames": reader.decoded,
-        "bad_packets": reader.bad_packets,
-    }
+    source = SourceInfo(
+        path=Path(info.path).name,
+        width=info.width,
+        height=info.height,
+        rotation=info.rotation,
+        time_base=info.time_base,
+        frames=reader.decoded,
+        bad_packets=reader.bad_packets,
+    )
     asked = {"start": None, "end": None, "every": 1, **{k: v for k, v in selection.items() if k != "rotate"}}
-    write_poses(path, Header(PERSON19.joints, source, {"options": options or asked}), records, format)
+    write_poses(path, Header(PERSON19.joints, source, RunInfo(options=options or asked)), records, format)
     return path
 
 

@@ -16,7 +16,7 @@ from ftpcli.evaluation.files import evaluate_files
 from ftpcli.evaluation.report import plain
 from ftpcli.formats import write_poses
 from ftpcli.people.sources import BoxesFile
-from ftpcli.records import FramePoses, Header, Pose, Window
+from ftpcli.records import FramePoses, Header, Pose, SourceInfo, Window
 from ftpcli.skeleton import COCO17, PERSON19
 from ftpcli.video import open_source
 from tests.evaluation.test_model import posetrack as posetrack  # the fixture
@@ -110,7 +110,7 @@ def _write(folder: Path, frames: list[FramePoses], name: str, header: Header) ->
 @pytest.mark.parametrize("name", FORMATS)
 def test_each_format_alone(one_video: tuple[Path, list[FramePoses]], tmp_path: Path, name: str) -> None:
     truth, frames = one_video
-    header = Header(PERSON19.joints, {"path": "000001_mpii_test", "width": 320, "height": 240, "frames": 4})
+    header = Header(PERSON19.joints, SourceInfo(path="000001_mpii_test", width=320, height=240, frames=4))
     report = evaluate_files(truth, _write(tmp_path / name, frames, name, header), "posetrack")
     assert 80 < report["AP"]["groups"]["Mean"] <= 100 and report["MOT"] is not None
     assert report["warnings"] == []
@@ -134,7 +134,7 @@ def test_poses_without_head_points_are_scored_with_stand_ins(
         )
         for frame in frames
     ]
-    header = Header(COCO17.joints, {"path": "000001_mpii_test"})
+    header = Header(COCO17.joints, SourceInfo(path="000001_mpii_test"))
     report = evaluate_files(truth, _write(tmp_path / "pred", cut, "jsonl", header), "posetrack")
     assert any("stand-ins" in line for line in report["warnings"])
     assert report["AP"]["per_joint"]["left_knee"] > 80
@@ -146,6 +146,6 @@ def test_coco_files_without_head_points_are_refused(one_video: tuple[Path, list[
     truth, frames = one_video
     folder = tmp_path / "pred"
     folder.mkdir()
-    write_poses(folder / "000001_mpii_test.json", Header(PERSON19.joints, {"path": "a"}), frames, "coco")
+    write_poses(folder / "000001_mpii_test.json", Header(PERSON19.joints, SourceInfo(path="a")), frames, "coco")
     with pytest.raises(InputError, match="COCO's eyes where PoseTrack needs"):
         evaluate_files(truth, folder, "posetrack")

@@ -16,7 +16,8 @@ from pycocotools.cocoeval import COCOeval
 
 from ftpcli.errors import InputError, OutputError, UsageError
 from ftpcli.formats import FORMATS, VISIBLE, check_joints, format_of, open_poses, write_poses
-from ftpcli.records import FramePoses, Header, Pose
+from ftpcli.formats.header import encode_run, encode_source
+from ftpcli.records import FramePoses, Header, Pose, SourceInfo
 from ftpcli.skeleton import COCO17, PERSON19, POSETRACK15, POSETRACK17
 from tests.support.formats_samples import assert_same, failing, flat, frames, header
 
@@ -75,7 +76,7 @@ def test_native_has_a_header_and_exactly_one_record_per_frame(tmp_path: Path) ->
     assert head["joints"] == list(PERSON19.joints)
     assert ["left_knee", "left_hip"] in head["skeleton"] or ["left_hip", "left_knee"] in head["skeleton"]
     assert len(head["sigmas"]) == 19
-    assert head["source"] == header().source and head["run"] == header().run
+    assert head["source"] == encode_source(header().source) and head["run"] == encode_run(header().run)
     for line, item in zip(lines[1:], items, strict=True):
         record = json.loads(line)
         assert list(record) == ["index", "pts", "seconds", "people"]
@@ -452,7 +453,7 @@ def coco_value() -> dict:
 
 def test_a_foreign_coco_file(tmp_path: Path) -> None:
     with open_poses(put(tmp_path / "gt.json", coco_value())) as reader:
-        assert not reader.timed and reader.header.source == {"width": 64, "height": 48}
+        assert not reader.timed and reader.header.source == SourceInfo(width=64, height=48)
         first, second = reader
     assert (first.index, first.pts, second.index) == (0, 0, 1) and math.isnan(first.seconds)
     (p,) = first.poses

@@ -136,7 +136,7 @@ def test_annotating_fills_a_gap_and_says_so(tmp_path, tiny_model, monkeypatch) -
     for seconds in (0.0, 0.2):
         with Annotator(Options(weights=weights, fill_gaps=seconds), device="cpu").open(str(clip)) as annotation:
             records = list(annotation)
-            assert annotation.header.run["options"]["fill_gaps"] == seconds
+            assert annotation.header.run.options["fill_gaps"] == seconds
         assert [r.index for r in records] == list(range(24))
         empty[seconds] = [r.index for r in records if not r.poses]
         marked[seconds] = [r.index for r in records if any(pose.filled for pose in r.poses)]

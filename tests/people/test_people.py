@@ -12,7 +12,7 @@ import pytest
 
 from ftpcli.errors import InputError, UsageError
 from ftpcli.people.sources import BoxesFile, DetectAndTrack
-from ftpcli.records import Frame, FramePoses, Header, Pose, VideoInfo
+from ftpcli.records import Frame, FramePoses, Header, Pose, SourceInfo, VideoInfo
 from ftpcli.skeleton import PERSON19
 
 WIDTH, HEIGHT, FRAMES = 320, 240, 40
@@ -242,9 +242,8 @@ def poses_file(path: Path, width: int = WIDTH, count: int = FRAMES, **more: obje
         )
         for i in range(count)
     ]
-    source = {"path": "walk.mp4", "width": width, "height": HEIGHT, "time_base": "1/30", "frames": count}
-    source |= more
-    write_poses(path, Header(PERSON19.joints, source, {}), rows)
+    known: dict[str, Any] = {"width": width, "height": HEIGHT, "time_base": Fraction(1, 30), "frames": count, **more}
+    write_poses(path, Header(PERSON19.joints, SourceInfo(path="walk.mp4", **known)), rows)
     return path
 
 

@@ -118,5 +118,5 @@ def test_annotating_looks_twice_and_can_be_told_not_to(tmp_path, tiny_model, mon
         options = Options(weights=str(tiny_model), second_look=wanted)
         with Annotator(options, device="cpu").open(str(clip)) as annotation:
             assert len(list(annotation)) == 24
-            assert annotation.header.run["options"]["second_look"] is wanted
+            assert annotation.header.run.options["second_look"] is wanted
         assert asked == (list(range(24)) if wanted else [])

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
-from ftpcli.records import FramePoses, Header, Pose
+from ftpcli.records import FramePoses, Header, Pose, RunInfo, SourceInfo
 from ftpcli.skeleton import PERSON19
 
 SIZE = (640, 360)
 
 
-def header(joints: tuple[str, ...] = PERSON19.joints, path: str = "walk in park.mp4", **source: object) -> Header:
+def header(joints: tuple[str, ...] = PERSON19.joints, path: str = "walk in park.mp4", **source: Any) -> Header:
     return Header(
         joints,
-        {
-            "path": path,
-            "width": SIZE[0],
-            "height": SIZE[1],
-            "time_base": "1/15360",
-            "average_rate": "30000/1001",
-            "rotation": 90,
-            "frames": 6,
-            "bad_packets": 0,
-            **source,
-        },
-        {"version": "0.1.0", "model": {"name": "tiny", "sha256": "ab" * 32}, "options": {"batch": 8, "every": None}},
+        SourceInfo(
+            **{
+                "path": path,
+                "width": SIZE[0],
+                "height": SIZE[1],
+                "time_base": Fraction(1, 15360),
+                "average_rate": Fraction(30000, 1001),
+                "rotation": 90,
+                "frames": 6,
+                "bad_packets": 0,
+                **source,
+            }
+        ),
+        RunInfo(version="0.1.0", model={"name": "tiny", "sha256": "ab" * 32}, options={"batch": 8, "every": None}),
     )
 
 

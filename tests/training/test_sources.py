@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -63,16 +64,16 @@ def test_clips_give_true_neighbours_and_the_key_frame_at_the_ends(tmp_path: Path
 
 def test_an_exported_annotation_is_training_data(tmp_path: Path) -> None:
     from ftpcli.formats import write_poses
-    from ftpcli.records import FramePoses, Header, Pose
+    from ftpcli.records import FramePoses, Header, Pose, SourceInfo
 
     folder = make_clips(tmp_path / "clips", clips=1)
     (tmp_path / "0.mp4").write_bytes((folder / "0.mp4").read_bytes())
     clip = Clips(folder, PERSON19).example(2, 1)
     pose = Pose(1, clip.box, 0.9, clip.joints, clip.weight * 0.8)
     frames = [FramePoses(i, i, i / 25, (pose,) if i == 2 else ()) for i in range(5)]
-    source = {"name": "0.mp4", "width": 160, "height": 200, "rotation": 0, "time_base": "1/25"}
+    source = SourceInfo("0.mp4", 160, 200, 0, time_base=Fraction(1, 25))
     for name in ("poses.jsonl", "poses.json"):
-        write_poses(tmp_path / name, Header(PERSON19.joints, source, {}), frames)
+        write_poses(tmp_path / name, Header(PERSON19.joints, source), frames)
         poses = open_data(DataSpec.parse(f"poses={tmp_path / name}"), PERSON19, "train")
         assert isinstance(poses, Poses) and len(poses) == 1
         example = poses.example(0, 3)

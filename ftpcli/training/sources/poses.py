@@ -39,11 +39,11 @@ class Poses(Source):
         unknown = [joint for joint, column in zip(header.joints, self._columns, strict=True) if column is None]
         if len(unknown) == len(header.joints):
             raise InputError(f"{path}: none of its joints is in the model's {skeleton.name} skeleton")
-        name = header.source.get("name")
-        self._video = path.parent / Path(str(name)).name
+        name = header.source.path
+        self._video = path.parent / (name or "")
         if not name or not self._video.exists():
             raise InputError(f"{path}: its video {name or '(no name recorded)'} is not beside it; copy it there")
-        self._rotation = header.source.get("rotation")
+        self._rotation = header.source.rotation
         self._joints = len(skeleton.joints)
         self.groups = ["poses"] * len(self._people)
         self._frames: dict[int, np.ndarray] = {}
@@ -54,9 +54,8 @@ class Poses(Source):
     def _read(self) -> None:
         from ftpcli.video import open_source
 
-        rotate = self._rotation if self._rotation in (0, 90, 180, 270) else None
         size = 0
-        with open_source(self._video, rotate=rotate) as reader:
+        with open_source(self._video, rotate=self._rotation) as reader:
             for frame in reader:
                 size += frame.image.nbytes
                 if size > CACHE_BYTES:
