@@ -82,7 +82,9 @@ class Truth:
             "bbox": [float(value) for value in bbox],
             "area": annotation.area(box),
             "iscrowd": int(annotation.crowd),
-            "num_keypoints": labelled if seen is None or not labelled else checks.integer(seen, "'num_keypoints'", annotation.where),
+            "num_keypoints": labelled
+            if seen is None or not labelled
+            else checks.integer(seen, "'num_keypoints'", annotation.where),
         }
 
 
