@@ -20,6 +20,9 @@ from ftpcli.errors import InputError
 from ftpcli.files import checked_json as checks
 from ftpcli.skeleton import COCO17
 
+#: From this confidence on a joint in our files has v = 2 ("visible"); below, v = 1, a guess that correctors should look
+#: at. A joint that is not there has v = 0 and stands at (0, 0). All confidences stand in ``keypoint_scores``.
+VISIBLE = 0.3
 LISTS = ("images", "annotations", "categories")
 #: Names of the category of people, in lower case.
 _PERSON = frozenset(("person", "persons", "people", "pedestrian", "human"))
@@ -151,11 +154,13 @@ class Annotation:
         if table is None:
             return np.zeros((0, 3))
         absent = ~table.any(axis=1)
-        for key in ("keypoint_scores", "scores"):
-            scores = self.numbers_a_joint(key, len(table))
-            if scores is not None:
-                table[:, 2] = scores
-                break
+        own, scores = (self.numbers_a_joint(key, len(table)) for key in ("keypoint_scores", "scores"))
+        if own is not None:
+            # Our own field: where v does not go with it, somebody has corrected the joint.
+            corrected = np.where(own < VISIBLE, 1.0, own)
+            table[:, 2] = np.where(table[:, 2] >= 2, corrected, np.where(table[:, 2] > 0, own, 0.0))
+        elif scores is not None:
+            table[:, 2] = scores
         table[:, 2] = np.clip(table[:, 2], 0.0, 1.0)
         table[absent] = 0.0
         return table

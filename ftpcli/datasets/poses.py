@@ -124,7 +124,7 @@ class _Collector:
         self._numbers: dict[str, dict[Id, int]] = {"image": {}, "category": {}}
         self._sizes: set[tuple[int, int] | None] = set()
         self._videos: set[str] = set()
-        self._faults: dict[Id | None, InputError] = {}  # the first of each category: only that of people matters
+        self._faults: dict[Id | None, list[InputError]] = {}  # by category: only those of people matter
 
     def add(self, key: str, value: Any, where: str) -> None:
         """One element of a root list. Raises InputError."""
@@ -138,7 +138,7 @@ class _Collector:
             try:
                 self._add_annotation(annotation, category)
             except InputError as error:
-                self._faults.setdefault(category, error)
+                self._faults.setdefault(category, []).append(error)
         else:
             self._add_2017(value, where)
 
@@ -149,11 +149,13 @@ class _Collector:
             raise InputError(f"{store.path}: no category names its keypoints, so nobody can tell which joint is which")
         people = category_of_people(self._categories, store.path)
         for category in (people.id, None):
-            if category in self._faults:
-                raise self._faults[category]
+            for fault in self._faults.pop(category, ()):
+                raise fault
         number = self._number("category", people.id)
-        given = {category.id: category.name or category.id for category in self._categories}
+        given: dict[Id | None, Id] = {one.id: one.name or one.id for one in self._categories}
         names = {n: given.get(one, one) for one, n in self._numbers["category"].items()}
+        for other, faults in self._faults.items():
+            store.left_out.add(f"of category {given.get(other, other)}", len(faults))
         kept = array("q", (number if one == 0 else one for one in store.categories))  # 0: the file names none
         for one, count in Counter(kept).items():
             if one != number:

@@ -203,6 +203,8 @@ class _Pairing:
             number = frame.pts if self._reader.by_name else frame.index
             if self.has_start and number < first:
                 continue
+            while self._reader.by_name and record is not None and record.index < number:
+                record = next(records, None)  # its picture cannot be decoded
             if self._is_over(frame, record):
                 self.end_time = frame.pts * self._frames.info.time_base
                 beyond = True
@@ -214,7 +216,7 @@ class _Pairing:
                 poses = ()
             yield frame, poses
         count = self._frames.decoded
-        if record is not None:
+        if record is not None and not self._reader.by_name:
             raise self._of_another(f"it has a frame {record.index}, {self._name} has {count} frames")
         if self._decoded is not None and (count < self._decoded or (beyond and not self.has_end)):
             more = "more than " if beyond else ""

@@ -4,9 +4,9 @@ Files are matched by joint names. A joint that is not there has confidence 0 in 
 """
 
 from ftpcli.datasets.base import PosesReader
+from ftpcli.datasets.coco import VISIBLE
 from ftpcli.datasets.poses import open_poses
 from ftpcli.files.output import atomic_output, check_target, write_error
-from ftpcli.formats.coco import VISIBLE
 from ftpcli.formats.partfile import PartRecord, PartWriter, open_part, part_path
 from ftpcli.formats.writer import FORMATS, JOINTS, check_joints, format_of, write_poses
 

@@ -6,16 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from ftpcli.datasets.coco import VISIBLE
 from ftpcli.files.output import OutputStream
 from ftpcli.formats.base import WriteOptions, box_xywh, filled_mark, rounded
 from ftpcli.formats.image_sink import ImageListSink, picture_size, provenance, source_name
 from ftpcli.formats.joints import JointMap, category, skeleton_of
 from ftpcli.records import FramePoses, Header, Pose
 from ftpcli.skeleton import COCO17
-
-#: From this confidence on a joint has v = 2 ("visible"); below, v = 1, a guess that correctors should look at.
-#: A joint that is not there has v = 0 and stands at (0, 0). All confidences stand in ``keypoint_scores``.
-VISIBLE = 0.3
 
 
 class CocoSink(ImageListSink):

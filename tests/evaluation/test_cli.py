@@ -109,7 +109,7 @@ def test_wrong_usage_is_one_line_and_code_2(monkeypatch, capsys, words, text) ->
 @pytest.mark.parametrize("words", [["--metric", "pckh"], ["--dataset", "mpii"]])
 def test_unknown_choices_are_answered_with_the_list(monkeypatch, capsys, words) -> None:  # type: ignore[no-untyped-def]
     code, _, err = ftp(monkeypatch, capsys, *words)
-    assert code == 2 and f"'{words[1]}' is not one of 'posetrack" in err and "'coco'" in err
+    assert code == 2 and f"'{words[1]}' is not one of" in err and "'posetrack21'" in err
 
 
 def test_wrong_files_are_one_line_and_code_1(monkeypatch, capsys, tmp_path, files) -> None:  # type: ignore[no-untyped-def]

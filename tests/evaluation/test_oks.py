@@ -151,7 +151,7 @@ def test_a_missing_pycocotools_names_the_extra(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     data = truth()
-    with pytest.raises(UsageError, match=r"ftpcli\[eval\]"):
+    with pytest.raises(UsageError, match=r"ftp-pose\[eval\]"):
         run(tmp_path, data, results(data))
 
 

@@ -58,7 +58,7 @@ def test_clips_give_true_neighbours_and_the_key_frame_at_the_ends(tmp_path: Path
     assert not np.array_equal(middle.images[1], middle.images[2])
     wrist = PERSON19.joints.index("left_wrist")
     assert middle.joints[wrist, 0] - first.joints[wrist, 0] == pytest.approx(4)
-    with pytest.raises(InputError, match="no clip in split"):
+    with pytest.raises(InputError, match="no clip belongs to the split"):
         Clips(tmp_path, PERSON19, "test")
 
 
