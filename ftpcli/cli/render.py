@@ -6,38 +6,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ftpcli.choices import Codec, Preset
 
 if TYPE_CHECKING:
     from ftpcli.drawing.rendering import Progress
 
 
 _INPUT, _DRAWING, _OUTPUT = "Input", "Drawing", "Output"
-
-
-class Codec(StrEnum):
-    """What the encoder of ``ftpcli.video`` can write."""
-
-    H264 = "h264"
-    HEVC = "hevc"
-
-
-class Speed(StrEnum):
-    """The presets of x264 and x265."""
-
-    ULTRAFAST = "ultrafast"
-    SUPERFAST = "superfast"
-    VERYFAST = "veryfast"
-    FASTER = "faster"
-    FAST = "fast"
-    MEDIUM = "medium"
-    SLOW = "slow"
-    SLOWER = "slower"
-    VERYSLOW = "veryslow"
 
 
 def command(
@@ -59,13 +39,13 @@ def command(
     ] = None,
     codec: Annotated[
         Codec, typer.Option(help="h264 plays everywhere, hevc is smaller.", rich_help_panel=_OUTPUT)
-    ] = Codec.H264,
+    ] = Codec.h264,
     crf: Annotated[
         int, typer.Option(min=0, max=51, help="Quality: 0 is best, higher is smaller.", rich_help_panel=_OUTPUT)
     ] = 20,
     preset: Annotated[
-        Speed, typer.Option(help="Encoder speed: the slower, the smaller.", rich_help_panel=_OUTPUT)
-    ] = Speed.FAST,
+        Preset, typer.Option(help="Encoder speed: the slower, the smaller.", rich_help_panel=_OUTPUT)
+    ] = Preset.fast,
     no_audio: Annotated[bool, typer.Option("--no-audio", help="Leave the sound out.", rich_help_panel=_OUTPUT)] = False,
     fps: Annotated[
         str | None, typer.Option(help="Rate of an image folder, as in 25 or 30000/1001.", rich_help_panel=_INPUT)
@@ -99,9 +79,9 @@ def command(
             style=Style(black=black, threshold=threshold, boxes=not no_boxes, ids=not no_ids),
             only=only,
             audio=not no_audio,
-            codec=codec,
+            codec=codec.value,
             crf=crf,
-            preset=preset,
+            preset=preset.value,
             overwrite=overwrite,
             fps=rate,
             allow_network=allow_network,

@@ -50,14 +50,13 @@ def read_mot(path: Path) -> tuple[list[MotBox], list[str]]:
     truth = all(row[6] in (0, 1) for row in classed)
     zero = any(row[7] == 0 for row in classed)
     people = frozenset((0,)) if zero else _CHALLENGE_PEOPLE if truth else frozenset((1,))
+    named = " or ".join(map(str, sorted(people)))
     boxes: list[MotBox] = []
     left_out: Counter[str] = Counter()
     for number, row in rows:
         if len(row) in (8, 9) and row[7] >= 0:
             if row[7] not in people:
-                left_out[
-                    f"of class {row[7]:g}, where {' and '.join(map(str, sorted(people)))} is taken for people"
-                ] += 1
+                left_out[f"of class {row[7]:g}, where people are class {named}"] += 1
                 continue
             if truth and row[6] == 0:
                 left_out["marked with 0, to be ignored"] += 1

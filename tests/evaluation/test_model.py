@@ -377,6 +377,24 @@ def test_clips_in_views_that_are_held(tmp_path: Path) -> None:
     assert report["hold_views"] == 0 and all(w.view.tolist() == w.person.box.tolist() for w in model.seen)
 
 
+def test_a_joint_at_the_pictures_edge_lies_outside_for_training_and_evaluation(tmp_path: Path) -> None:
+    from ftpcli.skeleton import PERSON19
+    from ftpcli.training.sources import Clips
+
+    root = clip_set(tmp_path)
+    data = json.loads((root / "clips.json").read_text())
+    data["clips"][0]["keypoints"][0][3] = [64.0, 10.0]
+    data["clips"][0]["keypoints"][0][4] = [63.9, 10.0]
+    (root / "clips.json").write_text(json.dumps(data))
+    (clip,) = read_clips(root, "val")
+    assert clip.inside[0, 3:5].tolist() == [False, True] and clip.boxes()[0, 2] == 64
+    data["joints"] = ["nose", *BODY12]
+    del data["clips"][0]["width"], data["clips"][0]["height"]
+    (root / "clips.json").write_text(json.dumps(data))
+    example = Clips(root, PERSON19, "val").example(0, 1)
+    assert [example.weight[PERSON19.joints.index(joint)] for joint in BODY12[2:4]] == [0, 1]
+
+
 def test_wrong_clips_are_one_line(tmp_path: Path) -> None:
     root = clip_set(tmp_path)
     model = knowing_clips(root)

@@ -171,8 +171,42 @@ def test_mot_ground_truth_flags_and_classes(tmp_path: Path) -> None:
     assert [p.track_id for p in BoxesFile(path, INFO)(frame(0)).people] == [1, 4]
 
 
-def test_an_empty_file_means_nobody(tmp_path: Path) -> None:
-    assert BoxesFile(write(tmp_path / "b.txt"), INFO)(frame(0)).people == ()
+def test_mot_ground_truth_says_what_it_leaves_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "gt.txt", "1,1,10,10,20,20,1,1,0.9", "1,2,50,10,20,20,0,1,0.9", "1,3,90,10,20,20,1,3,1")
+    assert list(BoxesFile(path, INFO).warnings) == [
+        "gt.txt: 1 boxes are left out: marked with 0, to be ignored",
+        "gt.txt: 1 boxes are left out: of class 3, where people are class 1 or 2 or 7",
+    ]
+
+
+@pytest.mark.parametrize("tail", ["", ",-1"])
+@pytest.mark.parametrize(
+    ("classes", "ids", "left_out"),
+    [
+        ((0, 0, 0), [1, 2, 3], 0),  # detectors count from 0
+        ((0, 2, 0), [1, 3], 1),
+        ((1, 1, 3), [1, 2], 1),  # without any 0 they count from 1
+        ((-1, -1, -1), [1, 2, 3], 0),  # says nothing
+    ],
+)
+def test_classes_of_trackers(
+    tmp_path: Path, classes: tuple[int, ...], ids: list[int], left_out: int, tail: str
+) -> None:
+    rows = [f"1,{n},{40 * n},10,20,20,0.{n + 5},{kind}{tail}" for n, kind in enumerate(classes, 1)]
+    source = BoxesFile(write(tmp_path / "b.txt", *rows), INFO)
+    assert [(p.track_id, p.score) for p in source(frame(0)).people] == [(i, (i + 5) / 10) for i in ids]
+    assert len(source.warnings) == left_out
+
+
+def test_a_file_in_which_nobody_is_a_person_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "b.txt", "1,1,10,10,20,20,0.9,3,-1", "2,1,10,10,20,20,0.9,5,-1")
+    with pytest.raises(InputError, match=r"no person is left \(1 boxes are left out: of class 3.*of class 5"):
+        BoxesFile(path, INFO)
+
+
+def test_an_empty_file_means_nobody_and_that_is_said(tmp_path: Path) -> None:
+    source = BoxesFile(write(tmp_path / "b.txt"), INFO)
+    assert source(frame(0)).people == () and list(source.warnings) == ["b.txt: there is nobody in it"]
 
 
 @pytest.mark.parametrize(
@@ -209,6 +243,7 @@ def test_one_box_beside_the_picture_is_left_out(tmp_path: Path) -> None:
     path = write(tmp_path / "b.txt", *(f"{i + 1},1,{10 if i < 39 else 400},10,60,100" for i in range(FRAMES)))
     source = BoxesFile(path, INFO)
     assert len(source(frame(38)).people) == 1 and source(frame(39)).people == ()
+    assert "1 of 40 boxes lie beside the 320x240 picture of walk.mp4 and are left out" in source.warnings[0]
 
 
 def test_more_frames_than_the_video_turned_out_to_have(tmp_path: Path) -> None:
