@@ -69,17 +69,16 @@ class Image:
     @property
     def frame_index(self) -> int | None:
         """Our own number of the frame, 0-based among all decoded frames."""
-        return self._count("frame_index")
+        return self._whole("frame_index")
 
     @property
     def frame_id(self) -> int | None:
         """CocoVID's number of the frame in its video, 0-based. (PoseTrack's field of this name is an image id.)"""
-        return None if self.entry.get("video_id") is None else self._count("frame_id")
+        return None if self.entry.get("video_id") is None else self._whole("frame_id")
 
     @property
     def pts(self) -> int | None:
-        pts = self.entry.get("pts")
-        return None if pts is None else checks.integer(pts, "'pts'", self.where, low=-checks.MAX_INTEGER)
+        return self._whole("pts", -checks.MAX_INTEGER)
 
     @property
     def seconds(self) -> float | None:
@@ -91,9 +90,9 @@ class Image:
         """The part of a mixed data set that it comes from, "" where none is named."""
         return str(self.entry.get("source") or "")
 
-    def _count(self, key: str) -> int | None:
+    def _whole(self, key: str, low: int = 0) -> int | None:
         value = self.entry.get(key)
-        return None if value is None else checks.integer(value, f"{key!r}", self.where)
+        return None if value is None else checks.integer(value, f"{key!r}", self.where, low)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

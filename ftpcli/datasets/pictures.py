@@ -42,6 +42,14 @@ def find_pictures(file: Path, names: Mapping[Key, str], folder: Path | None = No
     return found
 
 
+def all_pictures(file: Path, names: Mapping[Key, str], folder: Path | None = None) -> dict[Key, Path]:
+    """`find_pictures`, where none may be missing. Raises InputError."""
+    found = find_pictures(file, names, folder)
+    if absent := [names[key] for key, path in found.items() if path is None]:
+        raise missing_pictures(file, absent)
+    return {key: path for key, path in found.items() if path is not None}
+
+
 def _relative_names(name: str, short: bool) -> list[str]:
     path = PurePosixPath(name.replace("\\", "/"))
     if not path.name or "\0" in name:

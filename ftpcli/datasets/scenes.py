@@ -11,7 +11,7 @@ import numpy as np
 from ftpcli.datasets.coco import Annotation, Id, read_coco
 from ftpcli.datasets.cutouts import Cutout, cut_out
 from ftpcli.datasets.left_out import EMPTY
-from ftpcli.datasets.pictures import find_pictures, missing_pictures
+from ftpcli.datasets.pictures import all_pictures
 from ftpcli.errors import InputError
 from ftpcli.files.pictures import read_picture
 
@@ -42,15 +42,11 @@ def load_pictures(
     """
     file = read_coco(path)
     names = {key: image.name for key, image in file.images.items()}
-    paths = find_pictures(file.path, names, folder)
-    if absent := [names[key] for key, found in paths.items() if found is None]:
-        raise missing_pictures(file.path, absent)
     of: dict[Id, list[Annotation]] = {key: [] for key in file.images}
     for annotation in file.annotations:
         of[annotation.image].append(annotation)
     pictures, cutouts = [], []
-    for key, place in paths.items():
-        assert place is not None
+    for key, place in all_pictures(file.path, names, folder).items():
         image = read_picture(place)
         scale = min(longest / max(image.shape[:2]), 1.0)
         if scale < 1:

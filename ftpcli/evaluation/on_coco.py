@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ftpcli.datasets.coco import Annotation, Id
-from ftpcli.datasets.pictures import find_pictures, missing_pictures
+from ftpcli.datasets.pictures import all_pictures
 from ftpcli.errors import InputError
 from ftpcli.evaluation.coco_files import PERSON, Truth, load_detections
 from ftpcli.evaluation.notices import Notices
@@ -41,13 +41,11 @@ def evaluate_coco_data(model: PoseModel, options: RunOptions, progress: Progress
     for one in _boxes(truth, options, notices):
         by_image.setdefault(one.image, []).append(one)
     names = {key: truth.file.images[key].name for key in truth.file.images if key in by_image}
-    paths = find_pictures(path, names, options.images)
-    if absent := [names[key] for key, place in paths.items() if place is None]:
-        raise missing_pictures(path, absent)
+    paths = all_pictures(path, names, options.images)
 
     options.prepare([PREDICTIONS])
     people: list[tuple[_Box, Pose]] = []
-    keys = _key_frames(model, options, [(place, by_image[key]) for key, place in paths.items() if place])
+    keys = _key_frames(model, options, [(place, by_image[key]) for key, place in paths.items()])
     for done, (boxes, poses) in enumerate(estimate(model, keys, options.single)):
         people += zip(boxes, poses, strict=True)
         progress(done + 1, len(paths))

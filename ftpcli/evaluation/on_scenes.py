@@ -12,7 +12,7 @@ import numpy as np
 
 from ftpcli.datasets.coco import CocoFile, read_coco
 from ftpcli.datasets.left_out import EMPTY
-from ftpcli.datasets.pictures import find_pictures, missing_pictures
+from ftpcli.datasets.pictures import all_pictures
 from ftpcli.errors import InputError
 from ftpcli.files.pictures import read_picture
 
@@ -69,13 +69,11 @@ def evaluate(
     file = read_coco(val)
     truth = labelled_part(file, label)
     names = {image["id"]: file.images[image["key"]].name for image in truth["images"]}
-    paths = find_pictures(file.path, names, folder)
-    if absent := [names[key] for key, path in paths.items() if path is None]:
-        raise missing_pictures(file.path, absent)
+    paths = all_pictures(file.path, names, folder)
     found: list[dict[str, Any]] = []
     for start in range(0, len(truth["images"]), batch):
         part = truth["images"][start : start + batch]
-        pictures = [read_picture(path) for i in part if (path := paths[i["id"]])]
+        pictures = [read_picture(paths[i["id"]]) for i in part]
         for record, rows in zip(part, detect(pictures), strict=True):
             found += [
                 {

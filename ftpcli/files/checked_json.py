@@ -211,8 +211,8 @@ def relative_name(value: Any, what: str, where: str) -> str:
 
 
 def picture_size(value: dict[str, Any], where: str) -> tuple[int, int] | None:
-    """Width and height of an object that may state them."""
-    if value.get("width") is None or value.get("height") is None:
+    """Width and height of an object that may state them; some tools write 0 where they don't know."""
+    if not value.get("width") or not value.get("height"):
         return None
     return (
         integer(value["width"], "'width'", where, 1, MAX_SIDE),

@@ -344,7 +344,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("prefix", ["", "/home/u/walk/", "C:\\walk\\", "./", "gone/"])
+@pytest.mark.parametrize("prefix", ["", "/data/walk/", "C:\\walk\\", "./", "gone/"])
 def test_layouts_of_pictures_are_found(tmp_path: Path, layout: str, prefix: str) -> None:
     file, place = LAYOUTS[layout]
     pictures(tmp_path, [place.format(name) for name in NAMES])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ftpcli.skeleton import POSETRACK15
 #: What the official programs take for a missing score.
 NO_SCORE = -9999.0
 JOINTS = POSETRACK15.joints
+_NOTHING = np.full(4, np.nan)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,21 +72,8 @@ class VideoFile:
         return frame.labelled_person is not None and frame.labelled is False
 
 
-class PeopleRows:
+class PeopleRows(list[tuple[Any, ...]]):
     """Collects people entries of one file and turns them into the arrays of VideoFile."""
-
-    def __init__(self) -> None:
-        self.track: list[int | None] = []
-        self.keypoints: list[np.ndarray] = []
-        self.present: list[np.ndarray] = []
-        self.scores: list[np.ndarray] = []
-        self.head: list[np.ndarray] = []
-        self.box: list[np.ndarray] = []
-        self.container: list[bool] = []
-        self.person_id: list[int] = []
-
-    def __len__(self) -> int:
-        return len(self.track)
 
     def add(
         self,
@@ -98,46 +87,31 @@ class PeopleRows:
         person_id: int = -1,
     ) -> None:
         """Add a person; scores are NaN where the file gives none, head and box xyxy."""
-        nothing = np.full(4, np.nan)
-        self.track.append(track)
-        self.keypoints.append(keypoints)
-        self.present.append(present)
-        self.scores.append(scores)
-        self.head.append(nothing if head is None else head)
-        self.box.append(nothing if box is None else box)
-        self.container.append(container)
-        self.person_id.append(person_id)
+        head, box = (_NOTHING if corners is None else corners for corners in (head, box))
+        self.append((track or 0, track is not None, keypoints, present, scores, head, box, container, person_id))
 
-    def video(
-        self,
-        path: Path,
-        form: str,
-        frames: list[FrameEntry],
-        orphans: int = 0,
-        empty_scores: int = 0,
-        jointless: int = 0,
-    ) -> VideoFile:
-        """The whole file."""
-        count, joints = len(self), len(JOINTS)
-        scores = np.array(self.scores, dtype=np.float64).reshape(count, joints)
-        scored = ~np.isnan(scores)
-        present = np.array(self.present, dtype=bool).reshape(count, joints)
+    def video(self, path: Path, form: str, frames: list[FrameEntry], **counts: int) -> VideoFile:
+        """The whole file; ``counts`` are the last fields of VideoFile."""
+        track, has_track, keypoints, present, scores, head, box, container, person_id = (
+            zip(*self, strict=True) if self else [()] * 9
+        )
+        given = np.array(scores, dtype=np.float64).reshape(-1, len(JOINTS))
+        listed = np.array(present, dtype=bool).reshape(given.shape)
+        scored = ~np.isnan(given)
         return VideoFile(
             path=path,
             form=form,
             frames=tuple(frames),
-            track=np.array([track or 0 for track in self.track], dtype=np.int64),
-            has_track=np.array([track is not None for track in self.track], dtype=bool),
-            keypoints=np.array(self.keypoints, dtype=np.float64).reshape(count, joints, 2),
-            present=present,
-            scores=np.where(scored, scores, NO_SCORE),
+            track=np.array(track, dtype=np.int64),
+            has_track=np.array(has_track, dtype=bool),
+            keypoints=np.array(keypoints, dtype=np.float64).reshape(*given.shape, 2),
+            present=listed,
+            scores=np.where(scored, given, NO_SCORE),
             scored=scored,
-            head=np.array(self.head, dtype=np.float64).reshape(count, 4),
-            box=np.array(self.box, dtype=np.float64).reshape(count, 4),
-            container=np.array(self.container, dtype=bool),
-            person_id=np.array(self.person_id, dtype=np.int64),
-            orphans=orphans,
-            empty_scores=empty_scores,
-            jointless=jointless,
-            missing_scores=int((present & ~scored).any(axis=1).sum()) if count else 0,
+            head=np.array(head, dtype=np.float64).reshape(-1, 4),
+            box=np.array(box, dtype=np.float64).reshape(-1, 4),
+            container=np.array(container, dtype=bool),
+            person_id=np.array(person_id, dtype=np.int64),
+            missing_scores=int((listed & ~scored).any(axis=1).sum()),
+            **counts,
         )

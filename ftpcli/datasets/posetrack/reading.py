@@ -120,7 +120,7 @@ class _Form2018:
                     whole_numbers=whole and len(rows) > start,
                 )
             )
-        return rows.video(path, "2018", frames, orphans, empty, jointless)
+        return rows.video(path, "2018", frames, orphans=orphans, empty_scores=empty, jointless=jointless)
 
 
 def _number(entry: dict[str, Any], key: str, where: str) -> int:
