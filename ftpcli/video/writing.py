@@ -17,8 +17,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from av.video.stream import VideoStream
 
 from ftpcli.errors import OutputError, UsageError
-from ftpcli.files.output import write_error
-from ftpcli.files.pending import PendingFile
+from ftpcli.files.output import PendingFile, write_error
 from ftpcli.records import VideoInfo
 from ftpcli.video.audio import AudioCopy
 
