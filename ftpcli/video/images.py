@@ -44,6 +44,7 @@ class ImageFolderReader:
     """
 
     info: VideoInfo
+    expected: int | None
 
     def __init__(
         self,
@@ -98,6 +99,7 @@ class ImageFolderReader:
             has_audio=False,
             mirrored=orientation.mirrored,
         )
+        self.expected = self._selection.count(len(self._files), lambda n: float(n / self._fps))
         return self
 
     def __exit__(

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import sys
 from fractions import Fraction
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import av
 from av.container import InputContainer
@@ -17,13 +14,13 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from ftpcli.errors import InputError, UsageError
+from ftpcli.files.inputs import is_network_address, local_path, network_refusal
 from ftpcli.records import VideoInfo
 from ftpcli.video.pictures import Orientation, sample_aspect_ratio
 
 #: Larger pictures are refused before memory is asked for (8K is 33 million).
 MAX_PIXELS = 100_000_000
 
-_ADDRESS = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*)://")
 _NETWORK_PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,srtp,rtsp,rtmp,rtmps,srt,crypto,data"
 #: Seconds without any progress after which a file or address is given up. Pipes may pause for as long as they like.
 PATIENCE = 30.0
@@ -61,10 +58,9 @@ def open_container(path: str | os.PathLike[str], *, allow_network: bool = False)
     keywords: dict[str, Any] = {}
     if int(av.__version__.split(".")[0]) < 19:
         keywords["metadata_errors"] = "replace"  # tags in another encoding must not stop the reading
-    address = _ADDRESS.match(name)
-    if address and address[1].lower() != "file":
+    if is_network_address(name):
         if not allow_network:
-            raise UsageError(f"{name}: is a network address; download it first, or allow network addresses explicitly")
+            raise network_refusal(name)
         options["protocol_whitelist"] = _NETWORK_PROTOCOLS
         keywords["timeout"] = PATIENCE
         target = name
@@ -74,7 +70,7 @@ def open_container(path: str | os.PathLike[str], *, allow_network: bool = False)
         options["protocol_whitelist"] = "pipe"
         target = "pipe:0"
     else:
-        local = url2pathname(urlsplit(name).path) if address else name
+        local = local_path(name)
         _check_file(local, name)
         if not is_pipe(local):
             keywords["timeout"] = PATIENCE  # a damaged file can send a demuxer round in circles
@@ -190,13 +186,10 @@ def video_info(
     )
 
 
-def probe(path: str | os.PathLike[str], *, allow_network: bool = False) -> VideoInfo:
-    """What a video says of itself. Decodes its first frame; a pipe is used up by that.
+def longest_gap(container: InputContainer) -> Fraction | None:
+    """Seconds between two frames beyond which the container's clock was set back, None where it says nothing.
 
-    Raises:
-        UsageError, InputError: as VideoReader.
+    MPEG streams count 33 bits at 90 kHz. FFmpeg takes a clock that was set back for one that overflowed, and adds
+    2^33 ticks to all later times.
     """
-    from ftpcli.video.reading import VideoReader
-
-    with VideoReader(path, allow_network=allow_network) as reader:
-        return reader.info
+    return Fraction(1 << 32, 90_000) if container.format.name in ("mpegts", "mpeg") else None

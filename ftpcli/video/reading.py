@@ -19,6 +19,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ftpcli.errors import InputError, UsageError
+from ftpcli.files.inputs import can_reread
 from ftpcli.records import Frame, VideoInfo
 from ftpcli.video.clock import Clock
 from ftpcli.video.images import ImageFolderReader
@@ -29,6 +30,7 @@ from ftpcli.video.opening import (
     describe,
     file_head,
     is_pipe,
+    longest_gap,
     open_container,
     video_info,
 )
@@ -48,6 +50,7 @@ class FrameSource(Protocol):
     decoded: int  # frames decoded so far, selected or not
     bad_packets: int  # compressed pictures that could not be decoded
     warnings: list[str]  # one line each, complete after the last frame
+    expected: int | None  # frames that will be given, as far as is known before they are read
 
     def __enter__(self) -> Self: ...
     def close(self) -> None: ...
@@ -81,6 +84,7 @@ class VideoReader:
     """
 
     info: VideoInfo
+    expected: int | None
 
     def __init__(
         self,
@@ -151,7 +155,8 @@ class VideoReader:
             self.warnings.append(f"is HDR ({kind}): colours are converted without tone mapping and may look pale")
         self.info = info
         self._to_rgb = ToRgb(orientation, first.width, first.height)
-        self._clock = Clock(info.time_base, info.average_rate, stream.start_time)
+        self._clock = Clock(info.time_base, info.average_rate, stream.start_time, longest_gap(self._container))
+        self.expected = self._count(stream)
         self._size = first.width, first.height
         self._pictures = chain((first,), pictures)
 
@@ -166,14 +171,29 @@ class VideoReader:
             sample_aspect_ratio=1 / info.sample_aspect_ratio if swapped else info.sample_aspect_ratio,
         )
 
+    def _count(self, stream: VideoStream) -> int | None:
+        """Frames that will be given: counted in an index that lists every frame (MP4, AVI), else by the mean rate.
+
+        An index holds decoding times. They are counted as if they began with the first frame, which is exact at a
+        constant rate and at most a few frames wrong where reordered frames have unequal durations.
+        """
+        info, index, tick = self.info, stream.index_entries, float(self.info.time_base)
+        if info.frames and len(index) > 0.9 * info.frames:
+            offset = info.start - index[0].timestamp * tick
+            # Half a tick is added, since a sum of floats may lie just below the time that a frame has.
+            return self._selection.count(len(index), lambda n: (index[n].timestamp + 0.5) * tick + offset)
+        if info.duration and info.average_rate:
+            frames = info.frames or round(info.duration * info.average_rate)
+            return self._selection.count(frames, lambda n: info.start + (n + 0.01) * info.duration / frames)
+        return None
+
     def __iter__(self) -> Iterator[Frame]:
         if self._pictures is None:
             raise RuntimeError("a VideoReader is iterated once, inside its with block")
         pictures, self._pictures = self._pictures, None
         resized = 0
         damaged = 0
-        for picture in pictures:
-            pts = self._clock(picture.pts, picture.duration)
+        for picture, pts in self._clock.times(pictures):
             seconds = float(pts * self.info.time_base)
             if self._selection.is_over(seconds):
                 break
@@ -256,7 +276,7 @@ class VideoReader:
             except (av.error.FFmpegError, ValueError, MemoryError) as error:
                 failures += 1
                 self.bad_packets += 1
-                if isinstance(error, av.error.ExitError) and os.path.isfile(self._path):
+                if isinstance(error, av.error.ExitError) and can_reread(self._path):
                     raise self._stuck() from error
                 if failures >= _MAX_FAILED_READS or isinstance(error, OSError):
                     self.warnings.append(f"reading ended early ({error.__class__.__name__})")
