@@ -158,8 +158,14 @@ class Annotation:
             for one in chunk:
                 yield one.poses
 
-    def chunks(self) -> Iterator[list[Annotated]]:
+    @property
+    def expected(self) -> int | None:
+        """Frames that will come, as far as is known before they are read."""
+        return self._source.expected
+
+    def chunks(self, stored: Iterable[Stored] = ()) -> Iterator[list[Annotated]]:
         """The same by chunks of consecutive frames, with pictures and raw results."""
+        self._stored = iter(stored)
         tracked = self._gaps(self._tracked()) if self._gaps else self._tracked()
         if self._views:
             tracked = self._views(tracked)

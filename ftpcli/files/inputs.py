@@ -16,17 +16,16 @@ from urllib.request import url2pathname
 
 from ftpcli.errors import FtpError, InputError, UsageError
 
-IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm", ".jp2", ".tga")
-)
+_IMAGES = "jpg jpeg jpe png bmp tif tiff webp ppm pgm pnm jp2 tga"
+IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _IMAGES.split())
 #: Names taken as videos inside a folder. A file named directly may be called anything.
-VIDEO_SUFFIXES = frozenset(
-    f".{suffix}"
-    for suffix in (
-        "mp4 m4v mov qt avi mkv webm ts mts m2ts mpg mpeg m2v vob wmv asf flv f4v 3gp 3g2 ogv gif mxf dv y4m ivf nut "
-        "mjpeg mjpg h264 264 h265 265 hevc"
-    ).split()
+_VIDEOS = (
+    "mp4 m4v mov qt avi mkv webm ts mts m2ts mpg mpeg m2v vob wmv asf flv f4v 3gp 3g2 ogv gif mxf dv y4m ivf nut "
+    "mjpeg mjpg h264 264 h265 265 hevc"
 )
+VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _VIDEOS.split())
+#: Standard input as an input, standard output as an output.
+STANDARD = "-"
 _ADDRESS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+)://")
 _NAMED_AT_MOST = 3
 
@@ -41,7 +40,7 @@ class Source:
     @property
     def stem(self) -> str:
         """The name without folders and without a video's suffix, for naming outputs."""
-        if self.path == "-":
+        if self.path == STANDARD:
             return "stdin"
         path = Path(_ADDRESS.sub("", self.path, count=1))
         if self.kind == "images":
@@ -65,14 +64,25 @@ def local_path(name: str) -> str:
     return url2pathname(urlsplit(name).path) if is_address(name) else name
 
 
+def refuse_address(option: str, value: object) -> None:
+    """Raises UsageError where an option that takes a file is given an address."""
+    if value is not None and is_address(str(value)):
+        raise UsageError(f"{option} {value}: is an address; download the file and name it")
+
+
 def network_refusal(name: str) -> UsageError:
     """What to say of a network address that was not allowed."""
     return UsageError(f"{name}: is a network address; download it first, or allow it with --allow-network")
 
 
+def describe(name: str) -> str:
+    """A source's name for messages."""
+    return "standard input" if name == STANDARD else name
+
+
 def can_reread(name: str) -> bool:
     """Whether a source can be read a second time: a file or a folder, not a pipe, a stream or standard input."""
-    return name != "-" and (os.path.isfile(name) or os.path.isdir(name))
+    return name != STANDARD and (os.path.isfile(name) or os.path.isdir(name))
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -131,7 +141,7 @@ def resolve_inputs(
             errors.append(error)
             continue
         for source in found:
-            plain = source.path == "-" or is_address(source.path)
+            plain = source.path == STANDARD or is_address(source.path)
             identity = source.path if plain else os.path.realpath(source.path)
             if identity not in seen:
                 seen.add(identity)
@@ -140,7 +150,7 @@ def resolve_inputs(
 
 
 def _resolve(name: str) -> list[Source]:
-    if name == "-" or is_network_address(name) or (is_address(name) and os.path.isfile(local_path(name))):
+    if name == STANDARD or is_network_address(name) or (is_address(name) and os.path.isfile(local_path(name))):
         return [Source(name, "video")]
     if not name or "\0" in name:
         raise InputError(f"{name!r}: is not a file name")
@@ -192,7 +202,7 @@ def unique_stems(sources: Iterable[Source]) -> list[str]:
     used: set[str] = set()
     for source in listed:
         name = source.stem
-        if stems[name.casefold()] > 1 and source.kind == "video" and source.path != "-":
+        if stems[name.casefold()] > 1 and source.kind == "video" and source.path != STANDARD:
             name = Path(source.path).name
         candidate, number = name, 1
         while candidate.casefold() in used:

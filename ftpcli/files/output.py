@@ -7,11 +7,12 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from ftpcli.errors import OutputError
+from ftpcli.errors import OutputError, UsageError
+from ftpcli.files.inputs import STANDARD, is_address
 from ftpcli.files.lock import open_locked
 
 _NAME_MAX = 255
@@ -34,6 +35,26 @@ def write_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
     """The one line for an OSError met while writing ``path``."""
     reason = _REASONS.get(error.errno or 0, f"cannot be written ({error.strerror or error})")
     return OutputError(f"{os.fspath(path)}: {reason}")
+
+
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder for outputs, if it is not there, before any work is done.
+
+    Raises:
+        UsageError: an address, or standard output.
+        OutputError: it cannot be made, or nothing can be written in it.
+    """
+    name = os.fspath(path)
+    if is_address(name) or name == STANDARD:
+        raise UsageError(f"{name}: is no folder; name one that results can be written to")
+    try:
+        os.makedirs(path, exist_ok=True)
+    except FileExistsError as error:
+        raise OutputError(f"{name}: this is a file; name a folder") from error
+    except OSError as error:
+        raise write_error(path, error) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise write_error(path, OSError(errno.EACCES, ""))
 
 
 def name_beside(path: str | os.PathLike[str], prefix: str, suffix: str) -> Path:
@@ -60,13 +81,25 @@ def _longest_name(folder: Path) -> int:
         return _NAME_MAX
 
 
-def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+def check_target(
+    path: str | os.PathLike[str], *, overwrite: bool, inputs: Iterable[str | os.PathLike[str] | None] = ()
+) -> None:
     """Refuse a target that exists, is no plain file, or lies where nothing can be written, before any work is done.
 
+    Args:
+        inputs: files that are read, and must not be replaced even with ``overwrite``.
+
     Raises:
-        OutputError: naming the path and what to do.
+        UsageError: the target is an address, standard output, or one of the inputs.
+        OutputError: it cannot be written. The message names the path and what to do.
     """
     name = os.fspath(path)
+    if is_address(name) or name == STANDARD:
+        what = "standard output" if name == STANDARD else "an address"
+        raise UsageError(f"{name}: is {what}; name a file here")
+    for source in inputs:
+        if source is not None and os.path.exists(source) and os.path.exists(path) and os.path.samefile(source, path):
+            raise UsageError(f"{name}: is one of the inputs; name another output")
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:

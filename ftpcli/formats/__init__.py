@@ -8,15 +8,15 @@ from ftpcli.formats.base import PosesReader
 from ftpcli.formats.coco import VISIBLE
 from ftpcli.formats.partfile import PartRecord, PartWriter, part_path
 from ftpcli.formats.reader import open_poses
-from ftpcli.formats.writer import FORMATS, JOINTS, check_joints, format_of, write_poses
+from ftpcli.formats.writer import FORMATS, StandardOutput, check_joints, format_of, write_poses
 
 __all__ = [
     "FORMATS",
-    "JOINTS",
     "VISIBLE",
     "PartRecord",
     "PartWriter",
     "PosesReader",
+    "StandardOutput",
     "atomic_output",
     "check_joints",
     "check_target",

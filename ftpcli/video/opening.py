@@ -14,7 +14,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from ftpcli.errors import InputError, UsageError
-from ftpcli.files.inputs import is_network_address, local_path, network_refusal
+from ftpcli.files.inputs import STANDARD, describe, is_network_address, local_path, network_refusal
 from ftpcli.records import VideoInfo
 from ftpcli.video.pictures import Orientation, sample_aspect_ratio
 
@@ -31,15 +31,10 @@ def fraction(value: Any) -> Fraction | None:
     return Fraction(value.numerator, value.denominator) if value else None
 
 
-def describe(path: str) -> str:
-    """The input's name for messages."""
-    return "standard input" if path == "-" else path
-
-
 def is_pipe(path: str) -> bool:
     """Whether the input is standard input or a named pipe, and so cannot be read a second time."""
     try:
-        return path == "-" or stat.S_ISFIFO(os.stat(path).st_mode)
+        return path == STANDARD or stat.S_ISFIFO(os.stat(path).st_mode)
     except (OSError, ValueError):
         return False
 
@@ -64,7 +59,7 @@ def open_container(path: str | os.PathLike[str], *, allow_network: bool = False)
         options["protocol_whitelist"] = _NETWORK_PROTOCOLS
         keywords["timeout"] = PATIENCE
         target = name
-    elif name == "-":
+    elif name == STANDARD:
         if sys.stdin is not None and sys.stdin.isatty():
             raise UsageError("standard input is a terminal; pipe a video into it or name a file")
         options["protocol_whitelist"] = "pipe"
@@ -104,7 +99,7 @@ def _check_file(local: str, name: str) -> None:
 def file_head(name: str) -> bytes:
     """The first 64 KiB of a plain file; nothing of a pipe or an address, which cannot be read twice."""
     try:
-        if name != "-" and os.path.isfile(name):
+        if name != STANDARD and os.path.isfile(name):
             with open(name, "rb") as file:
                 return file.read(1 << 16)
     except (OSError, ValueError):
@@ -117,7 +112,7 @@ def _reason(error: av.error.FFmpegError, name: str) -> str:
         return f"nothing of it could be read in {PATIENCE:g} s; try again, or convert it"
     if not isinstance(error, av.error.InvalidDataError):
         return f"cannot be read ({error.strerror})"
-    if name == "-":
+    if name == STANDARD:
         return "not a video that can be read from a pipe; save it to a file and name that"
     if file_head(name)[4:8] == b"ftyp":
         return "is cut off or damaged: its index (moov) is missing, so nothing of it can be decoded"

@@ -18,8 +18,8 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from ftpcli.errors import InputError, UsageError
-from ftpcli.files.inputs import can_reread
+from ftpcli.errors import InputError
+from ftpcli.files.inputs import STANDARD, can_reread, describe
 from ftpcli.records import Frame, VideoInfo
 from ftpcli.video.clock import Clock
 from ftpcli.video.images import ImageFolderReader
@@ -27,7 +27,6 @@ from ftpcli.video.opening import (
     MAX_PIXELS,
     PATIENCE,
     choose_stream,
-    describe,
     file_head,
     is_pipe,
     longest_gap,
@@ -35,7 +34,7 @@ from ftpcli.video.opening import (
     video_info,
 )
 from ftpcli.video.pictures import Orientation, ToRgb, hdr_kind
-from ftpcli.video.selection import Selection
+from ftpcli.video.selection import Selection, check_rotation
 
 # Damage in the middle of a file is skipped; this many bad packets in a row (minutes of video) means that the
 # rest is rubbish and only costs time.
@@ -96,8 +95,7 @@ class VideoReader:
         every: int = 1,
         allow_network: bool = False,
     ) -> None:
-        if rotate not in (None, 0, 90, 180, 270):
-            raise UsageError(f"rotation of {rotate} degrees: only 0, 90, 180 or 270 (counterclockwise) are possible")
+        check_rotation(rotate)
         self._path = os.fspath(path)
         self._name = describe(self._path)
         self._rotate = rotate
@@ -182,10 +180,11 @@ class VideoReader:
             offset = info.start - index[0].timestamp * tick
             # Half a tick is added, since a sum of floats may lie just below the time that a frame has.
             return self._selection.count(len(index), lambda n: (index[n].timestamp + 0.5) * tick + offset)
-        if info.duration and info.average_rate:
-            frames = info.frames or round(info.duration * info.average_rate)
-            return self._selection.count(frames, lambda n: info.start + (n + 0.01) * info.duration / frames)
-        return None
+        if not info.duration or not info.average_rate:
+            return None
+        frames = info.frames or round(info.duration * info.average_rate)
+        step = info.duration / max(1, frames)
+        return self._selection.count(frames, lambda n: info.start + (n + 0.01) * step)
 
     def __iter__(self) -> Iterator[Frame]:
         if self._pictures is None:
@@ -294,6 +293,6 @@ def open_source(
     allow_network: bool = False,
 ) -> VideoReader | ImageFolderReader:
     """The reader for a video, or for a folder of numbered images (only then is ``fps`` used)."""
-    if os.fspath(path) != "-" and Path(path).is_dir():
+    if os.fspath(path) != STANDARD and Path(path).is_dir():
         return ImageFolderReader(path, fps, rotate=rotate, start=start, end=end, every=every)
     return VideoReader(path, rotate=rotate, start=start, end=end, every=every, allow_network=allow_network)

@@ -8,6 +8,12 @@ from collections.abc import Callable
 from ftpcli.errors import InputError, UsageError
 
 
+def check_rotation(degrees: int | None) -> None:
+    """Raises UsageError for anything but quarter turns."""
+    if degrees not in (None, 0, 90, 180, 270):
+        raise UsageError(f"rotation of {degrees} degrees: only 0, 90, 180 or 270 (counterclockwise) are possible")
+
+
 class Selection:
     """Frames with ``start <= seconds < end``, one of ``every``, beginning with the first of them."""
 

@@ -16,14 +16,14 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
+from ftpcli.choices import Codec, Preset
 from ftpcli.errors import OutputError, UsageError
 from ftpcli.files.output import PendingFile, write_error
 from ftpcli.records import VideoInfo
 from ftpcli.video.audio import AudioCopy
 
-_ENCODERS = {"h264": "libx264", "hevc": "libx265"}
+_ENCODERS = {Codec.h264: "libx264", Codec.hevc: "libx265"}
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 _BT709 = 1  # H.273: primaries, transfer and matrix
 _LIMITED = 1
 # Ticks per second of an MP4's own clock: FFmpeg's 1,000 would round where tracks begin to milliseconds.
@@ -56,9 +56,9 @@ class VideoWriter:
         audio_from: the file whose sound to copy.
         audio_start: seconds on the source's clock where the part begins that is written: sound before it is left
             out, and times are counted from the first frame. See also ``end_audio_at``.
-        codec: "h264" or "hevc".
+        codec: a value of Codec.
         crf: constant rate factor, 0 (best) to 51.
-        preset: the encoder's speed, one of PRESETS.
+        preset: the encoder's speed, a value of Preset.
         overwrite: replace an existing file.
 
     Raises:
@@ -86,10 +86,10 @@ class VideoWriter:
         self.path = Path(path)
         if self.path.suffix.lower() not in _FORMATS:
             raise UsageError(f"{self.path}: videos are written as {', '.join(_FORMATS)}")
-        if codec not in _ENCODERS:
-            raise UsageError(f"codec {codec}: choose one of {', '.join(_ENCODERS)}")
-        if preset not in PRESETS:
-            raise UsageError(f"preset {preset}: choose one of {', '.join(PRESETS)}")
+        if codec not in list(Codec):
+            raise UsageError(f"codec {codec}: choose one of {', '.join(Codec)}")
+        if preset not in list(Preset):
+            raise UsageError(f"preset {preset}: choose one of {', '.join(Preset)}")
         if not 0 <= crf <= 51:
             raise UsageError(f"crf {crf}: must lie between 0 (best) and 51")
         if width < 1 or height < 1:
@@ -170,7 +170,7 @@ class VideoWriter:
             format=_FORMATS[self.path.suffix.lower()],
             container_options=self._mp4_options() if self._is_mp4 else {},
         )
-        stream = cast(VideoStream, self._container.add_stream(_ENCODERS[self._codec], rate=self._encoder_rate()))
+        stream = cast(VideoStream, self._container.add_stream(_ENCODERS[Codec(self._codec)], rate=self._encoder_rate()))
         stream.width = self.width + self.width % 2
         stream.height = self.height + self.height % 2
         stream.pix_fmt = "yuv420p"
