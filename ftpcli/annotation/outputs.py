@@ -25,8 +25,6 @@ from ftpcli.skeleton import COCO17, POSETRACK15, POSETRACK17
 if TYPE_CHECKING:
     from ftpcli.video import VideoWriter
 
-OVERLAYS = (".mp4", ".mov", ".mkv")
-
 
 class Interrupted(FtpError):
     """The run was asked to stop; what was done is kept."""
@@ -68,8 +66,9 @@ class Target:
             check_joints(format_of(self.out, self.format), self.joints)
             check_target(self.out, overwrite=overwrite, inputs=inputs)
         if self.overlay is not None:
-            if self.overlay.suffix.lower() not in OVERLAYS:
-                raise UsageError(f"{self.overlay}: an overlay's name ends in {', '.join(OVERLAYS)}")
+            from ftpcli.video import check_suffix
+
+            check_suffix(self.overlay)
             if self.out is not None and self.overlay.resolve() == self.out.resolve():
                 raise UsageError(f"{self.overlay}: --overlay and --out name the same file")
             check_target(self.overlay, overwrite=overwrite, inputs=inputs)

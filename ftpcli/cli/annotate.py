@@ -300,7 +300,7 @@ def _targets(
     overlay: str | None,
 ) -> list[Target]:
     """Where each source's results go; makes the folders that are missing."""
-    from ftpcli.annotation.outputs import OVERLAYS, Target
+    from ftpcli.annotation.outputs import Target
     from ftpcli.files.inputs import STANDARD, unique_stems
     from ftpcli.files.output import make_folder, name_beside
     from ftpcli.formats import FORMATS, format_of
@@ -311,7 +311,7 @@ def _targets(
     for name in (out, overlay):
         if name is None:
             continue
-        if Path(name).suffix.lower() in (*FORMATS.values(), *OVERLAYS) and not os.path.isdir(name):
+        if Path(name).suffix.lower() in (".json", ".jsonl", ".mp4", ".m4v", ".mov", ".mkv") and not os.path.isdir(name):
             raise UsageError(f"{name}: with several inputs --out and --overlay name folders")
         make_folder(name)
     suffix = FORMATS[format_of("poses.json", format)]

@@ -52,7 +52,11 @@ def stop_signals(notice: str = "") -> Iterator[Stop]:
         if notice:
             typer.echo(f"ftp: {notice}", err=True)
 
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {
+        number: signal.signal(number, note)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) != signal.SIG_IGN  # under nohup, or in a shell's background
+    }
     try:
         yield stop
     finally:

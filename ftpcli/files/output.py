@@ -98,7 +98,13 @@ def check_target(
         what = "standard output" if name == STANDARD else "an address"
         raise UsageError(f"{name}: is {what}; name a file here")
     for source in inputs:
-        if source is not None and os.path.exists(source) and os.path.exists(path) and os.path.samefile(source, path):
+        if (
+            source is not None
+            and os.fspath(source) != STANDARD
+            and os.path.exists(source)
+            and os.path.exists(path)
+            and os.path.samefile(source, path)
+        ):
             raise UsageError(f"{name}: is one of the inputs; name another output")
     try:
         mode = os.stat(path).st_mode

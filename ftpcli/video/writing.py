@@ -34,6 +34,12 @@ _LATEST_START = 60  # seconds
 _MBTREE_SIDE = 256
 
 
+def check_suffix(path: str | os.PathLike[str]) -> None:
+    """Raises UsageError where the name of a video to write does not tell a known container."""
+    if Path(path).suffix.lower() not in _FORMATS:
+        raise UsageError(f"{os.fspath(path)}: videos are written as {', '.join(_FORMATS)}")
+
+
 class VideoWriter:
     """Encodes RGB frames with given pts; a context manager.
 
@@ -84,8 +90,7 @@ class VideoWriter:
         allow_network: bool = False,
     ) -> None:
         self.path = Path(path)
-        if self.path.suffix.lower() not in _FORMATS:
-            raise UsageError(f"{self.path}: videos are written as {', '.join(_FORMATS)}")
+        check_suffix(self.path)
         if codec not in list(Codec):
             raise UsageError(f"codec {codec}: choose one of {', '.join(Codec)}")
         if preset not in list(Preset):
@@ -103,7 +108,7 @@ class VideoWriter:
         self._audio_from = audio_from
         self._audio_start = audio_start
         self._audio_end: Fraction | None = None
-        self._codec, self._crf, self._preset = codec, crf, preset
+        self._codec, self._crf, self._preset = Codec(codec), crf, Preset(preset)
         self._overwrite = overwrite
         self._allow_network = allow_network
         self._file: PendingFile | None = None
@@ -170,7 +175,7 @@ class VideoWriter:
             format=_FORMATS[self.path.suffix.lower()],
             container_options=self._mp4_options() if self._is_mp4 else {},
         )
-        stream = cast(VideoStream, self._container.add_stream(_ENCODERS[Codec(self._codec)], rate=self._encoder_rate()))
+        stream = cast(VideoStream, self._container.add_stream(_ENCODERS[self._codec], rate=self._encoder_rate()))
         stream.width = self.width + self.width % 2
         stream.height = self.height + self.height % 2
         stream.pix_fmt = "yuv420p"
@@ -183,7 +188,7 @@ class VideoWriter:
         # Threads that take a picture each go on while the next one is made; those within a picture end with it.
         # Their number is fixed, since the encoded bytes depend on it, and memory grows with it.
         context.thread_type, context.thread_count = "FRAME", 4
-        context.options = {"crf": str(self._crf), "preset": self._preset}
+        context.options = {"crf": str(self._crf), "preset": self._preset.value}
         if self._codec == "h264" and min(self.width, self.height) < _MBTREE_SIDE:
             context.options = {**context.options, "x264-params": "mbtree=0"}
         if self._codec == "hevc":
