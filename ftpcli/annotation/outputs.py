@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,34 +120,28 @@ def annotate_file(
     """
     target.check()
     started = time.monotonic()
-    again = os.path.isfile(source) or os.path.isdir(source)  # a pipe's frames cannot be seen a second time
-    if target.resume and not again:
+    if target.resume and not (os.path.isfile(source) or os.path.isdir(source)):
         raise UsageError(f"{source}: a pipe or stream cannot be resumed; save it to a file first")
-    head = annotator.open(source)  # reads the container's head only
-    header, chunk_frames, info = head.header, head.chunk_frames, head.info
     with ExitStack() as stack:
-        stack.enter_context(head)
-        if again:
-            head.close()
-        if target.resume and (done := _finished(source, target, head)):
+        annotation = stack.enter_context(annotator.open(source))
+        if target.resume and (done := _finished(source, target, annotation)):
             return done
         part = stack.enter_context(
             PartWriter(
                 part_path(target.out),
-                header,
+                annotation.header,
                 fingerprint(annotator, source),
                 resume=target.resume,
                 overwrite=target.overwrite and not target.resume,
             )
         )
         # A last chunk that was cut short is done again: batches must be those of an unbroken run.
-        part.truncate_to(part.records // chunk_frames * chunk_frames)
-        opened = annotator.open(source, stored=_stored(part)) if again else head
-        with opened as annotation, _overlay(annotation, target, annotator.options) as video:
+        part.truncate_to(part.records // annotation.chunk_frames * annotation.chunk_frames)
+        with _overlay(annotation, target, annotator.options) as video:
             progress = Progress(total=_expected(annotation, annotator))
             tracks: set[int] = set()
             try:
-                for chunk in annotation.chunks():
+                for chunk in annotation.chunks(_stored(part)):
                     _keep(part, chunk, annotation)
                     if video is not None:
                         video.draw(chunk)
@@ -176,7 +170,6 @@ def annotate_file(
             joints=target.joints,
             overwrite=target.overwrite,
             frame_name=annotation.frame_name,
-            transform=annotator.options.smoother(),
         )
     final = annotation.header.source
     return Summary(
@@ -188,7 +181,7 @@ def annotate_file(
         tracks=len(tracks),
         bad_packets=final.bad_packets or 0,
         warnings=final.warnings,
-        seconds=progress.seconds - info.start,
+        seconds=progress.seconds - annotation.info.start,
         elapsed=time.monotonic() - started,
         replayed=progress.replayed,
     )
@@ -239,15 +232,26 @@ def _joints(target: Target, head: Annotation) -> tuple[str, ...]:
 
 def _stored(part: PartWriter) -> Iterator[Stored]:
     for record in part.stored():
-        rows = record.private.get("detections")
-        yield Stored(record.frame, None if rows is None else np.array(rows, np.float32).reshape(-1, 5))
+        frame, rows, raw = record.frame, record.private.get("detections"), record.private.get("raw")
+        if raw is not None:
+            poses = [replace(pose, keypoints=np.array(points)) for pose, points in zip(frame.poses, raw, strict=True)]
+            frame = replace(frame, poses=tuple(poses))
+        yield Stored(frame, None if rows is None else np.array(rows, np.float32).reshape(-1, 5))
 
 
 def _keep(part: PartWriter, chunk: list[Annotated], annotation: Annotation) -> None:
     """Append a chunk's new records; those that were replayed are there already."""
     if annotation.frames <= part.records:
         return
-    part.extend((one.raw, {} if one.detections is None else {"detections": one.detections.tolist()}) for one in chunk)
+    part.extend((one.poses, _private(one)) for one in chunk)
+
+
+def _private(one: Annotated) -> dict[str, Any]:
+    """What a resumed run needs besides the result."""
+    private: dict[str, Any] = {} if one.detections is None else {"detections": one.detections}
+    if one.raw is not one.poses:
+        private["raw"] = [pose.keypoints for pose in one.raw.poses]
+    return private
 
 
 class _Overlay:
