@@ -245,28 +245,37 @@ def _output(annotation: Annotation, annotator: Annotator, source: str, target: T
     ) as part:
         # A last chunk that was cut short is done again: batches must be those of an unbroken run.
         part.truncate_to(part.records // annotation.chunk_frames * annotation.chunk_frames)
-        yield _Part(part, annotation, target, annotator.options.smoother())
+        yield _Part(part, annotation, target)
 
 
 class _Part:
     """Results in a part file, which becomes the output."""
 
-    def __init__(self, part: PartWriter, annotation: Annotation, target: Target, smoother: Any) -> None:
-        self._part, self._annotation, self._target, self._smoother = part, annotation, target, smoother
+    def __init__(self, part: PartWriter, annotation: Annotation, target: Target) -> None:
+        self._part, self._annotation, self._target = part, annotation, target
         self.kept = f"; they are kept in {part.path.name}, go on with --resume"
 
     def stored(self) -> Iterator[Stored]:
         """What an interrupted run had worked out."""
         for record in self._part.stored():
-            rows = record.private.get("detections")
-            yield Stored(record.frame, None if rows is None else np.array(rows, np.float32).reshape(-1, 5))
+            frame, rows, raw = record.frame, record.private.get("detections"), record.private.get("raw")
+            if raw is not None:
+                poses = [replace(pose, keypoints=np.array(row)) for pose, row in zip(frame.poses, raw, strict=True)]
+                frame = replace(frame, poses=tuple(poses))
+            yield Stored(frame, None if rows is None else np.array(rows, np.float32).reshape(-1, 5))
 
     def keep(self, chunk: list[Annotated]) -> None:
         """Add a chunk's records; those of an interrupted run are there already."""
         if self._annotation.frames > self._part.records:
-            self._part.extend(
-                (one.raw, {} if one.detections is None else {"detections": one.detections.tolist()}) for one in chunk
-            )
+            self._part.extend((one.poses, self._private(one)) for one in chunk)
+
+    @staticmethod
+    def _private(one: Annotated) -> dict[str, Any]:
+        """What a resumed run needs besides the result."""
+        private: dict[str, Any] = {} if one.detections is None else {"detections": one.detections}
+        if one.raw is not one.poses:
+            private["raw"] = [pose.keypoints for pose in one.raw.poses]
+        return private
 
     def finish(self, header: Header) -> None:
         assert self._target.out is not None
@@ -277,7 +286,6 @@ class _Part:
             joints=self._target.joints,
             overwrite=self._target.overwrite,
             frame_name=self._annotation.frame_name,
-            transform=self._smoother,
         )
 
 

@@ -263,20 +263,16 @@ class PartWriter:
         joints: str = "default",
         overwrite: bool = False,
         frame_name: Callable[[int], str] | None = None,
-        transform: Callable[[FramePoses], FramePoses] | None = None,
     ) -> int:
         """Turn the records into the final file, move it into place, then delete the part file.
 
         Args:
             header: the final header, with counts that were unknown at the start; None keeps the stored one.
-            transform: applied to every frame in order, such as a Smoother.
 
         The other arguments, and the result, are those of ``write_poses``. If it fails, the part file stays.
         """
         check_target(out, overwrite=overwrite)
-        frames: Iterable[FramePoses] = (record.frame for record in self.stored())
-        if transform is not None:
-            frames = map(transform, frames)
+        frames = (record.frame for record in self.stored())
         count = write_poses(
             out, header or self.header, frames, format, joints=joints, overwrite=overwrite, frame_name=frame_name
         )

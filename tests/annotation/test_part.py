@@ -19,7 +19,6 @@ import pytest
 
 from ftpcli.errors import FtpError, InputError, OutputError
 from ftpcli.formats import PartWriter, open_poses, part_path, write_poses
-from ftpcli.pose.smoothing import Smoother
 from ftpcli.records import FramePoses
 from tests.support.formats_samples import assert_same, flat, frames, header
 
@@ -71,14 +70,14 @@ def test_the_final_file_is_that_of_an_unbroken_run_and_has_no_private_data(
     tmp_path: Path, out: str, options: dict
 ) -> None:
     items = frames(20)
-    write_poses(tmp_path / f"direct_{out}", header(frames=20, path="a.mp4"), map(Smoother(), items), **options)
+    write_poses(tmp_path / f"direct_{out}", header(frames=20, path="a.mp4"), items, **options)
     part = fill(part_path(tmp_path / out), items[:7])
     part.close()
     with PartWriter(part.path, header(), FINGERPRINT, resume=True) as part:
         for item in items[7:]:
             part.append(item, detections(item.index))
         final = header(frames=20, path="a.mp4")
-        assert part.finish(tmp_path / out, header=final, transform=Smoother(), **options) == 20
+        assert part.finish(tmp_path / out, header=final, **options) == 20
     assert (tmp_path / out).read_bytes() == (tmp_path / f"direct_{out}").read_bytes()
     assert "detections" not in (tmp_path / out).read_text()
     assert not part.path.exists() and {p.name for p in tmp_path.iterdir()} == {out, f"direct_{out}"}
