@@ -160,7 +160,7 @@ def test_every_bad_input_of_several_is_named(here: Path, command: Callable) -> N
         (
             ["eval", "--annotations", "a", "--predictions", "b", "--metric", "coco", "--report", "no/r.json"],
             1,
-            "no/r.json",
+            "a: no such file or folder",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
