@@ -8,57 +8,57 @@ from enum import StrEnum
 class Format(StrEnum):
     """Forms of a poses file."""
 
-    jsonl = "jsonl"  # our JSON Lines: every joint, all digits that matter
-    coco = "coco"
-    posetrack = "posetrack"  # of 2018 and 2021
-    posetrack17 = "posetrack17"
+    JSONL = "jsonl"  # our JSON Lines: every joint, all digits that matter
+    COCO = "coco"
+    POSETRACK = "posetrack"  # of 2018 and 2021
+    POSETRACK17 = "posetrack17"
 
 
 class Joints(StrEnum):
     """Joints of a COCO file: COCO's 17, or every joint of the model."""
 
-    default = "default"
-    all = "all"
+    DEFAULT = "default"
+    ALL = "all"
 
 
 class Tracker(StrEnum):
     """Trackers of ultralytics."""
 
-    bytetrack = "bytetrack"
-    botsort = "botsort"
+    BYTETRACK = "bytetrack"
+    BOTSORT = "botsort"
 
 
 class Smooth(StrEnum):
     """Filters over a track's joints."""
 
-    none = "none"
-    one_euro = "one-euro"
+    NONE = "none"
+    ONE_EURO = "one-euro"
 
 
 class Precision(StrEnum):
     """Number formats of the models; auto is bf16 where the hardware has it."""
 
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
 
 
 class Codec(StrEnum):
     """Codecs of written videos."""
 
-    h264 = "h264"
-    hevc = "hevc"
+    H264 = "h264"
+    HEVC = "hevc"
 
 
-class Preset(StrEnum):
-    """Encoder speeds: the slower, the smaller the file."""
+class Speed(StrEnum):
+    """Presets of x264 and x265: the slower, the smaller the file."""
 
-    ultrafast = "ultrafast"
-    superfast = "superfast"
-    veryfast = "veryfast"
-    faster = "faster"
-    fast = "fast"
-    medium = "medium"
-    slow = "slow"
-    slower = "slower"
-    veryslow = "veryslow"
+    ULTRAFAST = "ultrafast"
+    SUPERFAST = "superfast"
+    VERYFAST = "veryfast"
+    FASTER = "faster"
+    FAST = "fast"
+    MEDIUM = "medium"
+    SLOW = "slow"
+    SLOWER = "slower"
+    VERYSLOW = "veryslow"

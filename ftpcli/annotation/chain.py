@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
 
-from ftpcli.annotation.options import Options
+from ftpcli.annotation.options import OptionFields, Options
 from ftpcli.errors import InputError
 from ftpcli.people.gaps import FillGaps
 from ftpcli.people.sources import BoxesFile, DetectAndTrack
@@ -309,7 +309,7 @@ def annotate(
     batch: int = 16,
     trust: bool = False,
     allow_network: bool = False,
-    **options: Any,
+    **options: Unpack[OptionFields],
 ) -> Annotation:
     """Annotate one video: iterate over the result to get a :class:`FramePoses` per decoded frame.
 
@@ -322,7 +322,8 @@ def annotate(
         options: fields of :class:`Options`.
 
     Raises:
-        FtpError: see :class:`Annotator`.
+        FtpError: see :class:`Annotator`; also in a process that was forked after torch had run in its parent
+            (``ftpcli.device.check_fork``): use the start method ``spawn``.
     """
     chosen = Options(**options)
     annotator = Annotator(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ftpcli.errors import UsageError
 from ftpcli.people.gaps import LONGEST
@@ -72,3 +72,24 @@ class Options:
     def smoother(self) -> Smoother | None:
         """A fresh smoother for one video, where one was asked for."""
         return Smoother() if self.smooth == "one-euro" else None
+
+
+class OptionFields(TypedDict, total=False):
+    """The fields of :class:`Options` as keywords of a function, which editors and type checkers then know."""
+
+    weights: str
+    detector: str
+    detector_size: int | None
+    tracker: str
+    min_score: float | None
+    fill_gaps: float
+    second_look: bool
+    hold_views: float
+    boxes: str | None
+    rotate: int | None
+    start: float | None
+    end: float | None
+    every: int
+    fps: Fraction | None
+    smooth: str
+    flip_test: bool

@@ -48,7 +48,7 @@ def command(
     ] = None,
     joints: Annotated[
         Joints, typer.Option(help="COCO files: COCO's 17 joints, or all.", rich_help_panel=_OUTPUT)
-    ] = Joints.default,
+    ] = Joints.DEFAULT,
     overlay: Annotated[
         str | None,
         typer.Option(
@@ -98,7 +98,7 @@ def command(
     ] = False,
     tracker: Annotated[
         Tracker, typer.Option(help="Who is who from frame to frame.", rich_help_panel=_PEOPLE)
-    ] = Tracker.bytetrack,
+    ] = Tracker.BYTETRACK,
     min_score: Annotated[
         float | None, typer.Option(help="Detections from this score on may be people.", rich_help_panel=_PEOPLE)
     ] = None,
@@ -136,11 +136,11 @@ def command(
     ] = 0.05,
     smooth: Annotated[
         Smooth, typer.Option(help="Filter each person's joints over time.", rich_help_panel=_MODEL)
-    ] = Smooth.none,
+    ] = Smooth.NONE,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MODEL)] = "auto",
     precision: Annotated[
         Precision, typer.Option(help="auto: bf16 where the hardware has it.", rich_help_panel=_MODEL)
-    ] = Precision.auto,
+    ] = Precision.AUTO,
     batch: Annotated[int, typer.Option(min=1, help="People per pass of the model.", rich_help_panel=_MODEL)] = 16,
 ) -> None:
     """Find and follow every person, and write their joints for every frame.

@@ -18,13 +18,13 @@ from ftpcli.formats.posetrack17 import PoseTrack17Sink
 from ftpcli.records import FramePoses, Header
 
 #: The formats that can be written, with the extension of their files.
-FORMATS = {name: ".jsonl" if name is Format.jsonl else ".json" for name in Format}
+FORMATS = {name: ".jsonl" if name is Format.JSONL else ".json" for name in Format}
 
 _SINKS: dict[Format, type[Sink]] = {
-    Format.jsonl: NativeSink,
-    Format.coco: CocoSink,
-    Format.posetrack: PoseTrackSink,
-    Format.posetrack17: PoseTrack17Sink,
+    Format.JSONL: NativeSink,
+    Format.COCO: CocoSink,
+    Format.POSETRACK: PoseTrackSink,
+    Format.POSETRACK17: PoseTrack17Sink,
 }
 
 

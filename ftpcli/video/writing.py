@@ -16,13 +16,13 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from ftpcli.choices import Codec, Preset
+from ftpcli.choices import Codec, Speed
 from ftpcli.errors import OutputError, UsageError
 from ftpcli.files.output import PendingFile, write_error
 from ftpcli.records import VideoInfo
 from ftpcli.video.audio import AudioCopy
 
-_ENCODERS = {Codec.h264: "libx264", Codec.hevc: "libx265"}
+_ENCODERS = {Codec.H264: "libx264", Codec.HEVC: "libx265"}
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _BT709 = 1  # H.273: primaries, transfer and matrix
 _LIMITED = 1
@@ -64,7 +64,7 @@ class VideoWriter:
             out, and times are counted from the first frame. See also ``end_audio_at``.
         codec: a value of Codec.
         crf: constant rate factor, 0 (best) to 51.
-        preset: the encoder's speed, a value of Preset.
+        preset: the encoder's speed, a value of Speed.
         overwrite: replace an existing file.
 
     Raises:
@@ -93,8 +93,8 @@ class VideoWriter:
         check_suffix(self.path)
         if codec not in list(Codec):
             raise UsageError(f"codec {codec}: choose one of {', '.join(Codec)}")
-        if preset not in list(Preset):
-            raise UsageError(f"preset {preset}: choose one of {', '.join(Preset)}")
+        if preset not in list(Speed):
+            raise UsageError(f"preset {preset}: choose one of {', '.join(Speed)}")
         if not 0 <= crf <= 51:
             raise UsageError(f"crf {crf}: must lie between 0 (best) and 51")
         if width < 1 or height < 1:
@@ -108,7 +108,7 @@ class VideoWriter:
         self._audio_from = audio_from
         self._audio_start = audio_start
         self._audio_end: Fraction | None = None
-        self._codec, self._crf, self._preset = Codec(codec), crf, Preset(preset)
+        self._codec, self._crf, self._preset = Codec(codec), crf, Speed(preset)
         self._overwrite = overwrite
         self._allow_network = allow_network
         self._file: PendingFile | None = None
