@@ -60,7 +60,7 @@ class VideoReader:
     """Decodes a video as a stream of upright RGB frames; a context manager, iterated once.
 
     - ``Frame.index`` counts all decoded frames of the source, also with ``start`` and ``every``. For that, and
-      for exact pictures, decoding always begins at the beginning: nothing is sought.
+      for exact pictures, the source is always decoded from its first frame on, without seeking.
     - ``Frame.pts`` is the container's, made strictly increasing where it is not (see Clock).
     - Truncated or damaged files give what can be decoded; ``bad_packets`` counts the rest.
     - All frames have the size of the first one: where the picture size changes in mid-stream, later frames are

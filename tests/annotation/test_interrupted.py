@@ -375,7 +375,7 @@ def test_signals_stop_cleanly(number, code, clip, tiny_model, unbroken, command,
 def kill_and_resume(moments: list[float], clip, model, unbroken, command, folder) -> int:  # type: ignore[no-untyped-def]
     """Kill -9 a run at each of these moments (0 to 1), resume it, compare. Returns how many are identical."""
     identical = 0
-    size = 1800 * FRAMES  # about what a whole part file holds; beyond it the run is over when the kill comes
+    size = 3000 * FRAMES  # about what a whole part file holds; beyond it the run is over when the kill comes
     for number, moment in enumerate(moments):
         out = folder / f"{number}.jsonl"
         run = Command(arguments(clip, model, out), folder, use_slow_detector, log=f"{number}.log")
@@ -425,7 +425,7 @@ def limit_file_size() -> None:
     import resource
 
     use_bright_detector()
-    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
 
 def test_no_room_keeps_what_was_done(clip, tiny_model, unbroken, command, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -311,8 +311,8 @@ def test_standard_output_on_a_full_disk(here: Path) -> None:
 # --- long names ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [239, 252, 254, 255])
-@pytest.mark.parametrize("letter", ["x", "é", "走", "🏃"])
+@pytest.mark.parametrize("size", [239, 252, 255])
+@pytest.mark.parametrize("letter", ["x", "走"])
 def test_names_up_to_the_file_system_s_limit(size: int, letter: str, here: Path, command: Callable) -> None:
     """The part file, the temporary file and the overlay's too; a resumed run finds the part again."""
     from ftpcli.annotation.chain import Annotator, Options
