@@ -57,10 +57,12 @@ class Person:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackedFrame:
-    """A frame and the people in it; there may be none."""
+    """A frame with what is known of it so far: every stage of the chain adds to it."""
 
     frame: Frame
-    people: tuple[Person, ...]
+    people: tuple[Person, ...] = ()  # there may be none
+    detections: np.ndarray | None = None  # (N, 5) float32 xyxy and score of all detections; None without a detector
+    stored: FramePoses | None = None  # what an interrupted run had estimated
 
 
 @dataclass(frozen=True, slots=True, eq=False)

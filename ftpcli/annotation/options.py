@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import TypedDict
+from pathlib import Path
+from typing import Any, TypedDict
 
 from ftpcli.errors import UsageError
 from ftpcli.people.gaps import LONGEST
@@ -60,6 +61,13 @@ class Options:
         if not 0 <= self.fill_gaps <= LONGEST:
             raise UsageError(f"--fill-gaps {self.fill_gaps:g}: must lie between 0 and {LONGEST:g} seconds")
         check_tolerance(self.hold_views)
+
+    def recorded(self) -> dict[str, Any]:
+        """As headers record it: what is set, as JSON values, files without their folders (the machine's business)."""
+        values = {key: value for key, value in asdict(self).items() if value is not None}
+        if self.fps is not None:
+            values["fps"] = str(self.fps)
+        return values | {key: Path(values[key]).name for key in ("weights", "detector", "boxes") if key in values}
 
     def smoother(self) -> Smoother | None:
         """A fresh smoother for one video, where one was asked for."""

@@ -84,7 +84,7 @@ def command(
 
     Two uses: --annotations GT --predictions PRED --metric METRIC, or --data ROOT --dataset NAME [--weights FILE].
     """
-    from ftpcli.errors import UsageError
+    from ftpcli.errors import InputError, UsageError
     from ftpcli.evaluation.report import summary, write_json
     from ftpcli.files.output import check_target
 
@@ -97,8 +97,11 @@ def command(
         raise UsageError("give --annotations and --predictions, or --data and --dataset, not both")
     if not all(files) and not all(model):
         raise UsageError("give --annotations, --predictions and --metric, or --data and --dataset")
+    for path in (annotations, predictions, data):
+        if path is not None and not path.exists():
+            raise InputError(f"{path}: no such file or folder")
     if report is not None:
-        check_target(report, overwrite=overwrite)
+        check_target(report, overwrite=overwrite, inputs=(annotations, predictions, data))
 
     if annotations is not None and predictions is not None:
         from ftpcli.evaluation.files import evaluate_files
@@ -152,7 +155,9 @@ def command(
 def _folder(out: Path | None, report: Path | None) -> Iterator[Path]:
     """The folder for prediction files: the one asked for, one beside the report, or a temporary one."""
     if out is None and report is not None:
-        out = report.with_name(f"{report.stem}_predictions")
+        from ftpcli.files.output import name_beside
+
+        out = name_beside(report.with_suffix(""), "", "_predictions")
     if out is not None:
         yield out
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ftpcli.errors import UsageError
@@ -12,6 +14,16 @@ TRACKERS = ("bytetrack", "botsort")
 MEMORY = 1.0
 
 
+class Found(NamedTuple):
+    """Whom a tracker found: rows of id, xyxy and score, float64, sorted by id.
+
+    The boxes are those of the matched detections, not the tracker's smoothed ones, which lag behind fast movement.
+    """
+
+    people: np.ndarray  # (M, 6), in the frame that was given
+    late: np.ndarray  # (K, 6), in the frame before it: those who are reported only now
+
+
 class Tracker:
     """Follows the people of one video. Make a new one for every video: ids begin at 1.
 
@@ -20,8 +32,8 @@ class Tracker:
     skipped, give the rate of those that are looked at.
 
     A new person is reported in the second frame in which they are found (in the video's first frame at once);
-    until then they may be a false alarm. `late` then says where they were in the first. Ids are numbered in the
-    order of first report.
+    until then they may be a false alarm. `Found.late` then says where they were in the first. Ids are numbered in
+    the order of first report.
 
     Args:
         kind: "bytetrack" (motion and overlap) or "botsort" (also undoes the camera's movement).
@@ -51,20 +63,14 @@ class Tracker:
         )
         self._tracker = BOTSORT(settings) if kind == "botsort" else BYTETracker(settings)
         self._ids: dict[int, int] = {}
-        self._doubtful: dict[int, np.ndarray] = {}  # tracker's id -> xyxy and score in the latest frame
-        #: (K, 6) as `update` returns: people whom the latest `update` was the first to report, in the frame before.
-        self.late = np.zeros((0, 6))
+        self._unconfirmed: dict[int, np.ndarray] = {}  # tracker's id -> xyxy and score in the latest frame
 
-    def update(self, detections: np.ndarray, image: np.ndarray) -> np.ndarray:
-        """One frame further.
+    def update(self, detections: np.ndarray, image: np.ndarray) -> Found:
+        """Take the next frame.
 
         Args:
             detections: (N, 5) xyxy and score.
             image: (H, W, 3) uint8 RGB, the frame. BoT-SORT measures the camera's movement on it.
-
-        Returns:
-            (M, 6) float64: id, xyxy and score, sorted by id. The boxes are those of the matched detections, not
-            the tracker's smoothed ones, which lag behind fast movements.
         """
         detections = np.asarray(detections, np.float32).reshape(-1, 5)
         rows = np.concatenate([detections, np.zeros((len(detections), 1), np.float32)], 1)
@@ -75,9 +81,12 @@ class Tracker:
         for i, row in enumerate(tracked):
             people[i, 0] = self._ids.setdefault(int(row[4]), len(self._ids) + 1)
             people[i, 1:] = detections[int(row[7])]
-            if int(row[4]) in self._doubtful:
-                late.append([people[i, 0], *self._doubtful[int(row[4])]])
-        self.late = np.array(late, np.float64).reshape(-1, 6)
+            if int(row[4]) in self._unconfirmed:
+                late.append([people[i, 0], *self._unconfirmed[int(row[4])]])
         new = [track for track in self._tracker.tracked_stracks if not track.is_activated]
-        self._doubtful = {track.track_id: detections[int(track.idx)] for track in new}
-        return people[np.argsort(people[:, 0], kind="stable")]
+        self._unconfirmed = {track.track_id: detections[int(track.idx)] for track in new}
+        return Found(_by_id(people), _by_id(np.array(late, np.float64).reshape(-1, 6)))
+
+
+def _by_id(rows: np.ndarray) -> np.ndarray:
+    return rows[np.argsort(rows[:, 0], kind="stable")]

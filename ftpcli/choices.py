@@ -1,0 +1,64 @@
+"""What a user can choose by name, listed once: for the command line's help, for checks and for Python callers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Format(StrEnum):
+    """Forms of a poses file."""
+
+    JSONL = "jsonl"  # our JSON Lines: every joint, all digits that matter
+    COCO = "coco"
+    POSETRACK = "posetrack"  # of 2018 and 2021
+    POSETRACK17 = "posetrack17"
+
+
+class Joints(StrEnum):
+    """Joints of a COCO file: COCO's 17, or every joint of the model."""
+
+    DEFAULT = "default"
+    ALL = "all"
+
+
+class Tracker(StrEnum):
+    """Trackers of ultralytics."""
+
+    BYTETRACK = "bytetrack"
+    BOTSORT = "botsort"
+
+
+class Smooth(StrEnum):
+    """Filters over a track's joints."""
+
+    NONE = "none"
+    ONE_EURO = "one-euro"
+
+
+class Precision(StrEnum):
+    """Number formats of the models; auto is bf16 where the hardware has it."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+class Codec(StrEnum):
+    """Codecs of written videos."""
+
+    H264 = "h264"
+    HEVC = "hevc"
+
+
+class Speed(StrEnum):
+    """Presets of x264 and x265: the slower, the smaller the file."""
+
+    ULTRAFAST = "ultrafast"
+    SUPERFAST = "superfast"
+    VERYFAST = "veryfast"
+    FASTER = "faster"
+    FAST = "fast"
+    MEDIUM = "medium"
+    SLOW = "slow"
+    SLOWER = "slower"
+    VERYSLOW = "veryslow"
