@@ -10,8 +10,8 @@ from typing import TypeVar
 import torch
 
 from ftpcli.errors import UsageError
+from ftpcli.records import Precision
 
-PRECISIONS = ("auto", "fp32", "bf16")
 T = TypeVar("T")
 R = TypeVar("R")
 #: Parts that there are at least, if there are so many items.
@@ -33,10 +33,10 @@ def choose_device(name: str) -> torch.device:
 
 def choose_precision(name: str, device: torch.device) -> str:
     """``auto`` takes bf16 where the hardware multiplies it natively, else fp32."""
-    if name not in PRECISIONS:
-        raise UsageError(f"--precision {name}: choose one of {', '.join(PRECISIONS)}")
-    if name != "auto":
-        return name
+    if name not in tuple(Precision):
+        raise UsageError(f"--precision {name}: choose one of {', '.join(Precision)}")
+    if name != Precision.AUTO:
+        return str(name)
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     native = device.type == "cpu" and (

@@ -8,10 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:  # a command's help needs the choices below, and no arrays
+    import numpy as np
+
+
+class Precision(StrEnum):
+    """What networks compute in; ``auto`` is bf16 where the hardware has it, else fp32."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,7 @@ class TrackedFrame:
     people: tuple[Person, ...] = ()  # there may be none
     detections: np.ndarray | None = None  # (N, 5) float32 xyxy and score of all detections; None without a detector
     stored: FramePoses | None = None  # what an interrupted run had estimated
+    shot: int = 0  # number of camera cuts before it
 
 
 @dataclass(frozen=True, slots=True, eq=False)

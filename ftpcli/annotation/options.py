@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ftpcli.errors import UsageError
 from ftpcli.people.gaps import LONGEST
-from ftpcli.pose.smoothing import Smoother
+from ftpcli.people.tracking import TrackerName
+from ftpcli.pose.smoothing import Smoothing
 from ftpcli.pose.views import check_tolerance
+
+E = TypeVar("E", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +24,10 @@ class Options:
     Attributes:
         weights: ``default`` or a file made by ``ftp train``.
         detector: ``default``, a model file, or the name of an ultralytics model.
-        tracker: ``bytetrack`` or ``botsort``.
+        tracker: a member of the enumeration or its value, like ``smooth``.
         min_score: detections from this score on may become people; None is the detector's own advice.
+        cuts: a camera cut ends tracks, gaps, windows and smoothing: each shot is annotated as a video of its own. The
+            ids of ``boxes`` stay as they are.
         fill_gaps: seconds; somebody found again within them is in the frames between, too. Not for ``boxes``.
         second_look: joints that leap are estimated again in the box of the frame before. Not for ``boxes``.
         hold_views: share of a person's size by which the box may move before the crops follow (``HoldViews``).
@@ -30,15 +36,16 @@ class Options:
         start, end: seconds on the source's clock.
         every: look at one frame of this many.
         fps: frames per second of a folder of pictures.
-        smooth: ``none`` or ``one-euro``.
+        smooth: the filter that takes jitter from the joints.
         flip_test: average the heatmaps of a window and its mirror image; twice the model's time.
     """
 
     weights: str = "default"
     detector: str = "default"
     detector_size: int | None = None
-    tracker: str = "bytetrack"
+    tracker: TrackerName = TrackerName.BYTETRACK
     min_score: float | None = None
+    cuts: bool = True
     fill_gaps: float = 0.2
     second_look: bool = True
     hold_views: float = 0.05
@@ -48,14 +55,12 @@ class Options:
     end: float | None = None
     every: int = 1
     fps: Fraction | None = None
-    smooth: str = "none"
+    smooth: Smoothing = Smoothing.NONE
     flip_test: bool = False
 
     def __post_init__(self) -> None:
-        if self.smooth not in ("none", "one-euro"):
-            raise UsageError(f"--smooth {self.smooth}: choose none or one-euro")
-        if self.tracker not in ("bytetrack", "botsort"):
-            raise UsageError(f"--tracker {self.tracker}: choose bytetrack or botsort")
+        object.__setattr__(self, "tracker", _choice(TrackerName, self.tracker, "--tracker"))
+        object.__setattr__(self, "smooth", _choice(Smoothing, self.smooth, "--smooth"))
         if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise UsageError(f"--min-score {self.min_score}: must lie between 0 and 1")
         if not 0 <= self.fill_gaps <= LONGEST:
@@ -69,6 +74,9 @@ class Options:
             values["fps"] = str(self.fps)
         return values | {key: Path(values[key]).name for key in ("weights", "detector", "boxes") if key in values}
 
-    def smoother(self) -> Smoother | None:
-        """A fresh smoother for one video, where one was asked for."""
-        return Smoother() if self.smooth == "one-euro" else None
+
+def _choice(choices: type[E], value: str, option: str) -> E:
+    try:
+        return choices(value)
+    except ValueError:
+        raise UsageError(f"{option} {value}: choose {' or '.join(choices)}") from None

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ftpcli.errors import EXIT_SOME_FAILED, FtpError, UsageError
+from ftpcli.people.tracking import TrackerName
+from ftpcli.pose.smoothing import Smoothing
+from ftpcli.records import Precision
 
 if TYPE_CHECKING:
     from ftpcli.annotation.outputs import Progress, Summary, Target
@@ -82,10 +85,15 @@ def command(
     trust: Annotated[
         bool, typer.Option("--trust", help="Open detector files that can run code (.pt).", rich_help_panel=_PEOPLE)
     ] = False,
-    tracker: Annotated[str, typer.Option(help="bytetrack or botsort.", rich_help_panel=_PEOPLE)] = "bytetrack",
+    tracker: Annotated[
+        TrackerName, typer.Option(help="Also undoing the camera's movement: botsort.", rich_help_panel=_PEOPLE)
+    ] = TrackerName.BYTETRACK,
     min_score: Annotated[
         float | None, typer.Option(help="Detections from this score on may be people.", rich_help_panel=_PEOPLE)
     ] = None,
+    cuts: Annotated[
+        bool, typer.Option(help="A camera cut ends tracks; nothing is taken across it.", rich_help_panel=_PEOPLE)
+    ] = True,
     fill_gaps: Annotated[
         float,
         typer.Option(
@@ -118,9 +126,13 @@ def command(
             rich_help_panel=_MODEL,
         ),
     ] = 0.05,
-    smooth: Annotated[str, typer.Option(help="none or one-euro.", rich_help_panel=_MODEL)] = "none",
+    smooth: Annotated[
+        Smoothing, typer.Option(help="Take jitter from the joints.", rich_help_panel=_MODEL)
+    ] = Smoothing.NONE,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MODEL)] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=_MODEL)] = "auto",
+    precision: Annotated[
+        Precision, typer.Option(help="auto: bf16 where the hardware has it.", rich_help_panel=_MODEL)
+    ] = Precision.AUTO,
     batch: Annotated[int, typer.Option(min=1, help="People per pass of the model.", rich_help_panel=_MODEL)] = 16,
 ) -> None:
     """Find and follow every person, and write their joints for every frame.
@@ -142,6 +154,7 @@ def command(
         detector_size=detector_size,
         tracker=tracker,
         min_score=min_score,
+        cuts=cuts,
         fill_gaps=fill_gaps,
         second_look=second_look,
         hold_views=hold_views,

@@ -37,6 +37,7 @@ class HoldViews:
 
     def __call__(self, frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
         """Yields every frame once, in order, its people with views."""
+        self._views = {}
         for tracked in frames:
             yield self.hold(tracked)
             del tracked  # a name for the newest frame would keep it alive until the next one replaces it
