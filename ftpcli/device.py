@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import torch
 
+from ftpcli.choices import Precision
 from ftpcli.errors import UsageError
-from ftpcli.records import Precision
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,7 +35,7 @@ def choose_precision(name: str, device: torch.device) -> str:
     """``auto`` takes bf16 where the hardware multiplies it natively, else fp32."""
     if name not in tuple(Precision):
         raise UsageError(f"--precision {name}: choose one of {', '.join(Precision)}")
-    if name != Precision.AUTO:
+    if name != Precision.auto:
         return str(name)
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"

@@ -8,20 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # a command's help needs the choices below, and no arrays
+if TYPE_CHECKING:  # a command's help lists trackers and filters, which use these types, and needs no arrays
     import numpy as np
-
-
-class Precision(StrEnum):
-    """What networks compute in; ``auto`` is bf16 where the hardware has it, else fp32."""
-
-    AUTO = "auto"
-    FP32 = "fp32"
-    BF16 = "bf16"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def test_one_home_for_each_library(library: str, home: str) -> None:
 
 #: Stages of the flow, lowest first. A package may import what stands in a line above its own, and itself.
 FLOOR = (
-    {"errors", "version", "skeleton"},
+    {"choices", "errors", "version", "skeleton"},
     {"records"},
     {"device", "files"},
     {"model", "video"},

@@ -1,4 +1,4 @@
-"""The sample clip that the README's first command annotates."""
+"""The sample clip that the README's first command annotates, and the picture at its head."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from ftpcli.errors import InputError
 from ftpcli.video import VideoReader
+from samples.make_picture import main as draw_picture
+from samples.make_picture import make_picture
 from samples.make_sample import camera, find_photograph, main, make_sample
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,3 +90,23 @@ def test_command(photograph, tmp_path, capsys):
     assert main([str(out)]) == 1
     assert "exists already" in capsys.readouterr().err
     assert main([str(tmp_path / "x.mp4"), "--photo", str(tmp_path / "none.jpg")]) == 1
+
+
+def test_moving_picture(photograph, tmp_path, capsys):
+    clip, out = tmp_path / "clip.mp4", tmp_path / "clip.webp"
+    make_sample(clip, seconds=0.4, rate=20, width=64, height=48)
+    assert make_picture(clip, out, every=2, width=32) == 4
+    with Image.open(out) as picture:
+        assert (picture.format, picture.n_frames, picture.size, picture.info["loop"]) == ("WEBP", 4, (32, 24), 0)
+        picture.seek(1)
+        picture.load()
+        assert picture.info["duration"] == 100
+    assert draw_picture([str(clip), str(out)]) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_the_readme_s_picture_is_small_and_moves():
+    path = ROOT / "samples" / "sample.webp"
+    assert path.stat().st_size < 400_000
+    with Image.open(path) as picture:
+        assert picture.n_frames > 10

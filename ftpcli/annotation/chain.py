@@ -149,6 +149,11 @@ class Annotation:
             for one in chunk:
                 yield one.poses
 
+    @property
+    def expected(self) -> int | None:
+        """Frames that will come, as far as is known before they are read."""
+        return self._source.expected
+
     def chunks(self, stored: Iterable[Stored] = ()) -> Iterator[list[Annotated]]:
         """The same by chunks of consecutive frames, with pictures and raw results.
 

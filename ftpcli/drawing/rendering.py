@@ -10,11 +10,12 @@ from fractions import Fraction
 from pathlib import Path
 
 from ftpcli.drawing.overlay import draw
-from ftpcli.errors import InputError, UsageError
+from ftpcli.errors import InputError
+from ftpcli.files.inputs import STANDARD, describe
 from ftpcli.formats import PosesReader, check_target, open_poses
 from ftpcli.records import Frame, FramePoses, Pose
 from ftpcli.skeleton import Skeleton
-from ftpcli.video import ImageFolderReader, VideoReader, VideoWriter, open_source
+from ftpcli.video import ImageFolderReader, VideoReader, VideoWriter, check_suffix, open_source
 
 #: Called after each frame with the frames written and how many there will be, None where that is unknown.
 Progress = Callable[[int, int | None], None]
@@ -81,13 +82,11 @@ def render(
         InputError: an input cannot be read, or the poses are of another video.
         OutputError: ``out`` exists or cannot be written.
     """
-    for source in (video, poses):
-        if os.path.exists(source) and os.path.exists(out) and os.path.samefile(source, out):
-            raise UsageError(f"{out}: is one of the inputs; name another output")
-    check_target(out, overwrite=overwrite)
+    check_suffix(out)
+    check_target(out, overwrite=overwrite, inputs=(video, poses))
     with ExitStack() as stack:
         reader = stack.enter_context(open_poses(poses))
-        if fps is None and os.path.isdir(video):
+        if fps is None and os.fspath(video) != STANDARD and os.path.isdir(video):
             fps = _fps(reader)
         frames: VideoReader | ImageFolderReader = open_source(
             video, rotate=reader.header.source.rotation, fps=fps, allow_network=allow_network
@@ -159,7 +158,7 @@ class _Pairing:
     def __init__(self, reader: PosesReader, frames: VideoReader | ImageFolderReader) -> None:
         self._reader = reader
         self._frames = frames
-        self._name = "standard input" if frames.info.path == "-" else Path(frames.info.path).name
+        self._name = Path(describe(frames.info.path)).name
         source, options = reader.header.source, reader.header.run.options
         self.has_start = options.get("start") is not None
         self.has_end = options.get("end") is not None
@@ -168,7 +167,7 @@ class _Pairing:
         self._decoded = source.frames
         self.total = self._decoded if self._decoded is not None and not self.has_start else None
         if self.total is None and not self.has_start:
-            self.total = frames.info.frames
+            self.total = frames.expected
         info = frames.info
         size = source.width, source.height
         if None not in size and size != (info.width, info.height):

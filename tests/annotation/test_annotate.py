@@ -16,7 +16,7 @@ import pytest
 import ftpcli
 from ftpcli.formats import open_poses
 from ftpcli.formats.header import encode_run, encode_source
-from ftpcli.video import VideoReader, VideoWriter, probe
+from ftpcli.video import VideoReader, VideoWriter
 from tests.support.odd_videos import ODD_VIDEOS, audio_packets, encode, faststart, picture, read_mark
 from tests.support.tiny import Ran, mot_boxes, records, times
 from tests.support.walkers import Bright
@@ -366,7 +366,8 @@ def test_real_clips_with_the_bundled_models(shared, command, tmp_path) -> None: 
     clips = sorted(path for path in (shared / "videos").iterdir() if path.suffix in (".mp4", ".webm", ".mov", ".mkv"))
     assert clips
     for clip in clips[:2]:
-        info = probe(clip)
+        with VideoReader(clip) as reader:
+            info = reader.info
         out = tmp_path / f"{clip.stem}.jsonl"
         ran = command("annotate", clip, "--out", out, "--start", info.start, "--end", info.start + 0.5, "--every", 3)
         assert ran.code == 0, ran.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import subprocess
@@ -302,7 +303,7 @@ IMAGE_LISTS = ["coco", "posetrack"]
         (lambda v: v["annotations"].append(v["annotations"][0]), "annotation id"),
         (setting("annotations", to=None), "expected"),
         (setting("info", "source", "path", to="../x"), "outside its folder"),
-        (setting("info", "source", to=3), "'source'"),
+        (setting("info", "source", to={"width": -1, "height": 2}), "'width'"),
     ],
 )
 def test_image_lists(tmp_path: Path, name: str, change: Callable[[Any], Any], words: str) -> None:
@@ -396,12 +397,12 @@ def mutated_value(value: Any, generator: random.Random) -> Any:
         if action == 0:
             del holder[key]
         elif action == 1 and isinstance(holder, list):
-            holder.insert(key, holder[key])
+            holder.insert(key, copy.deepcopy(holder[key]))
         elif action == 2:
             _, other = None, generator.choice(places(value, []) or [([value], 0)])
             holder[key] = json.loads(json.dumps(other[0][other[1]]))
         else:
-            holder[key] = generator.choice(HOSTILE)
+            holder[key] = copy.deepcopy(generator.choice(HOSTILE))
     return value
 
 

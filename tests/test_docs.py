@@ -1,0 +1,149 @@
+"""The documents: short where people begin, and true where a program can tell."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import typer
+
+ROOT = Path(__file__).resolve().parent.parent
+README, CARD = ROOT / "README.md", ROOT / "ftpcli" / "assets" / "MODEL_CARD.md"
+DOCUMENTS = [README, CARD, *sorted((ROOT / "docs").glob("*.md"))]
+each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$", re.MULTILINE)
+_OURS = re.compile(r"\b(?:ftpcli|tests|samples|docs)/[\w./-]*")
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return [text for kind, text in _FENCE.findall(path.read_text()) if kind == language]
+
+
+def commands(path: Path) -> Iterator[list[str]]:
+    """The words of every ``ftp`` command in the shell blocks, from the command's name on."""
+    for block in blocks(path, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            for part in line.split("&&"):
+                words = shlex.split(part, comments=True)
+                for at, word in enumerate(words):
+                    if word == "ftp" or word.endswith("/ftp") or words[at - 1 : at + 1] == ["-m", "ftpcli"]:
+                        yield words[at + 1 :]
+
+
+def anchors(path: Path) -> set[str]:
+    """The names that a document's headings can be linked to by, as GitHub makes them."""
+    heads = re.findall(r"^#+ (.+)$", _FENCE.sub("", path.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize(("path", "most"), [(README, 120), (CARD, 100)], ids=["README", "card"])
+def test_what_is_read_first_is_short(path: Path, most: int) -> None:
+    assert len(path.read_text().splitlines()) <= most
+
+
+@each_document
+def test_links_lead_somewhere(path: Path) -> None:
+    for inline, reference in _LINK.findall(path.read_text()):
+        link = inline or reference
+        if link.startswith(("https://", "http://")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.is_file(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@each_document
+def test_named_files_exist(path: Path) -> None:
+    for name in _OURS.findall(path.read_text()):
+        assert (ROOT / name.rstrip(".")).exists(), name
+
+
+@each_document
+def test_commands_and_options_exist(path: Path) -> None:
+    from ftpcli.cli import app
+
+    group = typer.main.get_command(app)
+    known = {
+        name: {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        for name, command in group.commands.items()
+    }
+    shared = {option for parameter in group.params for option in parameter.opts}
+    for words in commands(path):
+        name = next(word for word in words if not word.startswith("-"))
+        assert name in known, f"ftp {name}"
+        for word in words:
+            option = word.partition("=")[0]
+            assert not option.startswith("-") or option in known[name] | shared, f"ftp {name} {option}"
+
+
+def test_commands_are_found() -> None:
+    """The test above looks at something."""
+    names = {words[0] for path in DOCUMENTS for words in commands(path)}
+    assert {"annotate", "render", "train", "eval"} <= names
+
+
+def test_every_cited_section_of_the_specification_is_there() -> None:
+    heads = re.findall(r"^### ([ABC]\d)\. ", (ROOT / "docs" / "posetrack.md").read_text(), re.MULTILINE)
+    assert len(set(heads)) == len(heads)
+    cited: set[str] = set()
+    for folder in ("ftpcli", "tests", "samples"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if path != Path(__file__):
+                cited |= set(re.findall(r"(?<![\w.-])([ABC][1-9])(?![\w-])", path.read_text()))
+    assert {"A2", "B3", "C1"} <= cited <= set(heads)
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the Python examples name: two clips of three frames, and poses."""
+    from ftpcli import Annotator
+    from ftpcli.annotation.outputs import Target, annotate_file
+    from samples.make_sample import make_sample
+
+    folder = tmp_path_factory.mktemp("examples")
+    make_sample(folder / "clip.mp4", seconds=0.12)
+    shutil.copy(folder / "clip.mp4", folder / "other.mp4")
+    annotate_file(Annotator(device="cpu"), str(folder / "clip.mp4"), Target(folder / "poses.jsonl"))
+    return folder
+
+
+@pytest.mark.parametrize("text", blocks(README, "python") + blocks(ROOT / "docs" / "python.md", "python"))
+def test_python_runs(
+    text: str, examples: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(examples)
+    exec(compile(text, "an example of the documents", "exec"), {})
+    assert capsys.readouterr().out
+
+
+def keys(value: object) -> Iterator[str]:
+    """Names of all fields of a JSON value; what ``run`` and ``source`` nest is left to their own tables."""
+    for item in value if isinstance(value, list) else []:
+        yield from keys(item)
+    for name, item in value.items() if isinstance(value, dict) else []:
+        yield name
+        if name not in ("model", "people", "options") or isinstance(item, list):
+            yield from keys(item)
+
+
+@pytest.mark.parametrize("format", ["jsonl", "coco", "posetrack", "posetrack17"])
+def test_every_field_is_documented(format: str, examples: Path, tmp_path: Path) -> None:
+    from ftpcli.formats import open_poses, write_poses
+
+    with open_poses(examples / "poses.jsonl") as poses:
+        filled = (replace(f, poses=tuple(replace(p, filled=True) for p in f.poses)) for f in poses)
+        write_poses(tmp_path / "out", poses.header, filled, format)
+    text = (tmp_path / "out").read_text()
+    content = list(map(json.loads, text.splitlines())) if format == "jsonl" else json.loads(text)
+    text = "".join(_FENCE.sub("", (ROOT / "docs" / name).read_text()) for name in ("formats.md", "posetrack.md"))
+    documented = {word for span in re.findall(r"`([^`\n]+)`", text) for word in re.findall(r"\w+", span)}
+    assert set(keys(content)) <= documented
