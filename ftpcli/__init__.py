@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ftpcli.version import __version__
+
+TYPE_CHECKING = False  # without importing typing, which takes longer than all else here
 
 __all__ = ["Annotation", "Annotator", "Options", "__version__", "annotate", "open_poses"]
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from ftpcli.annotation.chain import Annotation, Annotator, Options, annotate
     from ftpcli.formats import open_poses
 
@@ -21,3 +23,7 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         return getattr(importlib.import_module(homes.get(name, "ftpcli.annotation.chain")), name)
     raise AttributeError(f"module 'ftpcli' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
@@ -10,16 +11,50 @@ from typing import TypeVar
 import torch
 
 from ftpcli.choices import Precision
-from ftpcli.errors import UsageError
+from ftpcli.errors import FtpError, UsageError
 
 T = TypeVar("T")
 R = TypeVar("R")
 #: Parts that there are at least, if there are so many items.
 _LEAST = 4
+#: The process in which torch computes for us in several threads.
+_owner: int | None = None
+
+
+def check_fork() -> None:
+    """To be called before torch computes; the first process to do so is remembered.
+
+    ``fork`` copies memory, not threads: a child whose parent has run torch in several threads waits for ever in its
+    first operation that is shared out to them. torch has no query for that, so a child is not refused where only
+    other code ran torch in the parent, or where ftpcli was not imported before the fork: it hangs. It works where
+    the child calls ``torch.set_num_threads(1)`` first, and always with the start methods ``spawn`` and ``forkserver``.
+
+    Raises:
+        FtpError: this process was forked from one that had called this with several torch threads.
+    """
+    global _owner
+    if torch.get_num_threads() == 1:
+        return
+    if _owner is None:
+        _owner = os.getpid()
+    _refuse_child_of(_owner)
+
+
+def _refuse_child_of(process: int) -> None:
+    if process != os.getpid():
+        raise FtpError(
+            f"this process was forked after process {process} had run torch, and does not have its threads; "
+            "start processes with multiprocessing.get_context('spawn')"
+        )
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` takes CUDA, then MPS, then the CPU; naming a device that is not there is a UsageError."""
+    """``auto`` takes CUDA, then MPS, then the CPU; naming a device that is not there is a UsageError.
+
+    Raises:
+        FtpError: torch would hang in this process (``check_fork``).
+    """
+    check_fork()
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
@@ -81,7 +116,9 @@ class Threads:
     """
 
     def __init__(self, most: int | None, count: int | None = None) -> None:
+        check_fork()
         self.most = most
+        self._process = os.getpid()
         self._pool = ThreadPoolExecutor(torch.get_num_threads() if count is None else count, thread_name_prefix="ftp")
         if most is not None:
             fix_threads()
@@ -98,10 +135,12 @@ class Threads:
         ``work`` enters those that it needs.
 
         Raises:
+            FtpError: in a process that was forked from the one that made this object.
             what ``work`` raises; of several errors that of the first part, after all parts have ended.
         """
         if not items:
             return []
+        _refuse_child_of(self._process)
         if self.most is None:
             return list(work(items))
         count = max(-(-len(items) // self.most), min(len(items), _LEAST))

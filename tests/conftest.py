@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tests.support.odd_videos import Odd
     from tests.support.tiny import Ran
 
@@ -65,3 +67,20 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return Ran(code, said.out, said.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def random_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector with random weights in our format."""
+    from tests.support.detector_data import random_weights
+
+    return random_weights(tmp_path_factory.mktemp("detector") / "random.safetensors")
+
+
+@pytest.fixture(scope="session")
+def photo() -> np.ndarray:
+    """One of ultralytics' own pictures: a bus and four people, 810x1080."""
+    import cv2
+    from ultralytics.utils import ASSETS
+
+    return cv2.cvtColor(cv2.imread(str(ASSETS / "bus.jpg")), cv2.COLOR_BGR2RGB)

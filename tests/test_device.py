@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
 
 import pytest
 import torch
 
-from ftpcli.device import Threads
+from ftpcli.device import Threads, choose_device
+from ftpcli.errors import FtpError
 
 
 @pytest.mark.parametrize("most", [None, 1, 2, 5])
@@ -53,3 +57,82 @@ def test_parts_run_at_the_same_time() -> None:
 
     barrier = Barrier(2, timeout=20)
     assert Threads(1, 2).map(lambda part: [barrier.wait() >= 0 for _ in part], [0, 1]) == [True, True]
+
+
+def _run_torch() -> None:
+    torch.set_num_threads(2)
+    choose_device("cpu")
+    torch.randn(1_000_000).exp_().sum()
+
+
+def _make_threads() -> object:
+    return Threads(1, 2)
+
+
+def _use_threads() -> object:
+    return _inherited.map(list, range(4))
+
+
+def _choose() -> object:
+    return choose_device("cpu")
+
+
+def _alone() -> object:
+    torch.set_num_threads(1)
+    return Threads(1, 2).map(list, range(4))
+
+
+_inherited: Threads
+
+
+def _in_children(asks: list[Callable[[], object]], run: Callable[[], None], answers: Connection) -> None:
+    """In a process of its own, which alone is left with what forking spoils."""
+    global _inherited
+    run()
+    _inherited = Threads(1, 2)
+    _inherited.map(list, range(4))
+    for ask in asks:
+        mine, theirs = multiprocessing.Pipe()
+        child = multiprocessing.get_context("fork").Process(target=_answer, args=(ask, theirs))
+        child.start()
+        answers.send(mine.recv() if mine.poll(30) else "hangs")
+        child.kill()
+        child.join()
+
+
+def _answer(ask: Callable[[], object], answer: Connection) -> None:
+    try:
+        answer.send(repr(ask()))
+    except FtpError as error:
+        answer.send(str(error))
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    choose_device("cpu")
+
+
+def _after_fork(run: Callable[[], None], *asks: Callable[[], object]) -> list[str]:
+    mine, theirs = multiprocessing.Pipe()
+    parent = multiprocessing.get_context("spawn").Process(target=_in_children, args=(list(asks), run, theirs))
+    parent.start()
+    try:
+        return [mine.recv() if mine.poll(120) else "hangs" for _ in asks]
+    finally:
+        parent.kill()
+        parent.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_is_refused_instead_of_hanging() -> None:
+    answers = _after_fork(_run_torch, _use_threads, _make_threads, _choose, _alone)
+    for answer in answers[:3]:
+        assert "was forked after process" in answer and "spawn" in answer and "\n" not in answer
+    assert answers[3] == "[0, 1, 2, 3]"  # torch has one thread: nothing to wait for
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_is_fine_where_torch_has_one_thread_in_the_parent() -> None:
+    used, made = _after_fork(_one_thread, _use_threads, _alone)
+    assert "was forked after process" in used
+    assert made == "[0, 1, 2, 3]"

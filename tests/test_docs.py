@@ -69,7 +69,7 @@ def test_named_files_exist(path: Path) -> None:
 
 @each_document
 def test_commands_and_options_exist(path: Path) -> None:
-    from ftpcli.cli import app
+    from ftpcli.cli.app import app
 
     group = typer.main.get_command(app)
     known = {

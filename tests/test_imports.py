@@ -131,6 +131,15 @@ def test_public_names_load_late_and_exist() -> None:
         assert getattr(ftpcli, name) is not None
     with pytest.raises(AttributeError):
         _ = ftpcli.nothing
+    assert dir(ftpcli) == sorted(ftpcli.__all__)
+
+
+def test_keywords_of_annotate_are_the_options() -> None:
+    from typing import get_type_hints
+
+    from ftpcli.annotation.options import OptionFields, Options
+
+    assert get_type_hints(OptionFields) == get_type_hints(Options)
 
 
 def test_no_path_of_a_machine() -> None:

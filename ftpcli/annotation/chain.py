@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
 
-from ftpcli.annotation.options import Options
+from ftpcli.annotation.options import OptionFields, Options
 from ftpcli.errors import InputError
 from ftpcli.people.cuts import Shots
 from ftpcli.people.gaps import FillGaps
 from ftpcli.people.sources import BoxesFile, DetectAndTrack
 from ftpcli.pose.second_look import SecondLook
+from ftpcli.pose.smoothing import Smoothing
 from ftpcli.pose.views import HoldViews
 from ftpcli.pose.windows import Windows, held_frames
 from ftpcli.records import Frame, FramePoses, Header, RunInfo, SourceInfo, TrackedFrame, VideoInfo, Window
@@ -207,7 +208,7 @@ class Annotation:
         o = self._options
         self.cuts = shot
         self._second_look = SecondLook(self._estimator.estimate) if o.second_look and o.boxes is None else None
-        self._smoother = o.smooth.start()
+        self._smoother = Smoothing(o.smooth).start()
 
     def _annotate(self, chunk: list[Key], tokens: SharedTokens) -> list[Annotated]:
         windows = [window for _, mine in chunk for window in mine]
@@ -325,7 +326,7 @@ def annotate(
     batch: int = 16,
     trust: bool = False,
     allow_network: bool = False,
-    **options: Any,
+    **options: Unpack[OptionFields],
 ) -> Annotation:
     """Annotate one video: iterate over the result to get a :class:`FramePoses` per decoded frame.
 
@@ -338,7 +339,8 @@ def annotate(
         options: fields of :class:`Options`.
 
     Raises:
-        FtpError: see :class:`Annotator`.
+        FtpError: see :class:`Annotator`; also in a process that was forked after torch had run in its parent
+            (``ftpcli.device.check_fork``): use the start method ``spawn``.
     """
     chosen = Options(**options)
     annotator = Annotator(

@@ -6,15 +6,13 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict
 
 from ftpcli.errors import UsageError
 from ftpcli.people.gaps import LONGEST
 from ftpcli.people.tracking import TrackerName
 from ftpcli.pose.smoothing import Smoothing
 from ftpcli.pose.views import check_tolerance
-
-E = TypeVar("E", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,7 @@ class Options:
     Attributes:
         weights: ``default`` or a file made by ``ftp train``.
         detector: ``default``, a model file, or the name of an ultralytics model.
-        tracker: a member of the enumeration or its value, like ``smooth``.
+        tracker: a :class:`TrackerName` or its value.
         min_score: detections from this score on may become people; None is the detector's own advice.
         cuts: a camera cut ends tracks, gaps, windows and smoothing: each shot is annotated as a video of its own. The
             ids of ``boxes`` stay as they are.
@@ -36,14 +34,14 @@ class Options:
         start, end: seconds on the source's clock.
         every: look at one frame of this many.
         fps: frames per second of a folder of pictures.
-        smooth: the filter that takes jitter from the joints.
+        smooth: a :class:`Smoothing` or its value.
         flip_test: average the heatmaps of a window and its mirror image; twice the model's time.
     """
 
     weights: str = "default"
     detector: str = "default"
     detector_size: int | None = None
-    tracker: TrackerName = TrackerName.BYTETRACK
+    tracker: str = TrackerName.BYTETRACK
     min_score: float | None = None
     cuts: bool = True
     fill_gaps: float = 0.2
@@ -55,12 +53,12 @@ class Options:
     end: float | None = None
     every: int = 1
     fps: Fraction | None = None
-    smooth: Smoothing = Smoothing.NONE
+    smooth: str = Smoothing.NONE
     flip_test: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tracker", _choice(TrackerName, self.tracker, "--tracker"))
-        object.__setattr__(self, "smooth", _choice(Smoothing, self.smooth, "--smooth"))
+        _check_choice(TrackerName, self.tracker, "--tracker")
+        _check_choice(Smoothing, self.smooth, "--smooth")
         if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise UsageError(f"--min-score {self.min_score}: must lie between 0 and 1")
         if not 0 <= self.fill_gaps <= LONGEST:
@@ -75,8 +73,28 @@ class Options:
         return values | {key: Path(values[key]).name for key in ("weights", "detector", "boxes") if key in values}
 
 
-def _choice(choices: type[E], value: str, option: str) -> E:
-    try:
-        return choices(value)
-    except ValueError:
-        raise UsageError(f"{option} {value}: choose {' or '.join(choices)}") from None
+def _check_choice(choices: type[StrEnum], value: str, option: str) -> None:
+    if value not in tuple(choices):
+        raise UsageError(f"{option} {value}: choose {' or '.join(choices)}")
+
+
+class OptionFields(TypedDict, total=False):
+    """The fields of :class:`Options` as keywords of a function, which editors and type checkers then know."""
+
+    weights: str
+    detector: str
+    detector_size: int | None
+    tracker: str
+    min_score: float | None
+    cuts: bool
+    fill_gaps: float
+    second_look: bool
+    hold_views: float
+    boxes: str | None
+    rotate: int | None
+    start: float | None
+    end: float | None
+    every: int
+    fps: Fraction | None
+    smooth: str
+    flip_test: bool

@@ -1,58 +1,85 @@
-"""The ``ftp`` command. Parses, validates, calls the library and sets exit codes; heavy imports wait for a command."""
+"""The entry of the ``ftp`` command: stop signals and exit codes.
+
+Imports nothing that takes time: a signal that comes before ``main`` has set its handlers ends Python with a traceback.
+What comes earlier still, while Python itself starts, no program can catch.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from typing import Annotated
 
-import typer
-
-from ftpcli.cli import annotate, evaluate, render, train
-from ftpcli.errors import FtpError
-from ftpcli.version import __version__
-
-app = typer.Typer(
-    name="ftp",
-    help="Annotate people in video: every person's body joints, for every frame.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("annotate")(annotate.command)
-app.command("render")(render.command)
-app.command("train")(train.command)
-app.command("eval")(evaluate.command)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"ftp {__version__}")
-        raise typer.Exit()
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something goes wrong.")] = False,
-) -> None:
-    if debug:
-        os.environ["FTP_DEBUG"] = "1"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
 
 
 def main() -> None:
-    """Run the command line: an expected error is one line on stderr and its exit code."""
+    """Run the command line: an expected error is one line on stderr and its exit code.
+
+    Until a command sets handlers of its own, SIGINT and SIGTERM end it with one line and exit code 130 or 143.
+    """
+    with _StopSignals():
+        _run()
+
+
+def _run() -> None:
+    from ftpcli.cli.app import app
+    from ftpcli.errors import FtpError
+
     given = "FTP_DEBUG" in os.environ
     try:
         app()
     except FtpError as error:
         if os.environ.get("FTP_DEBUG"):
             raise
-        typer.echo(f"ftp: {error}", err=True)
+        print(f"ftp: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     finally:
         if not given:  # --debug is this call's alone
             os.environ.pop("FTP_DEBUG", None)
+
+
+class _StopSignals:
+    """While it lasts, SIGINT and SIGTERM raise SystemExit, so that files under temporary names are removed.
+
+    A second signal ends the process at once. So does the first where Python drops the exception, as in a destructor.
+    Signals that the process was started to ignore (``nohup``, a shell's ``&``) stay ignored.
+    """
+
+    def __enter__(self) -> None:
+        self._caught = 0
+        self._process = os.getpid()
+        self._hook = sys.unraisablehook
+        sys.unraisablehook = self._unraisable
+        self._before = {
+            number: signal.signal(number, self._stop)
+            for number in (signal.SIGINT, signal.SIGTERM)
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+        }
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        sys.unraisablehook = self._hook
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if self._caught else handler)
+        if self._caught:
+            # An import that was interrupted may have turned SystemExit into an error of its own.
+            raise SystemExit(128 + self._caught)
+
+    def _stop(self, number: int, _: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a forked helper process
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif self._caught:
+            os._exit(128 + number)
+        else:
+            self._caught = number
+            os.write(2, b"ftp: interrupted\n")
+            raise SystemExit(128 + number)
+
+    def _unraisable(self, dropped: Any) -> None:
+        if self._caught and isinstance(dropped.exc_value, SystemExit):
+            os._exit(128 + self._caught)
+        self._hook(dropped)

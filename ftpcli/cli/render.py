@@ -11,7 +11,7 @@ from ftpcli.choices import Codec, Preset
 from ftpcli.cli.progress import progress
 from ftpcli.errors import InputError, UsageError
 
-_DRAWING, _OUTPUT = "Drawing", "Output"
+_INPUT, _DRAWING, _OUTPUT = "Input", "Drawing", "Output"
 
 
 def command(
@@ -46,8 +46,12 @@ def command(
         Preset, typer.Option(help="Encoder speed: slower makes smaller files.", rich_help_panel=_OUTPUT)
     ] = Preset.fast,
     no_audio: Annotated[bool, typer.Option("--no-audio", help="Leave the sound out.", rich_help_panel=_OUTPUT)] = False,
-    fps: Annotated[str | None, typer.Option(help="Rate of an image folder, as in 25 or 30000/1001.")] = None,
-    allow_network: Annotated[bool, typer.Option("--allow-network", help="Accept an address as the video.")] = False,
+    fps: Annotated[
+        str | None, typer.Option(help="Rate of an image folder, as in 25 or 30000/1001.", rich_help_panel=_INPUT)
+    ] = None,
+    allow_network: Annotated[
+        bool, typer.Option("--allow-network", help="Accept an address as the video.", rich_help_panel=_INPUT)
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing file.", rich_help_panel=_OUTPUT)
     ] = False,

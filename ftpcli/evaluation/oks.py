@@ -16,7 +16,7 @@ from ftpcli.evaluation.notices import Notices
 from ftpcli.skeleton import COCO17, Skeleton
 
 STATS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
-MISSING = "OKS AP needs pycocotools: install the extra with pip install 'ftpcli[eval]'"
+MISSING = "OKS AP needs pycocotools: install the extra with pip install 'ftp-pose[eval]'"
 
 
 def evaluate_coco(annotations: Path, predictions: Path) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class EfficientNetStem(ResidualStem):
     def __init__(self, width: int, pretrained: bool = False) -> None:
         super().__init__(width)
         net: Any = timm.create_model(self.NAME, pretrained=pretrained, num_classes=0, global_pool="")
-        net.prune_intermediate_layers(list(self._TAPS))
+        net.prune_intermediate_layers(list(self._TAPS), prune_norm=True)  # timm < 1.0.31 keeps the last layers else
         fine, coarse = (net.feature_info[tap]["num_chs"] for tap in self._TAPS)
         self.net = net
         self.project = nn.Conv2d(4 * fine + coarse, width, 1, bias=False)

@@ -7,12 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftpcli.errors import UsageError
+from ftpcli.model.choices import Branches, Heatmap, Preset, Selector, Stem
 from ftpcli.skeleton import PERSON19
-
-BRANCHES = ("none", "low", "both")
-SELECTORS = ("dpc", "grid", "random")
-STEMS = ("patch", "residual", "efficientnet")
-HEATMAPS = ("gaussian", "softmax")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +66,10 @@ class ModelConfig:
         if not (self.backbone.startswith("vit_") and "_patch16_" in self.backbone):
             raise UsageError(f"unknown backbone '{self.backbone}': name a timm vit_*_patch16_* model")
         choices = (
-            ("stem", self.stem, STEMS),
-            ("branches", self.branches, BRANCHES),
-            ("selector", self.selector, SELECTORS),
-            ("heatmap", self.heatmap, HEATMAPS),
+            ("stem", self.stem, list(Stem)),
+            ("branches", self.branches, list(Branches)),
+            ("selector", self.selector, list(Selector)),
+            ("heatmap", self.heatmap, list(Heatmap)),
             ("upsample", self.upsample, (2, 4)),
             ("frames", self.frames, (1, 3, 5)),
         )
@@ -95,11 +91,6 @@ class ModelConfig:
     def grid(self) -> tuple[int, int]:
         """Rows and columns of a frame's token grid."""
         return self.image_size[0] // 16, self.image_size[1] // 16
-
-    @property
-    def heatmap_size(self) -> tuple[int, int]:
-        """Rows and columns of a heatmap: a quarter of the crop's."""
-        return self.image_size[0] // 4, self.image_size[1] // 4
 
     def replace(self, **changes: Any) -> ModelConfig:
         return dataclasses.replace(self, **changes)
@@ -126,10 +117,12 @@ class ModelConfig:
             raise ValueError(f"model options do not fit: {error}") from error
 
 
-PRESETS: dict[str, ModelConfig] = {
-    "tiny": ModelConfig(stem="residual", depth=6, cross_mlp_ratio=2.0, heatmap="softmax"),
-    "small": ModelConfig(backbone="vit_small_patch16_224", width=384, coarse_blocks=2, shared_blocks=4, head_width=128),
-    "base": ModelConfig(
+PRESETS: dict[Preset, ModelConfig] = {
+    Preset.TINY: ModelConfig(stem="residual", depth=6, cross_mlp_ratio=2.0, heatmap="softmax"),
+    Preset.SMALL: ModelConfig(
+        backbone="vit_small_patch16_224", width=384, coarse_blocks=2, shared_blocks=4, head_width=128
+    ),
+    Preset.BASE: ModelConfig(
         backbone="vit_small_patch16_224",
         width=768,
         coarse_blocks=3,
@@ -139,10 +132,3 @@ PRESETS: dict[str, ModelConfig] = {
         cross_mlp_ratio=2.5,
     ),
 }
-
-
-def preset(name: str) -> ModelConfig:
-    """The named preset; raises UsageError with the list of names."""
-    if name not in PRESETS:
-        raise UsageError(f"unknown preset '{name}': choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]

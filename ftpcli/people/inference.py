@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import torch
 
-from ftpcli.datasets.scenes import GREY
 from ftpcli.people._ultralytics import non_max_suppression
 
+#: Value of the padding around a picture, as ultralytics pads.
+GREY = 114
 #: Weakest detection that is passed on. ByteTrack's second stage lives on weak ones.
 FLOOR = 0.05
 #: IoU from which suppression drops the weaker box, where a weights file does not say otherwise.

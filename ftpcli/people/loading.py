@@ -14,9 +14,9 @@ import torch
 
 from ftpcli.device import Threads
 from ftpcli.errors import FtpError, InputError, UsageError
+from ftpcli.files.tensors import sha256
 from ftpcli.people.inference import FLOOR, find_people, tidy
 from ftpcli.people.network import load_network
-from ftpcli.pose.weights import sha256
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "detector.safetensors"
 #: What ultralytics can run, by the end of the name. ONNX holds a graph and numbers only; the others can carry code.

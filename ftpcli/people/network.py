@@ -7,16 +7,14 @@ architecture, input side, thresholds and provenance. Nothing in it can run code.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
-from ftpcli.errors import InputError, OutputError, UsageError
+from ftpcli.errors import InputError, UsageError
+from ftpcli.files.tensors import read_tensors, write_tensors
 from ftpcli.people._ultralytics import DetectionModel, get_cfg, yaml_model_load
 from ftpcli.people.inference import OVERLAP
 
@@ -57,33 +55,24 @@ def build_network(config: DetectorConfig) -> DetectionModel:
 
 
 def save_network(network: torch.nn.Module, config: DetectorConfig, path: Path | str) -> None:
-    """Write tensors (floats as fp16) and description to ``path``, replacing it."""
-    target = Path(path)
-    tensors = {
-        name: (tensor.detach().cpu().half() if tensor.is_floating_point() else tensor.detach().cpu()).contiguous()
-        for name, tensor in network.state_dict().items()
-    }
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        partial.write_bytes(save(tensors, {"format": FORMAT, "config": json.dumps(asdict(config), sort_keys=True)}))
-        os.replace(partial, target)
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror})") from error
-
-
-def read_config(path: Path | str) -> DetectorConfig:
-    """The description in a weights file.
+    """Write tensors (floats as fp16) and description to ``path``, replacing it.
 
     Raises:
-        InputError: no safetensors file, a damaged one, or one of another model.
+        OutputError: the file cannot be written.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such detector file") from error
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error})") from error
+    header = {"format": FORMAT, "config": json.dumps(asdict(config), sort_keys=True)}
+    write_tensors(Path(path), network.state_dict(), header)
+
+
+def load_network(path: Path | str) -> tuple[DetectionModel, DetectorConfig]:
+    """The network of a weights file, fp32, on the CPU, in evaluation mode, and its description.
+
+    Raises:
+        InputError: no whole safetensors file, one of another model, or its tensors do not fit the architecture.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such detector file")
+    tensors, header = read_tensors(Path(path))
     if header.get("format") != FORMAT:
         raise InputError(f"{path}: holds weights of another model, not of a person detector")
     try:
@@ -91,27 +80,13 @@ def read_config(path: Path | str) -> DetectorConfig:
         known = {item.name for item in fields(DetectorConfig)}
         values = {key: value for key, value in values.items() if key in known}
         values["classes"] = tuple(values["classes"])
-        return DetectorConfig(**values)
-    except (KeyError, TypeError, ValueError) as error:
+        config = DetectorConfig(**values)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: its description cannot be read; train or fetch the detector again") from error
-
-
-def load_network(path: Path | str) -> tuple[DetectionModel, DetectorConfig]:
-    """Rebuild the network of a weights file, fp32, on the CPU, in evaluation mode.
-
-    Raises:
-        InputError: as `read_config`, or the tensors do not fit the architecture.
-    """
-    config = read_config(path)
     try:
         network = build_network(config)
     except UsageError as error:
         raise InputError(f"{path}: {error}") from error
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: damaged or cut short ({error})") from error
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

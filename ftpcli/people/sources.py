@@ -65,13 +65,13 @@ class DetectAndTrack:
     def __init__(
         self,
         detector: Detector,
-        tracker: TrackerName = TrackerName.BYTETRACK,
+        tracker: str = TrackerName.BYTETRACK,
         frame_rate: float | None = None,
         min_score: float | None = None,
     ) -> None:
         self.detector = detector
         self.min_score = detector.score if min_score is None else min_score
-        self._new_tracker = partial(Tracker, tracker, frame_rate, self.min_score, count(1))
+        self._new_tracker = partial(Tracker, TrackerName(tracker), frame_rate, self.min_score, count(1))
         self._tracker = {"name": str(tracker), "memory_frames": memory_frames(frame_rate)}
 
     def detect(self, frames: Sequence[Frame]) -> list[np.ndarray]:

@@ -12,13 +12,14 @@ import torch
 
 from ftpcli.device import Threads, choose_device, choose_precision, is_out_of_memory
 from ftpcli.errors import FtpError, UsageError
+from ftpcli.files.tensors import sha256
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.model.fuse import fuse_batch_norms
 from ftpcli.model.heatmap import decode_heatmaps
 from ftpcli.pose.crops import box_affine, cut, invert, normalise, transform
 from ftpcli.pose.tokens import Crop, SharedTokens
-from ftpcli.pose.weights import build_model, sha256, weights_path
+from ftpcli.pose.weights import build_model, weights_path
 from ftpcli.records import Pose, Window
 from ftpcli.skeleton import Skeleton
 
@@ -82,7 +83,9 @@ class Estimator:
         Raises:
             InputError: the file is missing, damaged or not ours.
             UsageError: the device or precision is not available.
+            FtpError: torch would hang in this process (``check_fork``).
         """
+        choose_device(device)  # refused before the weights are read
         path = weights_path(weights)
         model, provenance = build_model(path, **changes)
         sigma = float(provenance.get("recipe", {}).get("sigma", 2.0))

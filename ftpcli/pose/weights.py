@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftpcli.errors import InputError, OutputError, UsageError
+from ftpcli.errors import InputError, UsageError
+from ftpcli.files.tensors import read_tensors, write_tensors
 from ftpcli.model.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -30,67 +29,30 @@ def weights_path(name: str | Path) -> Path:
     return path
 
 
-def sha256(path: Path) -> str:
-    """Of the whole file, in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def save_weights(
-    path: Path, state: dict[str, torch.Tensor], config: ModelConfig, provenance: dict[str, Any], *, half: bool = True
-) -> None:
-    """Write a state dictionary under a temporary name and move it into place.
-
-    Args:
-        half: store floating-point tensors as fp16 (they are loaded as fp32).
+def save_weights(path: Path, state: dict[str, torch.Tensor], config: ModelConfig, provenance: dict[str, Any]) -> None:
+    """Write a state dictionary, its floating-point tensors as fp16.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    from safetensors.torch import save
-
-    tensors = {
-        name: (value.half() if half and value.is_floating_point() else value).contiguous()
-        for name, value in state.items()
-    }
     # One entry: safetensors writes several in an order that changes from run to run.
     content = {"format": FORMAT, "config": config.to_dict(), "provenance": provenance}
-    metadata = {_ENTRY: json.dumps(content, sort_keys=True)}
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(save(tensors, metadata=metadata))
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f"{path}: weights cannot be written ({error}); free space or choose another place") from error
+    write_tensors(path, state, {_ENTRY: json.dumps(content, sort_keys=True)})
 
 
 def load_weights(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor], dict[str, Any]]:
     """Configuration, fp32 tensors and provenance of a weights file; raises InputError."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
+    tensors, header = read_tensors(path)
+    entry = header.get(_ENTRY)
     try:
-        content = path.read_bytes()
-        length = int.from_bytes(content[:8], "little")
-        entry = (json.loads(content[8 : 8 + length]).get("__metadata__") or {}).get(_ENTRY)
-        tensors = load(content)
-    except OSError as error:
-        raise InputError(f"{path}: weights cannot be read ({error.strerror})") from error
-    except (SafetensorError, ValueError, AttributeError, KeyError, TypeError, RecursionError, OverflowError) as error:
-        raise InputError(
-            f"{path}: not a whole safetensors weights file; give a file made by 'ftp train', or copy it again"
-        ) from error
-    try:
-        header = json.loads(entry) if isinstance(entry, str) else {}
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
+        content = json.loads(entry) if isinstance(entry, str) else {}
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise InputError(f"{path}: not pose weights of this program; give a file made by 'ftp train'")
-        config = ModelConfig.from_dict(header["config"])
-        provenance = dict(header.get("provenance") or {})
+        config = ModelConfig.from_dict(content["config"])
+        provenance = dict(content.get("provenance") or {})
     except (ValueError, KeyError, TypeError, AttributeError, UsageError, RecursionError) as error:
         raise InputError(f"{path}: the weights' header is damaged ({error}); copy the file again") from error
-    return config, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, provenance
+    return config, tensors, provenance
 
 
 def build_model(path: Path, **changes: Any) -> tuple[FTPPose, dict[str, Any]]:

@@ -6,7 +6,6 @@ low resolution, occlusion and other people, which those papers do not do and mod
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,90 +13,11 @@ import cv2
 import numpy as np
 
 from ftpcli.datasets.cutouts import Lender
-from ftpcli.errors import UsageError
 from ftpcli.evaluation.pictures import motion_kernel
 from ftpcli.pose.crops import affine, crop_frame, cut, transform
 from ftpcli.skeleton import PERSON19, Skeleton
 from ftpcli.training.pasting import body_in_crop, paste_people
-
-
-@dataclass(frozen=True, slots=True)
-class Augmentation:
-    """Strengths. Probabilities are per window; ``none()`` switches everything off.
-
-    Attributes:
-        scale: relative size is 1 + scale * n, clipped to 1 +- scale (n standard normal).
-        rotation: degrees times n, clipped to twice that.
-        turn: any angle instead: gymnasts, divers and climbers are upside down.
-        shift: of the centre, as a fraction of the box's width, uniform.
-        motion: of stills made into windows: shift per frame as a fraction of the width (and a little turn, zoom).
-        people: other people, where the data outlines any, pasted partly over the person or behind.
-        key_damage: strong blur or an occlusion in the key frame alone, which only its neighbours can make good.
-    """
-
-    flip: float = 0.5
-    half_body: float = 0.3
-    scale: float = 0.35
-    rotate: float = 0.6
-    rotation: float = 45.0
-    turn: float = 0.0
-    shift: float = 0.0
-    colour: float = 0.0
-    blur: float = 0.0
-    low_resolution: float = 0.0
-    occlude: float = 0.0
-    people: float = 0.0
-    motion: float = 0.03
-    key_damage: float = 0.0
-
-    @classmethod
-    def none(cls) -> Augmentation:
-        return cls(**{f.name: 0.0 for f in dataclasses.fields(cls)})
-
-
-#: The numbers of the DCPose family (shared by TDMI, which the paper follows): geometry only.
-PAPER = Augmentation()
-#: For models that start from random weights and see each picture a few times only: more would slow them down.
-MODERATE = Augmentation(
-    half_body=0.1,
-    scale=0.2,
-    rotate=0.5,
-    rotation=25.0,
-    shift=0.04,
-    colour=0.3,
-    blur=0.2,
-    low_resolution=0.05,
-    occlude=0.1,
-    people=0.3,
-    key_damage=0.1,
-)
-#: For models that know their training pictures by now.
-STRONG = dataclasses.replace(
-    MODERATE,
-    half_body=0.2,
-    scale=0.3,
-    rotate=0.6,
-    rotation=40.0,
-    turn=0.2,
-    shift=0.06,
-    colour=0.5,
-    blur=0.25,
-    low_resolution=0.15,
-    occlude=0.3,
-    people=0.4,
-)
-AUGMENTATIONS = {"none": Augmentation.none(), "paper": PAPER, "moderate": MODERATE, "strong": STRONG}
-
-
-def augmentation(name: str, like: Augmentation) -> Augmentation:
-    """The named strengths; how key frames are damaged stays as in ``like``, since that is a recipe's own purpose.
-
-    Raises:
-        UsageError: no such name.
-    """
-    if name not in AUGMENTATIONS:
-        raise UsageError(f"unknown augmentation '{name}': choose one of {', '.join(AUGMENTATIONS)}")
-    return dataclasses.replace(AUGMENTATIONS[name], key_damage=like.key_damage)
+from ftpcli.training.recipe import Augmentation
 
 
 @dataclass(slots=True)
@@ -214,7 +134,7 @@ def _motion(
 def _change_pictures(crops: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
     """Colour and low resolution alike in all frames, each frame's own blur or none, occlusion that stays."""
     if rng.random() < how.colour:
-        crops = _colour(crops, rng)
+        crops = coloured(crops, rng)
     if rng.random() < how.low_resolution:
         factor = rng.uniform(1.5, 4.0)
         height, width = crops.shape[1:3]
@@ -226,8 +146,7 @@ def _change_pictures(crops: np.ndarray, how: Augmentation, rng: np.random.Genera
         blurred = rng.random(len(crops)) < 0.6
         blurred[len(crops) // 2] |= not blurred.any()
         longest = max(4, crops.shape[2] // 12)
-        kernels = [motion_kernel(float(rng.uniform(0, 180)), int(rng.integers(3, longest))) for _ in crops]
-        crops = np.stack([cv2.filter2D(c, -1, k) if b else c for c, k, b in zip(crops, kernels, blurred, strict=True)])
+        crops = np.stack([smeared(c, 3, longest, rng) if b else c for c, b in zip(crops, blurred, strict=True)])
     if rng.random() < how.occlude:
         crops = _occlude(crops, rng)
     if len(crops) > 1 and rng.random() < how.key_damage:
@@ -239,25 +158,28 @@ def _damage_key(crops: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     crops = crops.copy()
     key = len(crops) // 2
     if rng.random() < 0.6:
-        length = int(rng.integers(crops.shape[2] // 16 + 1, crops.shape[2] // 6 + 2))
-        crops[key] = cv2.filter2D(crops[key], -1, motion_kernel(float(rng.uniform(0, 180)), length))
+        crops[key] = smeared(crops[key], crops.shape[2] // 16 + 1, crops.shape[2] // 6 + 2, rng)
     else:
         crops[key] = _occlude(crops[key : key + 1], rng)[0]
     return crops
 
 
-def _colour(crops: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Brightness, contrast, gamma and tint by one table a channel; grey now and then."""
+def smeared(image: np.ndarray, shortest: int, longest: int, rng: np.random.Generator) -> np.ndarray:
+    """An (H, W, 3) picture under a straight motion blur of ``shortest`` to ``longest - 1`` pixels in any direction."""
+    return cv2.filter2D(image, -1, motion_kernel(float(rng.uniform(0, 180)), int(rng.integers(shortest, longest))))
+
+
+def coloured(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(..., H, W, 3) uint8 with other brightness, contrast, gamma and tint, alike in all; at times grey."""
     levels = np.arange(256, dtype=np.float32) / 255
     gamma, contrast, brightness = rng.uniform(0.7, 1.4), rng.uniform(0.7, 1.3), rng.uniform(-0.15, 0.15)
     curve = (levels**gamma - 0.5) * contrast + 0.5 + brightness
     table = np.stack([curve * gain for gain in rng.uniform(0.88, 1.12, 3)], axis=1)
     table = (np.clip(table, 0, 1) * 255).astype(np.uint8)[None]
-    flat = crops.reshape(-1, crops.shape[2], 3)
-    flat = cv2.LUT(flat, table)
+    flat = cv2.LUT(images.reshape(-1, images.shape[-2], 3), table)
     if rng.random() < 0.1:
         flat = cv2.cvtColor(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return flat.reshape(crops.shape)
+    return flat.reshape(images.shape)
 
 
 def _occlude(crops: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Which examples make which batch: a function of seed and position alone, so that a resumed run goes on exactly."""
+"""Batches of windows for the pose model."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import torch
 from torch.utils.data import Dataset
 
 from ftpcli.pose.crops import normalise
-from ftpcli.training.augment import Augmentation, make_window
+from ftpcli.training.augment import make_window
+from ftpcli.training.mixture import Mixture
+from ftpcli.training.recipe import Augmentation
 from ftpcli.training.sources.common import Source
-from ftpcli.training.workers import loader
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,37 +28,18 @@ class Batch:
         """(B, T, 3, H, W) float32 on ``device``, as the model takes them."""
         return normalise(self.crops, device)
 
-
-class Mixture:
-    """Several sources, each passed over ``weight`` times an epoch; ``lenders``: the people they outline."""
-
-    def __init__(self, sources: Sequence[tuple[Source, float]], seed: int) -> None:
-        self.sources = [source for source, _ in sources]
-        self._quota = [max(1, round(len(source) * weight)) for source, weight in sources]
-        self._seed = seed
-        self.lenders = [lender for source in self.sources for lender in source.lenders]
-
-    def __len__(self) -> int:
-        """Examples an epoch."""
-        return sum(self._quota)
-
-    def order(self, epoch: int) -> list[tuple[int, int]]:
-        """(source, example) pairs of an epoch. A source of weight under 1 goes on where its last epoch ended."""
-        pairs: list[tuple[int, int]] = []
-        for number, (source, quota) in enumerate(zip(self.sources, self._quota, strict=True)):
-            start = epoch * quota
-            passes = range(start // len(source), (start + quota - 1) // len(source) + 1)
-            shuffled = [np.random.default_rng([self._seed, number, p]).permutation(len(source)) for p in passes]
-            chosen = np.concatenate(shuffled)[start % len(source) :][:quota]
-            pairs += [(number, int(index)) for index in chosen]
-        np.random.default_rng([self._seed, 1_000_003, epoch]).shuffle(pairs)
-        return pairs
+    def split(self, parts: int) -> list[Batch]:
+        """Consecutive parts, for accumulation."""
+        columns = zip(self.crops.chunk(parts), self.joints.chunk(parts), self.weight.chunk(parts), strict=True)
+        return [Batch(*column) for column in columns]
 
 
-class _Examples(Dataset):
-    """One stretch of the run's examples, each made from its own random numbers."""
+class Examples(Dataset):
+    """The run's examples by number, each made from random numbers of its own."""
 
-    def __init__(self, mixture: Mixture, size: tuple[int, int], frames: int, how: Augmentation, seed: int) -> None:
+    def __init__(
+        self, mixture: Mixture[Source], size: tuple[int, int], frames: int, how: Augmentation, seed: int
+    ) -> None:
         self.mixture, self.size, self.frames, self.how, self.seed = mixture, size, frames, how, seed
         self._epoch = -1
         self._order: list[tuple[int, int]] = []
@@ -72,30 +54,10 @@ class _Examples(Dataset):
         return make_window(example, self.size, self.frames, self.how, rng, others=self.mixture.lenders)
 
 
-def _collate(rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Batch:
+def collate(rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Batch:
+    """The windows, joints and weights of ``make_window`` as one batch."""
     crops, joints, weight = (np.stack(column) for column in zip(*rows, strict=True))
     return Batch(torch.from_numpy(crops), torch.from_numpy(joints).float(), torch.from_numpy(weight).float())
-
-
-def training_batches(
-    mixture: Mixture,
-    *,
-    size: tuple[int, int],
-    frames: int,
-    augmentation: Augmentation,
-    batch: int,
-    seed: int,
-    first: int,
-    steps: int,
-    workers: int = 0,
-    rank: int = 0,
-    world: int = 1,
-) -> Iterator[Batch]:
-    """Batches ``first`` to ``steps`` of a run; of several processes each takes its share of every batch."""
-    examples = _Examples(mixture, size, frames, augmentation, seed)
-    share = batch // world
-    lists = [range(step * batch + rank * share, step * batch + (rank + 1) * share) for step in range(first, steps)]
-    yield from loader(examples, workers, batch_sampler=[list(r) for r in lists], collate_fn=_collate)
 
 
 def plain_batches(
@@ -106,4 +68,4 @@ def plain_batches(
     rng = np.random.default_rng(0)
     for start in range(0, len(indices), batch):
         part = list(indices[start : start + batch])
-        yield _collate([make_window(source.example(i, frames), size, frames, nothing, rng) for i in part]), part
+        yield collate([make_window(source.example(i, frames), size, frames, nothing, rng) for i in part]), part

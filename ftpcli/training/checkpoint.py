@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ftpcli.errors import InputError, OutputError
+from ftpcli.errors import InputError, OutputError, UsageError
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -30,7 +31,21 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no checkpoint here to resume from; start without --resume") from error
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        raise InputError(f"{path}: not a whole checkpoint of 'ftp train'; start without --resume") from error
+        raise InputError(f"{path}: not a whole checkpoint of a training; start without --resume") from error
     if not isinstance(content, dict) or content.get("format") != "ftp-checkpoint":
-        raise InputError(f"{path}: not a checkpoint of 'ftp train'; start without --resume")
+        raise InputError(f"{path}: not a checkpoint of a training; start without --resume")
     return content
+
+
+def check_signature(path: Path, saved: str, now: dict[str, Any]) -> None:
+    """Raise UsageError where a checkpoint's signature (JSON) says that the run was begun otherwise than ``now``."""
+    before, now = json.loads(saved), json.loads(json.dumps(now))
+    for part, value in now.items():
+        was = before.get(part)
+        if was == value:
+            continue
+        names = (
+            [n for n in value if was.get(n) != value[n]] if isinstance(value, dict) and isinstance(was, dict) else []
+        )
+        what = f" ({', '.join(f'{n} {was.get(n)}, not {value[n]}' for n in names)})" if names else ""
+        raise UsageError(f"{path}: made with another {part}{what}; resume with the same options")

@@ -11,8 +11,8 @@ from ftpcli.errors import OutputError, UsageError
 from ftpcli.files.lock import open_locked
 from ftpcli.training.distributed import rank_and_world
 
-#: What a run leaves: the pose model's checkpoint and weights, the detector's.
-_RESULTS = ("checkpoint.pt", "last.safetensors", "best.safetensors", "checkpoint", "detector.safetensors")
+#: What a run leaves: its checkpoint, and the weights of the pose model or of the detector.
+_RESULTS = ("checkpoint.pt", "last.safetensors", "best.safetensors", "detector.safetensors")
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def claimed(out: Path, *, resume: bool) -> Iterator[None]:
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
     if descriptor is None:
-        raise OutputError(f"{out}: another ftp train is writing there; wait for it or choose another --out")
+        raise OutputError(f"{out}: another training is writing there; wait for it or choose another --out")
     try:
         found = [name for name in _RESULTS if (out / name).exists()]
         if found and not resume:

@@ -11,6 +11,7 @@ import torch
 from timm.layers import resample_abs_pos_embed
 
 from ftpcli.errors import InputError, UsageError
+from ftpcli.files.tensors import read_tensors
 from ftpcli.model.backbone import Backbone, EfficientNetStem
 
 _WRAPPERS = ("model", "state_dict", "module", "model_ema")
@@ -103,17 +104,15 @@ def _from_port(found: dict[str, torch.Tensor], stem: EfficientNetStem) -> dict[s
 def _read(path: Path) -> Any:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint file")
+    if path.suffix == ".safetensors":
+        return read_tensors(path)[0]
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load
-
-            return load(path.read_bytes())
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path}: holds more than tensors, so opening it could run code; save its state dictionary alone"
         ) from error
-    except Exception as error:  # both libraries raise many kinds for damaged files
+    except Exception as error:  # torch raises many kinds for damaged files
         raise InputError(f"{path}: cannot be read as a checkpoint ({type(error).__name__})") from error
 
 

@@ -1,8 +1,7 @@
-"""AdamW with layer-wise rates, the schedule, and averaged weights."""
+"""The pose model's optimisers, with layer-wise rates."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -74,29 +73,3 @@ def _layer(name: str, depth: int) -> int:
     if parts[:3] == ["backbone", "vit", "blocks"]:  # a stem may have blocks of its own
         return int(parts[3]) + 1
     return depth if ".norm." in name else 0
-
-
-def rate(step: int, steps: int, recipe: Recipe) -> float:
-    """Factor of every group's rate at a step (0-based)."""
-    warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
-    if recipe.schedule == "step":
-        return warm * (0.1 if step >= recipe.drop_at * steps else 1.0)
-    down = 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
-    return warm * (recipe.final + (1 - recipe.final) * down)
-
-
-class Average:
-    """Exponential moving average of a model's state; buffers are copied. Young averages decay faster."""
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        decay = min(self.decay, (1 + step) / (10 + step))
-        now = model.state_dict()
-        floats = [name for name, value in now.items() if value.is_floating_point()]
-        torch._foreach_lerp_([self.state[n] for n in floats], [now[n] for n in floats], 1 - decay)
-        for name in now.keys() - floats:
-            self.state[name].copy_(now[name])

@@ -1,7 +1,7 @@
-"""People pasted partly over, or behind, the person of a window: whose joints are meant where two people overlap.
+"""Cut-out people pasted into pictures; here those of the pose model, in ``detector/pasting.py`` the detector's.
 
-Where people cross, the box of the one behind is full of the one in front, and a network that never saw that draws
-the joints of whoever it sees best. Here the box's owner is pasted over and keeps their labels, hidden joints too.
+Where people cross, the box of the one behind is full of the one in front. A pose model that never saw that draws the
+joints of whoever it sees best. Here the box's owner is pasted over and keeps their labels, hidden joints too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from ftpcli.datasets.cutouts import Cutout, Lender, fill
 from ftpcli.pose.crops import affine, cut, transform
 
-_ENLARGE = 2.5  # a pasted person is enlarged at most so much
+ENLARGE = 2.5  # most that a pasted person is enlarged
 _HIDDEN = 0.75  # share of the labelled joints that may vanish behind somebody
 _APART = 0.3  # the nearest the two bodies' middles come, in mean widths: nearer, and nothing tells whose box it is
 _TRIES = 4
@@ -54,7 +54,7 @@ def paste_people(
             alpha = layers[len(crops) // 2][1]
             if alpha.mean() > 0.01 and (behind or _hidden(alpha, joints) <= _HIDDEN):
                 masks = own if behind else [np.zeros((), np.uint8)] * len(crops)
-                crops = np.stack([_lay(c, *layer, mask) for c, layer, mask in zip(crops, layers, masks, strict=True)])
+                crops = np.stack([lay(c, *layer, mask) for c, layer, mask in zip(crops, layers, masks, strict=True)])
                 break
     return crops
 
@@ -66,33 +66,52 @@ def _place(
     low, high = body[:2], body[2:]
     extent, middle = high - low, (low + high) / 2
     rows, columns = other.alpha.shape
-    scale = min(max(extent[1], 0.7 * size[0]) * float(np.exp(rng.uniform(-0.35, 0.35))) / rows, _ENLARGE)
+    scale = min(max(extent[1], 0.7 * size[0]) * float(np.exp(rng.uniform(-0.35, 0.35))) / rows, ENLARGE)
     mean_width = (extent[0] + columns * scale) / 2
     side = float(rng.uniform(_APART, 0.95)) * (1 if rng.random() < 0.5 else -1)
-    # a level camera sees people who overlap on the same ground, one that looks down the nearer one lower
-    lower = rng.uniform(-0.15, 0.15) if rng.random() < 0.6 else rng.uniform(-0.2, 0.7)
-    away = np.array([side * mean_width, (extent[1] - rows * scale) / 2 + lower * rows * scale])
+    away = np.array([side * mean_width, (extent[1] - rows * scale) / 2 + lowered(rng) * rows * scale])
     away = affine(np.zeros(2), size[1], size, angle)[:, :2] @ away
     drift = 0.03 * mean_width * rng.standard_normal(2) if rng.random() < 0.7 else np.zeros(2)
     mirror = bool(rng.random() < 0.5)
-    # a rim of two pixels: colours go on there, so that the outline's edge does not turn black when sampled
-    image = cv2.copyMakeBorder(_tinted(other.image, rng), 2, 2, 2, 2, cv2.BORDER_REPLICATE)
-    mask = cv2.copyMakeBorder(other.alpha * 255, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=0)
-    person = np.dstack([image, mask.astype(np.uint8)])
+    person = Cutout(_tinted(other.image, rng), other.alpha)
     soft = float(rng.uniform(0.4, 1.0))
-    centre = (np.array(person.shape[1::-1]) - 1) / 2
-    matrix = affine(centre, size[1] / scale, size, -angle if mirror else angle, mirror)
-    matrix[:, 2] += middle + away - (np.array(size[::-1]) - 1) / 2
-    layers = []
-    for t in range(-(frames // 2), frames - frames // 2):
-        layer = cut(person, matrix + np.column_stack([np.zeros((2, 2)), t * drift]), size)
-        layers.append((layer[..., :3], cv2.GaussianBlur(layer[..., 3].astype(np.float32) / 255, (0, 0), soft)))
-    return layers
+    matrix = placement(person, middle + away, scale, size, -angle if mirror else angle, mirror)
+    steps = range(-(frames // 2), frames - frames // 2)
+    return [layer(person, matrix + np.column_stack([np.zeros((2, 2)), t * drift]), size, soft) for t in steps]
 
 
-def _lay(crop: np.ndarray, layer: np.ndarray, alpha: np.ndarray, own: np.ndarray) -> np.ndarray:
+def lowered(rng: np.random.Generator) -> float:
+    """How much lower than the other's feet those of a pasted person are, as a share of their height.
+
+    A level camera sees people who overlap on the same ground, one that looks down sees the nearer one lower.
+    """
+    return float(rng.uniform(-0.15, 0.15) if rng.random() < 0.6 else rng.uniform(-0.2, 0.7))
+
+
+def placement(
+    piece: Cutout, middle: np.ndarray, scale: float, size: tuple[int, int], angle: float = 0.0, mirror: bool = False
+) -> np.ndarray:
+    """(2, 3) affine from a cutout to a picture of ``size`` (height, width) with the cutout's middle at ``middle``."""
+    centre = (np.array(piece.alpha.shape[::-1]) - 1) / 2
+    matrix = affine(centre, size[1] / scale, size, angle, mirror)
+    matrix[:, 2] += middle - (np.array(size[::-1]) - 1) / 2
+    return matrix
+
+
+def layer(piece: Cutout, matrix: np.ndarray, size: tuple[int, int], soft: float) -> tuple[np.ndarray, np.ndarray]:
+    """A cutout moved by an affine: (h, w, 3) uint8, and (h, w) float32 opacity, blurred by ``soft`` pixels."""
+    # a rim of two pixels: colours go on there, so that the outline's edge does not turn black when sampled
+    image = cv2.copyMakeBorder(piece.image, 2, 2, 2, 2, cv2.BORDER_REPLICATE)
+    mask = cv2.copyMakeBorder(piece.alpha * 255, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=0)
+    rim = np.column_stack([np.zeros((2, 2)), matrix[:, :2] @ np.array([2.0, 2.0])])
+    moved = cut(np.dstack([image, mask.astype(np.uint8)]), matrix - rim, size)
+    return moved[..., :3], cv2.GaussianBlur(moved[..., 3].astype(np.float32) / 255, (0, 0), soft)
+
+
+def lay(image: np.ndarray, above: np.ndarray, alpha: np.ndarray, own: np.ndarray | float = 0.0) -> np.ndarray:
+    """A new picture, ``above`` laid over it with opacity ``alpha``, but not where ``own`` is 1."""
     alpha = (alpha * (1 - own))[..., None]
-    return (alpha * layer + (1 - alpha) * crop).astype(np.uint8)
+    return (alpha * above + (1 - alpha) * image).astype(np.uint8)
 
 
 def _hidden(alpha: np.ndarray, joints: np.ndarray) -> float:

@@ -1,9 +1,12 @@
-"""What the loop needs of the machine: precision, clocks, memory."""
+"""What the loop needs of the machine: precision, signals, random numbers, clocks, memory."""
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,7 +16,6 @@ from torch import nn
 from ftpcli.device import choose_precision, fix_threads
 from ftpcli.errors import UsageError
 from ftpcli.model.backbone import Backbone
-from ftpcli.training.batches import Batch
 
 
 def autocast(precision: str, device: torch.device) -> torch.dtype | None:
@@ -25,19 +27,19 @@ def autocast(precision: str, device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if choose_precision(precision, device) == "bf16" else None
 
 
-def tensorboard(folder: Path) -> Any:
-    """A writer for TensorBoard; UsageError where it is not installed."""
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """While it lasts, SIGINT and SIGTERM are put on the list that it gives. Outside the main thread it does nothing."""
+    got: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, lambda n, _: got.append(n))
     try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise UsageError("--tensorboard: not installed; pip install 'ftpcli[log]'") from error
-    return SummaryWriter(folder)
-
-
-def split(batch: Batch, parts: int) -> list[Batch]:
-    """The parts that accumulation does one after the other."""
-    columns = zip(batch.crops.chunk(parts), batch.joints.chunk(parts), batch.weight.chunk(parts), strict=True)
-    return [Batch(*column) for column in columns]
+        yield got
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def make_fast(model: nn.Module) -> None:

@@ -46,7 +46,7 @@ def test_the_table_counts_what_was_tried() -> None:
     assert line == "| videos | 5 | 3 | 2 | 0 | 0 | 0 | 0 | 0.0 |" and len(OUTCOMES) == 5
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 6e4])
 def test_weights_that_are_not_numbers(value, command, tmp_path) -> None:  # type: ignore[no-untyped-def]
     """A model may have diverged; the files must stay sound."""
     from ftpcli.model.ftp_pose import FTPPose
@@ -57,7 +57,7 @@ def test_weights_that_are_not_numbers(value, command, tmp_path) -> None:  # type
         name: torch.full_like(t, value) if t.is_floating_point() else t
         for name, t in FTPPose(CONFIG).state_dict().items()
     }
-    save_weights(tmp_path / "mad.safetensors", state, CONFIG, {}, half=False)
+    save_weights(tmp_path / "mad.safetensors", state, CONFIG, {})
     clip = encode(tmp_path / "clip.mp4", count=3)
     boxes = mot_boxes(tmp_path / "boxes.txt", 3)
     out = tmp_path / "out.jsonl"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ftpcli.errors import UsageError
-from ftpcli.model.config import PRESETS, ModelConfig, preset
+from ftpcli.model.config import PRESETS, ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.model.fuse import fuse_batch_norms
 
@@ -34,7 +34,7 @@ def test_parameter_counts_in_millions(name: str, full: float, baseline: float) -
     def millions(config: ModelConfig) -> float:
         return sum(p.numel() for p in FTPPose(config).parameters()) / 1e6
 
-    config = preset(name)
+    config = PRESETS[name]
     assert millions(config) == pytest.approx(full, abs=0.06)
     assert millions(config.replace(branches="low", high_ratio=1, low_ratio=1)) == pytest.approx(baseline, abs=0.06)
 
@@ -52,7 +52,7 @@ def test_output_shape(frames: int, upsample: int, branches: str) -> None:
 
 @pytest.mark.parametrize("ratio", [1, 3, 6, 10])
 def test_ratios_keep_the_paper_s_token_counts(ratio: int) -> None:
-    config = preset("tiny").replace(high_ratio=ratio, low_ratio=ratio)
+    config = PRESETS["tiny"].replace(high_ratio=ratio, low_ratio=ratio)
     model = build(config)
     assert model.encoder is not None
     with torch.no_grad():
@@ -201,9 +201,7 @@ def test_impossible_configurations_are_one_clear_error(change: dict) -> None:
 
 
 def test_configuration_survives_a_dictionary() -> None:
-    config = preset("base").replace(temperature=3.0)
+    config = PRESETS["base"].replace(temperature=3.0)
     assert ModelConfig.from_dict(config.to_dict()) == config
     with pytest.raises(ValueError, match="colour"):
         ModelConfig.from_dict({"colour": 1})
-    with pytest.raises(UsageError, match="tiny"):
-        preset("huge")

@@ -135,7 +135,7 @@ def test_no_people_is_no_error() -> None:
 def test_unknown_tracker() -> None:
     with pytest.raises(UsageError, match="--tracker sort: choose bytetrack or botsort"):
         Options(tracker="sort")
-    assert Options(tracker="botsort").tracker is TrackerName.BOTSORT
+    assert Options(tracker="botsort").tracker == TrackerName.BOTSORT
 
 
 # -- boxes from files

@@ -1,7 +1,7 @@
 """What the server of tests/support/tiny.py loads once, so that each command it forks starts in no time."""
 
 import ftpcli.annotation.outputs
-import ftpcli.cli
+import ftpcli.cli.app
 import ftpcli.files.inputs
 import ftpcli.people
 import ftpcli.pose.estimator

@@ -13,10 +13,13 @@ import pytest
 from ftpcli.datasets.cutouts import Cutout, fill
 from ftpcli.errors import InputError
 from ftpcli.skeleton import PERSON19
-from ftpcli.training.augment import Augmentation, Example, make_window
-from ftpcli.training.batches import Mixture, training_batches
+from ftpcli.training.augment import Example, make_window
+from ftpcli.training.batches import Examples, collate
+from ftpcli.training.mixture import Mixture
 from ftpcli.training.pasting import body_in_crop, paste_people
+from ftpcli.training.recipe import Augmentation
 from ftpcli.training.sources.coco import CocoKeypoints
+from ftpcli.training.workers import batches
 from tests.support.training_data import make_clips, make_coco
 
 SIZE = (192, 144)
@@ -206,9 +209,7 @@ def test_people_of_one_source_are_pasted_into_the_windows_of_all(tmp_path: Path)
     windows = []
     for people in (with_people, without):
         mixture = Mixture([(clips, 1.0), (people, 1.0)], 0)
-        (batch,) = training_batches(
-            mixture, size=SIZE, frames=3, augmentation=how, batch=len(mixture), seed=0, first=0, steps=1
-        )
+        (batch,) = batches(Examples(mixture, SIZE, 3, how, 0), collate, batch=len(mixture), first=0, steps=1)
         windows.append((batch, [source for source, _ in mixture.order(0)]))
     (a, sources), (b, _) = windows
     differ = (a.crops != b.crops).flatten(1).any(1).numpy()

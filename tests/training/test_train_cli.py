@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from ftpcli.cli import main
 from ftpcli.training.folder import claimed
 from tests.conftest import ROOT
+from tests.support.tiny import Command
 from tests.support.training_data import make_clips, make_coco
 
 TINY = ["--image-size", "64x48", "--batch", "4", "--precision", "fp32", "--device", "cpu", "--recipe", "scratch"]
@@ -79,8 +82,6 @@ def test_weights_bring_their_configuration(monkeypatch: pytest.MonkeyPatch, tmp_
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["--preset", "giant"], 2, "unknown preset 'giant'"),
-        (["--recipe", "magic"], 2, "unknown recipe"),
         (["--backbone", "resnet18"], 2, "unknown backbone"),
         (["--data", "coco=nowhere.json"], 1, "nowhere.json: no such file"),
         (["--data", "lions=x"], 2, "unknown kind 'lions'"),
@@ -90,7 +91,6 @@ def test_weights_bring_their_configuration(monkeypatch: pytest.MonkeyPatch, tmp_
         (["--backbone-weights", "missing.pth"], 1, "missing.pth: no such checkpoint"),
         (["--weights", "missing.safetensors"], 1, "no such weights file"),
         (["--batch", "5", "--accumulate", "2"], 2, "does not divide"),
-        (["--task", "dance"], 2, "choose pose or detector"),
         (["--frames", "2"], 2, "frames"),
     ],
 )
@@ -108,6 +108,38 @@ def test_refusals_are_one_line(
     assert got == code and said in error and len(error.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--preset", "giant"], ["tiny", "small", "base"]),
+        (["--recipe", "magic"], ["paper", "scratch", "temporal", "finetune"]),
+        (["--augment", "wild"], ["none", "paper", "moderate", "strong"]),
+        (["--precision", "fp8"], ["auto", "fp32", "bf16", "fp16"]),
+        (["--task", "detector"], ["No such option", "--task"]),
+        (["--first-size", "64"], ["No such option"]),
+    ],
+)
+def test_what_is_no_choice_is_answered_with_the_choices(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: list[str]
+) -> None:
+    assert ftp(monkeypatch, "train", "--data", "coco=x", "--out", "out", *words) == 2
+    error = capsys.readouterr().err
+    assert all(part in error for part in said)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("train", ["--first-size", "NAME=boxes"]), ("train-detector", ["--preset", "--val KIND"])]
+)
+def test_help_lists_the_command_s_own_options_with_their_choices(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, other: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    assert ftp(monkeypatch, name, "--help") == 0
+    text = capsys.readouterr().out
+    assert "<cosine|step>" in text and "<auto|fp32|bf16|fp16>" in text and not any(part in text for part in other)
+    assert ("<patch|residual|efficientnet" in text) == (name == "train")
+
+
 def command(*words: object) -> list[str]:
     return [sys.executable, "-m", "ftpcli", "train", *TINY, *map(str, words)]
 
@@ -123,16 +155,15 @@ def test_a_run_s_folder_is_not_written_over(
     assert "holds a run already" in capsys.readouterr().err
     with claimed(out, resume=True):
         assert ftp(monkeypatch, *words, "--out", out, "--resume") == 1
-    assert "another ftp train is writing there" in capsys.readouterr().err
+    assert "another training is writing there" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_signal_writes_a_checkpoint(tmp_path: Path, workers: int) -> None:
+def test_a_signal_writes_a_checkpoint(tmp_path: Path) -> None:
     """Terminals and clusters send it to the whole group, the processes that prepare batches too."""
     coco = make_coco(tmp_path / "coco")
     words = command("--data", f"coco={coco}", "--steps", 100000, "--log-every", 1, "--out", tmp_path / "run")
-    words += ["--workers", str(workers)]
+    words += ["--workers", "2"]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True)
     assert process.stderr is not None
     for line in process.stderr:  # the first report of speed: it is at work
@@ -145,20 +176,28 @@ def test_a_signal_writes_a_checkpoint(tmp_path: Path, workers: int) -> None:
     assert (tmp_path / "run" / "checkpoint.pt").is_file()
 
 
+def _join(rank: int, world: int, port: int) -> None:
+    """What torchrun tells its processes."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+
+
 def test_two_processes_give_the_loss_of_one_with_the_double_batch(tmp_path: Path) -> None:
-    coco = make_coco(tmp_path / "coco")
-    words = ["--data", f"coco={coco}", "--stem", "patch", "--branches", "none", "--frames", "1", "--heatmap", "softmax"]
-    words += ["--steps", "6", "--threads", "1", "--ema", "0", "--log-every", "1"]
+    words = ["train", *TINY, "--data", f"coco={make_coco(tmp_path / 'coco')}", "--stem", "patch", "--branches", "none"]
+    words += ["--frames", "1", "--heatmap", "softmax", "--depth", "4", "--steps", "5", "--threads", "1", "--ema", "0"]
+    words += ["--log-every", "1", "--out"]
     curves = []
     for count in (1, 2):
         out = tmp_path / f"run{count}"
-        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-        script = [*launch, "-m", "ftpcli", "train", *TINY, *words, "--out", str(out)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run(script, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
-        assert done.returncode == 0, done.stderr[-2000:]
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        running = [
+            Command([*words, out], tmp_path, partial(_join, rank, count, port), f"log{rank}") for rank in range(count)
+        ]
+        assert [process.wait(400) for process in running] == [0] * count, running[0].said[-2000:]
         losses = [row["loss"] for row in rows(out, "step")]
-        assert len(losses) == 6
+        assert len(losses) == 5
         curves.append(losses)
     # Batch norm sees half a batch in each process, so the curves agree, not bit for bit.
     for one, two in zip(*curves, strict=True):

@@ -1,4 +1,4 @@
-"""What turns samples into gradients: batches for ultralytics' loss, ignore regions, and the optimizer."""
+"""What turns samples into gradients: batches for ultralytics' loss, ignore regions, and the optimiser."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ftpcli.datasets.scenes import Sample
 from ftpcli.errors import UsageError
 from ftpcli.people._ultralytics import MuSGD, newton_schulz
+from ftpcli.training.detector.recipe import DetectorRecipe
+from ftpcli.training.detector.samples import Sample
 from ftpcli.training.muon import needs_float32, orthogonalise
 
 
@@ -37,40 +38,26 @@ class Float32MuSGD(MuSGD):
             return super().step(closure)
 
 
-def make_optimizer(
-    network: nn.Module, name: str, *, lr: float, momentum: float, weight_decay: float, muon: float
-) -> torch.optim.Optimizer:
-    """Weights of convolutions with decay, everything else without. ``share`` scales the group's learning rate.
-
-    Args:
-        name: "musgd" (ultralytics' Muon with SGD: learned two to three times as fast in our trials) or "adamw".
-        muon: learning rate of the orthogonalised part of MuSGD, as a share of ``lr``.
+def make_optimiser(network: nn.Module, recipe: DetectorRecipe) -> torch.optim.Optimizer:
+    """Weights of convolutions with decay, everything else without.
 
     Raises:
-        UsageError: another name.
+        UsageError: an unknown optimiser.
     """
     matrices = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
     others = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
-    if name == "adamw":
-        return torch.optim.AdamW(
-            [{"params": matrices, "share": 1.0}, {"params": others, "share": 1.0, "weight_decay": 0.0}],
-            lr=lr,
-            betas=(momentum, 0.99),
-            weight_decay=weight_decay,
-        )
-    if name == "musgd":
-        plain = {"momentum": momentum, "nesterov": True}
+    rows: list[dict[str, Any]] = [
+        {"params": matrices, "scale": 1.0, "weight_decay": recipe.weight_decay},
+        {"params": others, "scale": 1.0, "weight_decay": 0.0},
+    ]
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(rows, lr=recipe.lr, betas=(recipe.momentum, 0.99))
+    if recipe.optimiser == "musgd":
+        for row, muon in zip(rows, (True, False), strict=True):
+            row |= {"momentum": recipe.momentum, "nesterov": True, "use_muon": muon}
         kind = Float32MuSGD if needs_float32(next(network.parameters()).device) else MuSGD
-        return kind(
-            [
-                {"params": matrices, **plain, "share": 1.0, "use_muon": True, "weight_decay": weight_decay},
-                {"params": others, **plain, "share": 1.0, "use_muon": False, "weight_decay": 0.0},
-            ],
-            lr=lr,
-            muon=muon,
-            sgd=1.0,
-        )
-    raise UsageError(f"unknown optimizer '{name}': musgd or adamw")
+        return kind(rows, lr=recipe.lr, muon=recipe.muon, sgd=1.0)
+    raise UsageError(f"unknown optimiser '{recipe.optimiser}': musgd or adamw")
 
 
 def collate(samples: list[Sample]) -> dict[str, torch.Tensor]:

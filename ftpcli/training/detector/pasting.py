@@ -10,15 +10,17 @@ import cv2
 import numpy as np
 
 from ftpcli.datasets.cutouts import Cutout
-from ftpcli.datasets.scenes import Mixture, Picture, Sample, recolour
+from ftpcli.datasets.scenes import Picture
+from ftpcli.training.detector.samples import Sample, Scenes, draw, recolour
+from ftpcli.training.mixture import Mixture
+from ftpcli.training.pasting import ENLARGE, lay, layer, lowered, placement
 
 _SMALLEST = 24  # pixels: people less high are neither pasted nor pasted over
-_ENLARGE = 2.5  # a pasted person is enlarged at most so much
 _TRIES = 6
 _OUTLINED = 0.8  # share of pasted people cut out along an outline, where the data has outlines
 
 
-def paste(sample: Sample, mixture: Mixture, rng: np.random.Generator) -> Sample:
+def paste(sample: Sample, mixture: Mixture[Scenes], rng: np.random.Generator) -> Sample:
     """Lay one or two people, or pieces without people, partly over people of ``sample``; none found: unchanged.
 
     Boxes keep their full extent behind what covers them. Somebody more than 60 % covered becomes an ignore region.
@@ -28,47 +30,37 @@ def paste(sample: Sample, mixture: Mixture, rng: np.random.Generator) -> Sample:
     return sample
 
 
-def _paste_one(sample: Sample, mixture: Mixture, rng: np.random.Generator, *, person: bool) -> Sample:
+def _paste_one(sample: Sample, mixture: Mixture[Scenes], rng: np.random.Generator, *, person: bool) -> Sample:
     tall = sample.people[sample.people[:, 3] - sample.people[:, 1] >= _SMALLEST]
     piece = _piece(mixture, rng, person=person)
     if not len(tall) or piece is None:
         return sample
     x0, y0, x1, y1 = (float(v) for v in tall[rng.integers(len(tall))])
     height = (y1 - y0) * np.exp(rng.uniform(-0.35, 0.35)) * (1.0 if person else rng.uniform(0.3, 0.8))
-    height = min(height, _ENLARGE * piece.image.shape[0])
-    width = piece.image.shape[1] * height / piece.image.shape[0]
-    w, h = max(4, round(width)), max(4, round(height))
-    left = round((x0 + x1 - w) / 2 + rng.uniform(-0.5, 0.5) * (x1 - x0 + w) * 0.9)
-    # a level camera sees people who overlap on the same ground, one that looks down the nearer one lower
-    lower = rng.uniform(-0.15, 0.15) if rng.random() < 0.5 else rng.uniform(-0.2, 0.8)
-    top = round(y1 - h + lower * h if person else rng.uniform(y0, y1) - h / 2)
-    size = sample.image.shape[0]
-    a, b, c, d = max(left, 0), max(top, 0), min(left + w, size), min(top + h, size)
-    if (c - a) * (d - b) < 0.4 * w * h:
+    scale = min(height / len(piece.alpha), ENLARGE)
+    extent = np.array(piece.alpha.shape[::-1]) * scale
+    x = (x0 + x1) / 2 + rng.uniform(-0.45, 0.45) * (x1 - x0 + extent[0])
+    y = y1 + (lowered(rng) - 0.5) * extent[1] if person else rng.uniform(y0, y1)
+    middle, size = np.array([x, y]), sample.image.shape[:2]
+    box = np.concatenate([middle - extent / 2, middle + extent / 2]).clip(0, size[0]).astype(np.float32)
+    if (box[2:] - box[:2]).prod() < 0.4 * extent.prod():
         return sample
-    how = cv2.INTER_AREA if h < piece.image.shape[0] else cv2.INTER_LINEAR
-    cut = np.s_[b - top : d - top, a - left : c - left]
-    alpha = cv2.GaussianBlur(cv2.resize(piece.alpha, (w, h), interpolation=how), (0, 0), rng.uniform(0.4, 1.2))[cut]
-    content = recolour(cv2.resize(piece.image, (w, h), interpolation=how)[cut], rng)
-    image = sample.image.copy()
-    image[b:d, a:c] = (alpha[..., None] * content + (1 - alpha[..., None]) * image[b:d, a:c]).astype(np.uint8)
-    over = np.zeros(image.shape[:2], np.float32)
-    over[b:d, a:c] = alpha
-    hidden = _covered(sample.people, over) > 0.6
+    piece = Cutout(recolour(piece.image, rng), piece.alpha)
+    above, alpha = layer(piece, placement(piece, middle - 0.5, scale, size), size, rng.uniform(0.4, 1.2))
+    hidden = _covered(sample.people, alpha) > 0.6
     people, ignore = sample.people[~hidden], np.concatenate([sample.ignore, sample.people[hidden]])
-    box = np.array([[a, b, c, d]], np.float32)
-    return Sample(image, np.concatenate([people, box]) if person else people, ignore)
+    return Sample(lay(sample.image, above, alpha), np.concatenate([people, box[None]]) if person else people, ignore)
 
 
-def _piece(mixture: Mixture, rng: np.random.Generator, *, person: bool) -> Cutout | None:
+def _piece(mixture: Mixture[Scenes], rng: np.random.Generator, *, person: bool) -> Cutout | None:
     """One person, or a part of a people-free picture; None where none came up."""
-    if person and mixture.cutouts and rng.random() < _OUTLINED:
-        cutout = mixture.cutouts[rng.integers(len(mixture.cutouts))]
-        if rng.random() < 0.5:
+    if person and mixture.lenders and rng.random() < _OUTLINED:
+        cutout = mixture.lenders[rng.integers(len(mixture.lenders))]()
+        if cutout is not None and rng.random() < 0.5:
             cutout = Cutout(cv2.flip(cutout.image, 1), cv2.flip(cutout.alpha, 1))
         return cutout
     for _ in range(_TRIES):
-        picture = mixture.draw(rng)
+        picture = draw(mixture, rng)
         if not person and not len(picture.people) and not len(picture.ignore):
             height, width = picture.image.shape[:2]
             h, w = (int(side * rng.uniform(0.2, 0.6)) for side in (height, width))

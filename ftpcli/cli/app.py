@@ -1,0 +1,43 @@
+"""The commands of ``ftp``. What they compute with is imported when one of them runs."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from ftpcli.cli import annotate, evaluate, render, train, train_detector
+from ftpcli.version import __version__
+
+_USE, _MODELS = "Annotate", "Train and evaluate"
+
+app = typer.Typer(
+    name="ftp",
+    help="Annotate people in video: every person's body joints, for every frame.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("annotate", rich_help_panel=_USE)(annotate.command)
+app.command("render", rich_help_panel=_USE)(render.command)
+app.command("train", rich_help_panel=_MODELS)(train.command)
+app.command("train-detector", rich_help_panel=_MODELS)(train_detector.command)
+app.command("eval", rich_help_panel=_MODELS)(evaluate.command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ftp {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something goes wrong.")] = False,
+) -> None:
+    if debug:
+        os.environ["FTP_DEBUG"] = "1"

@@ -1,0 +1,82 @@
+"""``ftp train-detector``: trains the person detector on your data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import typer
+
+from ftpcli.cli.training_options import RecipeOptions, RunningOptions, given, grouped
+from ftpcli.errors import UsageError
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What the detector learns from, starts from and is measured on."""
+
+    PANEL: ClassVar = "Data and starting weights"
+    data: Annotated[
+        list[str],
+        typer.Option(
+            "--data",
+            help="NAME=boxes.json[:WEIGHT] (COCO detection), repeatable; pictures lie beside the file. A picture is "
+            "shown WEIGHT times an epoch; weight 0 only lends people for pasting.",
+        ),
+    ]
+    val: Annotated[Path | None, typer.Option(help="COCO detection file: average precision is measured on it.")] = None
+    weights: Annotated[str | None, typer.Option(help="Detector to start from; 'default' is the bundled one.")] = None
+
+
+@dataclass(frozen=True)
+class SizeOptions:
+    """Numbers of the detector's recipe; None is what the recipe says."""
+
+    PANEL: ClassVar = RecipeOptions.PANEL
+    image_size: Annotated[int | None, typer.Option(min=64, help="Side of the pictures it is for, pixels.")] = None
+    first_size: Annotated[int | None, typer.Option(min=64, help="Side of the first training pictures.")] = None
+
+
+@grouped
+def command(
+    context: typer.Context,
+    *,
+    source: SourceOptions,
+    sizes: SizeOptions,
+    numbers: RecipeOptions,
+    running: RunningOptions,
+) -> None:
+    """Train the person detector, with a checkpoint every few minutes and on interruption.
+
+    Several GPUs: torchrun --nproc-per-node N -m ftpcli train-detector ... Exit code: 0 done, 1 failed, 2 wrong usage,
+    130 interrupted (go on with --resume).
+    """
+    from ftpcli.training.folder import claimed
+
+    files = [_source(text) for text in source.data]
+    if len({name for name, _, _ in files}) < len(files):
+        raise UsageError("--data: two files of the same name; give each its own")
+    context.with_resource(claimed(running.out, resume=running.resume))
+
+    from ftpcli.people.loading import BUNDLED
+    from ftpcli.training.detector.recipe import DetectorRecipe
+    from ftpcli.training.detector.samples import Scenes
+    from ftpcli.training.detector.trainer import DetectorRun, train_detector
+
+    fields = running.prepare()
+    recipe = DetectorRecipe(**numbers.changes(), **given(**asdict(sizes)))
+    sources = [(Scenes(name, path), weight) for name, path, weight in files]
+    weights = BUNDLED if source.weights == "default" else source.weights and Path(source.weights)
+    run = DetectorRun(recipe, running.out, sources, source.val, weights or None, **fields)
+    running.carry_out(lambda tell: train_detector(run, tell), run.device)
+
+
+def _source(text: str) -> tuple[str, Path, float]:
+    name, equals, rest = text.partition("=")
+    if not equals or not rest:
+        raise UsageError(f"--data {text}: give NAME=boxes.json or NAME=boxes.json:WEIGHT")
+    path, colon, weight = rest.rpartition(":")
+    if colon and not Path(rest).exists() and weight.replace(".", "", 1).isdigit():
+        return name, Path(path), float(weight)
+    return name, Path(rest), 1.0

@@ -1,0 +1,44 @@
+"""The choices that a model's configuration offers, by the names that options and weights files use."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Preset(StrEnum):
+    """Named configurations; ``base`` is the paper's size."""
+
+    TINY = "tiny"
+    SMALL = "small"
+    BASE = "base"
+
+
+class Branches(StrEnum):
+    """``both`` is the paper's model, ``low`` its baseline, ``none`` the backbone and the head alone."""
+
+    NONE = "none"
+    LOW = "low"
+    BOTH = "both"
+
+
+class Selector(StrEnum):
+    """How pruning picks tokens: by density peaks; the others are controls for ablation."""
+
+    DPC = "dpc"
+    GRID = "grid"
+    RANDOM = "random"
+
+
+class Stem(StrEnum):
+    """What turns a picture into tokens."""
+
+    PATCH = "patch"
+    RESIDUAL = "residual"
+    EFFICIENTNET = "efficientnet"
+
+
+class Heatmap(StrEnum):
+    """What the values of a heatmap are."""
+
+    GAUSSIAN = "gaussian"
+    SOFTMAX = "softmax"

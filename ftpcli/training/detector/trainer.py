@@ -1,0 +1,188 @@
+"""Training of the person detector: ultralytics' network and loss in our own loop.
+
+ultralytics' Trainer turns mixed precision off on a CPU and keeps its checkpoints as pickles of code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from ftpcli.errors import InputError, UsageError
+from ftpcli.evaluation.on_scenes import SCORE_FLOOR, evaluate
+from ftpcli.files.tensors import sha256
+from ftpcli.people.inference import find_people
+from ftpcli.people.network import DetectorConfig, build_network, load_network, save_network
+from ftpcli.training.detector.gradients import MaskedLoss, collate, make_optimiser, on_device, to_float
+from ftpcli.training.detector.pasting import paste
+from ftpcli.training.detector.recipe import DetectorRecipe
+from ftpcli.training.detector.samples import Sample, Scenes, make_sample
+from ftpcli.training.log import Tell
+from ftpcli.training.loop import RunOptions, Trainer
+from ftpcli.training.mixture import Mixture
+
+
+@dataclass(slots=True)
+class DetectorRun(RunOptions):
+    """What to train, on what, and where it goes.
+
+    Attributes:
+        sources: training pictures with their weights; a source of weight 0 only lends its outlined people.
+        val: COCO detection file for validation (its pictures labelled ``gt``); None for none.
+        weights: detector file to start from; None for random weights.
+    """
+
+    recipe: DetectorRecipe
+    out: Path
+    sources: Sequence[tuple[Scenes, float]]
+    val: Path | None = None
+    weights: Path | None = None
+
+
+def train_detector(run: DetectorRun, tell: Tell = lambda row: None) -> dict[str, Any]:
+    """Train until the recipe's last step, an interruption, or a loss that is not a number.
+
+    Writes into ``run.out``: ``log.jsonl``, ``checkpoint.pt`` and ``detector.safetensors``, the averaged weights as a
+    detector that can be used at once, complete or not.
+
+    Args:
+        tell: called with every row of the log.
+
+    Returns:
+        ``{"step", "steps", "finished", "best"}``; "best" is the highest average precision at IoU 0.5.
+
+    Raises:
+        UsageError: an unknown architecture or optimiser, or a resumed run with other options.
+        InputError: data or weights that cannot be read, or weights of another architecture.
+        DivergedError, OutputError.
+    """
+    return DetectorTrainer(run, tell).run()
+
+
+class DetectorTrainer(Trainer):
+    """A detection network of ultralytics on mosaics, with its loss."""
+
+    def __init__(self, run: DetectorRun, tell: Tell) -> None:
+        super().__init__(run, run.recipe, run.out, tell)
+        self.settings, self.recipe, self.validates = run, run.recipe, run.val is not None
+        recipe = run.recipe
+        self.config = DetectorConfig(recipe.architecture, recipe.image_size, recipe.end2end)
+        network: Any = build_network(self.config).to(self.device).to(memory_format=torch.channels_last)
+        self.measured: dict[str, Any] = {}
+        if run.val is not None and find_spec("pycocotools") is None:
+            raise UsageError("--val: average precision needs pycocotools; pip install pycocotools")
+        if run.weights is not None and not run.resume:
+            self._start_from(run.weights, network)
+        self.prepare(network, [make_optimiser(network, recipe)], Mixture(run.sources, recipe.seed))
+        epochs = self.steps * recipe.batch / len(self.mixture)
+        vars(network.args)["epochs"] = max(2, math.ceil(epochs))  # the end-to-end loss counts them
+        self.criterion: Any = network.init_criterion()
+        network.criterion = self.criterion
+        self.masked = MaskedLoss()
+        for part in (self.criterion, *(getattr(self.criterion, head, None) for head in ("one2many", "one2one"))):
+            if hasattr(part, "bce"):
+                part.bce = self.masked
+
+    def _start_from(self, path: Path, network: torch.nn.Module) -> None:
+        """Begin with the tensors of a detector file.
+
+        Raises:
+            InputError: it cannot be read, or is of another architecture, head or list of classes.
+        """
+        theirs, config = load_network(path)
+        for name in ("architecture", "end2end", "classes"):
+            has, wanted = getattr(config, name), getattr(self.config, name)
+            if has != wanted:
+                raise InputError(f"{path}: its {name} is {has}, this training's {wanted}; start from another file")
+        network.load_state_dict(theirs.state_dict())
+        self.notes["start"] = {"sha256": sha256(path), "provenance": config.provenance}
+
+    def signature(self) -> dict[str, Any]:
+        """The length may change."""
+        recipe = {name: value for name, value in self.recipe.to_dict().items() if name not in ("epochs", "steps")}
+        return {"recipe": recipe, "sources": self._data()}
+
+    def _data(self) -> dict[str, Any]:
+        return {source.name: {"pictures": len(source), "weight": weight} for source, weight in self.settings.sources}
+
+    def examples(self) -> Dataset:
+        return Samples(self.mixture, self.recipe, self.steps)
+
+    def collate(self, rows: list[Any]) -> dict[str, torch.Tensor]:
+        return collate(rows)
+
+    def report(self) -> dict[str, Any]:
+        return {"size": side(self.recipe, self.step, self.steps)}
+
+    def learn(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
+        recipe, network = self.recipe, self.model
+        batch = on_device(batch, self.device)
+        self.masked.ignore = batch.pop("ignore")
+        for group in self.optimisers[0].param_groups:
+            if "momentum" in group:  # lower while the rate rises
+                group["momentum"] = recipe.momentum - 0.1 * max(0.0, 1 - self.step / max(recipe.warmup, 1))
+        epoch = self.step * recipe.batch // len(self.mixture)
+        while hasattr(self.criterion, "updates") and self.criterion.updates < epoch:
+            self.criterion.update()  # from the one-to-many head's loss to the one-to-one head's, an epoch at a time
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+            output = self.parallel(batch["img"])
+        loss, items = network.loss(batch, to_float(output))  # type: ignore[operator]
+        self.backward(loss.sum())
+        return {name: float(value) for name, value in items.items()}
+
+    def validate(self) -> None:
+        assert self.settings.val is not None
+        with self.weights(self.averaged()):
+            detect = partial(
+                find_people,
+                self.model,
+                size=self.recipe.image_size,
+                device=self.device,
+                floor=SCORE_FLOOR,
+                overlap=self.config.overlap,
+            )
+            report = evaluate(detect, self.settings.val)
+        self.best = max(self.best, report.get("ap50", -1.0))
+        numbers = {k: v for k, v in report.items() if not isinstance(v, dict)}
+        self.measured = {k: round(v, 4) if isinstance(v, float) else v for k, v in numbers.items()} | {
+            "step": self.step
+        }
+        self.log({"event": "validation", "step": self.step, "score": report.get("ap50"), **report})
+
+    def export(self) -> None:
+        made = {"recipe": self.recipe.to_dict(), "data": self._data(), "steps": self.step}
+        val = {"val": self.measured} if self.measured.get("step") == self.step else {}
+        config = replace(self.config, provenance=self.settings.provenance | made | self.notes | val)
+        with self.weights(self.averaged()):
+            save_network(self.model, config, self.settings.out / "detector.safetensors")
+
+
+class Samples(Dataset):
+    """The run's pictures by number, each made from random numbers of its own."""
+
+    def __init__(self, mixture: Mixture[Scenes], recipe: DetectorRecipe, steps: int) -> None:
+        self.mixture, self.recipe, self.steps = mixture, recipe, steps
+
+    def __getitem__(self, counter: int) -> Sample:
+        recipe, step = self.recipe, counter // self.recipe.batch
+        rng = np.random.default_rng([recipe.seed, counter])
+        mosaic = recipe.mosaic if step / self.steps < 1 - recipe.plain else recipe.mosaic * 0.4
+        sample = make_sample(self.mixture, side(recipe, step, self.steps), rng, mosaic)
+        return paste(sample, self.mixture, rng) if rng.random() < recipe.paste else sample
+
+
+def side(recipe: DetectorRecipe, step: int, steps: int) -> int:
+    """Of a step's pictures: it grows with the training; a few steps each are a size smaller or larger."""
+    share = min(step / steps / max(recipe.full_from, 1e-9), 1.0)
+    size = recipe.first_size + share * (recipe.image_size - recipe.first_size)
+    jitter = (-32, 0, 0, 0, 32)[np.random.default_rng([recipe.seed, step, 1]).integers(5)]
+    return max(64, round(size / 32) * 32 + jitter)

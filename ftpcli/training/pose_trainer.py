@@ -1,0 +1,196 @@
+"""Training of the pose model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ftpcli.errors import UsageError
+from ftpcli.files.tensors import sha256
+from ftpcli.model.config import ModelConfig
+from ftpcli.model.ftp_pose import FTPPose
+from ftpcli.pose.weights import load_weights, save_weights, transfer
+from ftpcli.training.averages import State, mean_state
+from ftpcli.training.batches import Batch, Examples, collate
+from ftpcli.training.distributed import rank_and_world
+from ftpcli.training.log import Tell
+from ftpcli.training.loop import RunOptions, Trainer
+from ftpcli.training.losses import heatmap_loss, joint_weights
+from ftpcli.training.mixture import Mixture
+from ftpcli.training.optimiser import build_optimisers
+from ftpcli.training.recipe import Recipe
+from ftpcli.training.runtime import make_fast, set_drop_path
+from ftpcli.training.sources.common import Source
+from ftpcli.training.validation import validate
+from ftpcli.version import __version__
+
+
+@dataclass(slots=True)
+class Run(RunOptions):
+    """What to train, on what, and where it goes.
+
+    Attributes:
+        sources: training sources with their weights.
+        validation: sources that PCK is measured on; the mean of their ``all`` figures picks the best weights.
+        init: weights file to start from (tensors of the same name and shape are taken).
+        backbone: state dictionary for the backbone (see ``initialise``), also in place of that of ``init``; or None.
+        average_with: weights files of the same configuration. At the end, the mean of these and of the trained weights
+            is written as well.
+        validation_limit: examples of each validation source.
+    """
+
+    config: ModelConfig
+    recipe: Recipe
+    out: Path
+    sources: Sequence[tuple[Source, float]]
+    validation: Sequence[Source] = ()
+    init: Path | None = None
+    backbone: State | None = None
+    pretrained: bool = False
+    average_with: Sequence[Path] = ()
+    validation_limit: int = 500
+
+
+def train(run: Run, tell: Tell = lambda row: None) -> dict[str, Any]:
+    """Train until the recipe's last step, an interruption, or a loss that is not a number.
+
+    Writes into ``run.out``: ``log.jsonl``, ``checkpoint.pt``, ``last.safetensors``, ``best.safetensors``.
+
+    Args:
+        tell: called with every row of the log.
+
+    Returns:
+        ``{"step", "steps", "finished", "best"}``.
+
+    Raises:
+        DivergedError: the last checkpoint is kept.
+        InputError, UsageError, OutputError.
+    """
+    return PoseTrainer(run, tell).run()
+
+
+class PoseTrainer(Trainer):
+    """FTP-Pose on windows, with the heatmap's loss."""
+
+    model: FTPPose
+
+    def __init__(self, run: Run, tell: Tell) -> None:
+        super().__init__(run, run.recipe, run.out, tell)
+        self.settings, self.recipe, self.validates = run, run.recipe, bool(run.validation)
+        recipe, config, world = run.recipe, run.config, rank_and_world()[1]
+        if recipe.batch % (world * recipe.accumulate):
+            raise UsageError(f"batch {recipe.batch} does not divide by {world} processes x {recipe.accumulate}")
+        for path in run.average_with:
+            if load_weights(path)[0] != config:
+                raise UsageError(f"--average-with {path}: weights of another configuration cannot be averaged")
+        model = FTPPose(config, run.pretrained).to(self.device)
+        model.to(memory_format=torch.channels_last)
+        make_fast(model)
+        if recipe.drop_path:
+            set_drop_path(model.backbone, recipe.drop_path)
+        self.size = (recipe.size[0], recipe.size[1]) if recipe.size else config.image_size
+        self.joint_weights = joint_weights(config.joints).to(self.device) if recipe.weigh_joints else None
+        if not run.resume:
+            self._initialise(model)
+        self.prepare(model, build_optimisers(model, recipe), Mixture(run.sources, recipe.seed))
+
+    def _initialise(self, model: FTPPose) -> None:
+        run = self.settings
+        if run.init is not None:
+            _, state, _ = load_weights(run.init)
+            taken, left = transfer(model, state)
+            if not taken:
+                raise UsageError(f"{run.init}: no tensor of these weights fits the model")
+            self.log({"event": "init", "from": run.init.name, "taken": len(taken), "fresh": len(left)})
+        if run.backbone is not None:  # named by itself, so it wins over the one in `init`
+            model.backbone.vit.load_state_dict(run.backbone, strict=False)
+            self.log({"event": "backbone", "taken": len(run.backbone)})
+
+    def signature(self) -> dict[str, Any]:
+        return {
+            "config": self.settings.config.to_dict(),
+            "recipe": self.recipe.to_dict(),
+            "sources": [[source.name, len(source), weight] for source, weight in self.settings.sources],
+        }
+
+    def examples(self) -> Examples:
+        recipe = self.recipe
+        return Examples(self.mixture, self.size, self.settings.config.frames, recipe.augmentation, recipe.seed)
+
+    def collate(self, rows: list[Any]) -> Batch:
+        return collate(rows)
+
+    def learn(self, batch: Batch) -> dict[str, float]:
+        recipe, total = self.recipe, 0.0
+        if not recipe.backbone_lr:
+            self.model.backbone.eval()  # frozen means its batch statistics too
+        for part in batch.split(recipe.accumulate):
+            weight = part.weight.to(self.device)
+            if self.joint_weights is not None:
+                weight = weight * self.joint_weights
+            with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+                heatmaps = self.parallel(part.windows(self.device), key_gradient_only=recipe.key_gradient_only)
+            joints = part.joints.to(self.device)
+            loss = heatmap_loss(heatmaps, joints, weight, self.model.config, recipe.sigma, recipe.foreground)
+            self.backward(loss / recipe.accumulate)
+            total += loss.item() / recipe.accumulate
+        return {"heatmap": total}
+
+    def validate(self) -> None:
+        pck, score = self._measure(self.averaged())
+        self.log({"event": "validation", "step": self.step, "pck_0.2": pck, "score": round(score, 4)})
+        if score > self.best:
+            self.best = score
+            self._write("best", self.averaged())
+
+    def export(self) -> None:
+        self._write("last", self.averaged())
+
+    def finish(self) -> None:
+        """The mean of the trained weights and of others, where asked for."""
+        paths = self.settings.average_with
+        if not paths:
+            return
+        state = mean_state([self.averaged(), *(load_weights(path)[1] for path in paths)])
+        self._write("averaged", state, averaged_with=[sha256(path) for path in paths])
+        row: dict[str, Any] = {"event": "averaged", "with": [path.name for path in paths]}
+        if self.validates:
+            pck, score = self._measure(state)
+            row |= {"pck_0.2": pck, "score": round(score, 4)}
+        self.log(row)
+
+    def _write(self, name: str, state: State, **more: Any) -> None:
+        run = self.settings
+        provenance = {
+            "version": __version__,
+            "step": self.step,
+            "recipe": run.recipe.to_dict(),
+            "data": [[Path(source.name).name, len(source), weight] for source, weight in run.sources],
+            "init": sha256(run.init) if run.init else None,
+            **run.provenance,
+            **more,
+        }
+        save_weights(run.out / f"{name}.safetensors", state, run.config, provenance)
+
+    def _measure(self, state: State) -> tuple[dict[str, Any], float]:
+        """PCK on every validation source with these weights, and the mean of the ``all`` figures."""
+        run = self.settings
+        with self.weights(state):
+            figures = [
+                validate(
+                    self.model,
+                    source,
+                    size=self.size,
+                    limit=run.validation_limit,
+                    batch=32,
+                    sigma=run.recipe.sigma,
+                    autocast=self.autocast is not None,
+                )
+                for source in run.validation
+            ]
+        score = sum(f.get("all", 0.0) for f in figures) / len(figures)
+        return {Path(source.name).name: f for source, f in zip(run.validation, figures, strict=True)}, score

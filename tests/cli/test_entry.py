@@ -1,0 +1,184 @@
+"""The entry of ``ftp``: signals while it starts, completion, help."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.support.lowest import lowest
+from tests.support.odd_videos import encode
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+#: What an installed console script does.
+SCRIPT = "import sys; from ftpcli.cli import main; sys.argv[0] = 'ftp'; sys.exit(main())"
+#: Before the script: the process sends itself a signal when it begins to import a module, in a ``place``.
+AT_IMPORT = """
+import os, sys
+class Dying:
+    def __del__(self):
+        kill()
+def kill():
+    os.kill(os.getpid(), {number})
+    for _ in range(100): pass
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            sys.meta_path.remove(self)
+            {place}
+sys.meta_path.insert(0, Finder())
+"""
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return encode(tmp_path_factory.mktemp("clip") / "clip.mp4", count=60)
+
+
+def _start(code: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
+    def accept() -> None:  # also where the tests themselves were started to ignore it
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        preexec_fn=accept,
+        env={**os.environ, **environment},
+    )
+
+
+def _said(process: subprocess.Popen[str]) -> list[str]:
+    """Lines of stderr; the process is given two minutes."""
+    try:
+        _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    return err.splitlines()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "typer.main",
+        "torch.nn",
+        "cv2",
+        "ultralytics.nn.tasks",
+    ],
+)
+def test_a_signal_while_modules_load_is_one_line(module: str, clip: Path, tmp_path: Path) -> None:
+    """And leaves no files behind, but for a folder that torch makes and keeps."""
+    number, code = SIGNALS[len(module) % 2]
+    hook = AT_IMPORT.format(module=module, number=int(number), place="kill()")
+    (tmp_path / "temporary").mkdir()
+    process = _start(
+        hook + SCRIPT, "annotate", clip, "--out", tmp_path / "out.jsonl", TMPDIR=str(tmp_path / "temporary")
+    )
+    lines = _said(process)
+    assert [line for line in lines if not line.startswith("ftp: on ")] == ["ftp: interrupted"]
+    assert process.returncode == code
+    left = {path.name for path in (tmp_path / "temporary").iterdir() if not path.name.startswith("torchinductor")}
+    assert not left and not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize(
+    "place", ["Dying()", "try: kill()\n            except SystemExit: raise ImportError('caused by it')"]
+)
+def test_where_the_exception_is_dropped_or_turned_into_another(place: str, clip: Path, tmp_path: Path) -> None:
+    hook = AT_IMPORT.format(module="numpy", number=int(signal.SIGINT), place=place)
+    process = _start(hook + SCRIPT, "annotate", clip, "--out", tmp_path / "out.jsonl")
+    assert _said(process) == ["ftp: interrupted"]
+    assert process.returncode == 130
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="tells when a process catches signals")
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+@pytest.mark.parametrize(
+    ("command", "delay"), [("annotate", 0.0), ("annotate", 0.2), ("annotate", 1.0), ("annotate", 2.0), ("render", 0.1)]
+)
+def test_a_signal_at_any_moment(command: str, delay: float, number: int, code: int, clip: Path, tmp_path: Path) -> None:
+    """After the handlers stand. ``annotate`` has others from its first frame on, which say more."""
+    inputs = [clip] if command == "annotate" else [clip, clip]
+    process = _start(SCRIPT, command, *inputs, "--out", tmp_path / "out.mp4" if command == "render" else "-")
+    status, end = Path(f"/proc/{process.pid}/status"), time.monotonic() + 60
+    while not _catches(status, signal.SIGTERM):
+        assert process.poll() is None and time.monotonic() < end, process.communicate()
+        time.sleep(0.001)
+    time.sleep(delay)
+    process.send_signal(number)
+    lines = [line for line in _said(process) if not line.startswith("ftp: on ")]
+    assert lines == ["ftp: interrupted"] or lines[0] == "ftp: stopping after this chunk", lines
+    assert process.returncode == code
+
+
+def _catches(status: Path, number: int) -> bool:
+    mask = re.search(r"SigCgt:\s*([0-9a-f]+)", status.read_text())
+    return mask is not None and bool(int(mask[1], 16) >> (number - 1) & 1)
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    code = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n{SCRIPT}"
+    process = _start(AT_IMPORT.format(module="typer", number=int(signal.SIGTERM), place="kill()") + code, "--version")
+    assert _said(process) == []
+    assert process.returncode == 0
+
+
+def test_handlers_are_given_back(command) -> None:  # type: ignore[no-untyped-def]
+    before = [signal.getsignal(number) for number, _ in SIGNALS], sys.unraisablehook
+    assert command("--version").code == 0
+    assert ([signal.getsignal(number) for number, _ in SIGNALS], sys.unraisablehook) == before
+
+
+def test_the_entry_imports_little_before_its_handlers_stand() -> None:
+    code = "import os, signal, sys; before = set(sys.modules); import ftpcli.cli; print(set(sys.modules) - before)"
+    run = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert eval(run.stdout) == {"ftpcli", "ftpcli.version", "ftpcli.cli", "__future__"}
+
+
+# --- names, completion and help ---------------------------------------------------------------------------------
+
+
+def test_render_offers_what_the_writer_takes() -> None:
+    from ftpcli.choices import Codec
+    from ftpcli.video import writing
+
+    assert [*Codec] == [*writing._ENCODERS]
+
+
+def test_every_bound_has_a_lowest_version() -> None:
+    assert "torch==2.9" in lowest()
+
+
+def test_names_of_distribution_and_commands() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["name"] == "ftp-pose"
+    assert project["scripts"] == {"ftp": "ftpcli.cli:main", "ftp-pose": "ftpcli.cli:main"}
+
+
+@pytest.mark.parametrize("name", ["ftp", "ftp-pose"])
+def test_completion_loads_nothing_heavy(name: str) -> None:
+    variable = f"_{name.replace('-', '_').upper()}_COMPLETE"
+    end = "\nimport sys; heavy = {'torch', 'numpy', 'cv2', 'av', 'timm', 'ultralytics'} & sys.modules.keys()"
+    code = f"import atexit\ndef check():{end.replace(chr(10), ' ')}; print('heavy:', *heavy)\natexit.register(check)\n"
+    asked = {variable: "complete_bash", "COMP_CWORD": "2", "COMP_WORDS": f"{name} render --cod"}
+    process = _start(code + SCRIPT.replace("'ftp'", repr(name)), **asked)
+    out, err = process.communicate(timeout=60)
+    assert out.split("\n")[0] == "--codec" and "heavy:\n" in out, (out, err)
+
+
+def test_completion_can_be_installed(tmp_path: Path) -> None:
+    pytest.importorskip("shellingham")
+    process = _start(SCRIPT, "--show-completion", "bash", HOME=str(tmp_path))
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and "_FTP_COMPLETE=complete_bash" in out, (out, err)

@@ -1,0 +1,112 @@
+"""From pictures to boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ftpcli.people import load_detector
+from ftpcli.people.inference import find_people, letterbox, tidy
+from ftpcli.people.loading import BUNDLED
+from ftpcli.people.network import DetectorConfig, build_network, load_network, save_network
+
+
+class Painted(torch.nn.Module):
+    """A network that "finds" the bright rectangle of each picture, in ultralytics' output form (B, 4 + nc, N)."""
+
+    def forward(self, stack: torch.Tensor) -> torch.Tensor:
+        rows = []
+        for image in stack:
+            y, x = torch.nonzero(image.mean(0) > 0.9, as_tuple=True)
+            x0, x1, y0, y1 = x.min(), x.max() + 1, y.min(), y.max() + 1
+            box = torch.stack([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0])
+            near = box + torch.tensor([2.0, 0, 0, 0])
+            score = torch.tensor([[0.9], [0.7], [0.01]])
+            rows.append(torch.cat([torch.stack([box, near, box]), score], 1).T)
+        return torch.stack(rows)
+
+
+@pytest.mark.parametrize("shape", [(240, 320), (1920, 1080), (33, 47), (64, 64), (100, 1000)])
+def test_boxes_are_in_the_pixels_of_the_picture(shape: tuple[int, int]) -> None:
+    height, width = shape
+    image = np.zeros((height, width, 3), np.uint8)
+    x0, y0, x1, y1 = int(0.25 * width), int(0.5 * height), int(0.75 * width), int(0.9 * height)
+    image[y0:y1, x0:x1] = 255
+    (rows,) = find_people(Painted(), [image], size=128)
+    assert rows.shape == (1, 5) and rows[0, 4] == pytest.approx(0.9)  # the overlapping and the faint one are gone
+    assert rows[0, :4] == pytest.approx([x0, y0, x1, y1], abs=1.1 * max(1.0, max(shape) / 128))
+
+
+@pytest.mark.parametrize(("overlap", "boxes"), [(0.45, 1), (0.99, 2)])
+def test_the_weights_file_says_how_much_two_boxes_may_overlap(tmp_path: Path, overlap: float, boxes: int) -> None:
+    config = DetectorConfig(image_size=64, overlap=overlap)
+    save_network(build_network(config), config, tmp_path / "d.safetensors")
+    detector = load_detector(tmp_path / "d.safetensors")
+    detector.network = Painted()  # type: ignore[attr-defined]
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[10:40, 20:50] = 255
+    assert len(detector.detect(image)) == boxes
+
+
+def test_letterbox_keeps_proportions_and_pads_to_the_stride() -> None:
+    padded, scale, (left, top) = letterbox(np.full((200, 100, 3), 9, np.uint8), 64)
+    assert padded.shape == (64, 32, 3) and (left, top) == (0, 0) and scale == (0.32, 0.32)
+    padded, _, (left, top) = letterbox(np.full((100, 300, 3), 9, np.uint8), 96)
+    assert padded.shape == (32, 96, 3) and (left, top) == (0, 0)
+    padded, _, (left, top) = letterbox(np.full((90, 100, 3), 9, np.uint8), 96)
+    assert padded.shape == (96, 96, 3) and top == 5 and (padded[:5] == 114).all()
+
+
+def test_tidy_orders_and_drops() -> None:
+    rows = np.array(
+        [[0, 0, 9, 9, 0.5], [5, 5, 4, 9, 0.9], [np.nan, 0, 1, 1, 0.9], [-5, -5, 20, 20, 0.8], [0, 0, 8, 9, 0.5]]
+    )
+    assert tidy(rows, 10, 10)[:, :4].tolist() == [[0, 0, 10, 10], [0, 0, 8, 9], [0, 0, 9, 9]]
+
+
+def test_a_batch_gives_what_single_pictures_give(random_detector: Path, photo: np.ndarray) -> None:
+    network, _ = load_network(random_detector)
+    for branch in network.model[-1].cv3:  # type: ignore[union-attr]
+        branch[-1].bias.data[:] = 0.0
+    pictures = [photo, photo[:500], photo[:, ::-1].copy()]
+    together = find_people(network, pictures, size=96)
+    assert all(len(rows) for rows in together)
+    for image, rows in zip(pictures, together, strict=True):
+        assert find_people(network, [image], size=96)[0] == pytest.approx(rows, abs=1e-2)
+
+
+def test_the_bundled_detector_finds_the_people_at_the_bus(photo: np.ndarray) -> None:
+    if not BUNDLED.is_file():
+        pytest.skip("no bundled detector in this checkout yet")
+    detector = load_detector()
+    rows = detector.detect(photo)
+    strong = rows[rows[:, 4] >= detector.score]
+    # the fourth, of whom there is a strip at the picture's edge, may be missing
+    people = np.array([[49, 399, 245, 903], [223, 405, 345, 860], [669, 392, 810, 877]], float)
+    for x0, y0, x1, y1 in people:
+        w = np.minimum(strong[:, 2], x1) - np.maximum(strong[:, 0], x0)
+        h = np.minimum(strong[:, 3], y1) - np.maximum(strong[:, 1], y0)
+        shared = np.clip(w, 0, None) * np.clip(h, 0, None)
+        union = (x1 - x0) * (y1 - y0) + (strong[:, 2] - strong[:, 0]) * (strong[:, 3] - strong[:, 1]) - shared
+        assert (shared / union).max() > 0.5
+    assert len(strong) <= 6
+    assert BUNDLED.stat().st_size < 16e6 and detector.describe()["name"] == "bundled"
+    assert np.array_equal(load_detector().detect(photo), rows)
+
+
+def test_several_pictures_are_as_one_after_the_other(photo: np.ndarray) -> None:
+    """Side by side in threads, or in one batch, as on a GPU; of one size or of several."""
+    from ftpcli.device import Threads
+
+    detector = load_detector()
+    same = [np.ascontiguousarray(photo[:, x : x + 700]) for x in (0, 40, 100)]
+    for images in (same, [*same, np.ascontiguousarray(photo[:600])]):
+        single = [detector.detect(image) for image in images]
+        assert all(len(rows) > 1 for rows in single)
+        for most, count in ((None, 1), (1, 1), (1, 3)):
+            detector._threads = Threads(most, count)  # type: ignore[attr-defined]
+            for rows, expected in zip(detector.detect_batch(images), single, strict=True):
+                np.testing.assert_allclose(rows, expected, atol=0.05)

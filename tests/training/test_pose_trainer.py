@@ -1,0 +1,118 @@
+"""Training of the pose model."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from ftpcli.errors import UsageError
+from ftpcli.files.tensors import sha256
+from ftpcli.model.ftp_pose import FTPPose
+from ftpcli.pose.weights import load_weights
+from ftpcli.skeleton import PERSON19
+from ftpcli.training.initialise import backbone_state
+from ftpcli.training.pose_trainer import Run, train
+from ftpcli.training.recipe import RECIPES, Augmentation
+from ftpcli.training.runtime import set_drop_path
+from ftpcli.training.sources import CocoKeypoints
+from tests.support.training_runs import CONFIG, quick, state_of
+
+
+def test_stochastic_depth_is_for_training_alone(people: CocoKeypoints, tmp_path: Path) -> None:
+    config = CONFIG.replace(branches="none", frames=1, depth=3)
+    losses = {}
+    for share in (0.0, 0.9):
+        rows: list[dict] = []
+        chosen = dataclasses.replace(quick(drop_path=share), steps=3, lr=0.0, ema=0.0)
+        train(Run(config, chosen, tmp_path / f"{share}", [(people, 1.0)], log_every=1), rows.append)
+        losses[share] = [row["loss"] for row in rows if row["event"] == "step"]
+    assert losses[0.0] != losses[0.9]
+    model = FTPPose(config)
+    set_drop_path(model.backbone, 0.9)
+    assert [round(float(block.drop_path1.drop_prob), 2) for block in model.backbone.vit.blocks] == [0.0, 0.45, 0.9]
+    images = torch.rand(2, 3, 64, 48)
+    model.train()
+    assert not torch.equal(model.encode(images), model.encode(images))
+    model.eval()
+    assert torch.equal(model.encode(images), model.encode(images))
+    _, kept, header = load_weights(tmp_path / "0.9/last.safetensors")
+    assert header["recipe"]["drop_path"] == 0.9 and kept.keys() == model.state_dict().keys()
+
+
+def test_it_learns_and_the_best_weights_annotate(people: CocoKeypoints, tmp_path: Path) -> None:
+    config = CONFIG.replace(branches="none", frames=1, stem="residual")
+    chosen = dataclasses.replace(
+        quick(optimiser="adamw"), steps=110, batch=8, lr=2e-3, ema=0.9, augmentation=Augmentation.none()
+    )
+    rows: list[dict] = []
+    outcome = train(Run(config, chosen, tmp_path, [(people, 1.0)], [people], log_every=10), rows.append)
+    losses = [row["loss"] for row in rows if row["event"] == "step"]
+    # Between a flat map (log of 192 cells, 5.26) and the target's own entropy (about 4.2) there is little room.
+    assert losses[0] < 5.26 and losses[-1] < 4.45
+    assert outcome["best"] > 0.5
+
+    from ftpcli.pose.estimator import Estimator
+
+    estimator = Estimator.load(tmp_path / "best.safetensors", device="cpu", precision="fp32")
+    assert estimator.window == 1 and estimator.joints == PERSON19.joints
+
+
+def test_the_temporal_recipe_leaves_the_backbone_alone(people: CocoKeypoints, tmp_path: Path) -> None:
+    config = CONFIG.replace(stem="residual")
+    single = dataclasses.replace(quick(), steps=1)
+    train(Run(config.replace(branches="none", frames=1), single, tmp_path / "single", [(people, 1.0)]))
+    chosen = dataclasses.replace(RECIPES["temporal"], steps=3, batch=4, warmup=0, precision="fp32")
+    init = tmp_path / "single/last.safetensors"
+    train(Run(config, chosen, tmp_path / "windows", [(people, 1.0)], init=init))
+    before, after = state_of(tmp_path / "single")["average"], state_of(tmp_path / "windows")["model"]
+    backbone = [name for name in before if name.startswith("backbone.")]
+    assert backbone and all(torch.equal(before[name].half().float(), after[name]) for name in backbone)
+    assert any(after[name].any() for name in after if name.startswith("encoder.") and "mlp.fc2.weight" in name)
+
+
+def test_a_new_backbone_goes_under_an_old_encoder(people: CocoKeypoints, tmp_path: Path) -> None:
+    config = CONFIG.replace(stem="residual", depth=2)
+    for name, seed, changes in (("whole", 1, {}), ("single", 2, {"branches": "none", "frames": 1})):
+        chosen = dataclasses.replace(quick(seed=seed), steps=1)
+        train(Run(config.replace(**changes), chosen, tmp_path / name, [(people, 1.0)]))
+    whole, single = (load_weights(tmp_path / name / "last.safetensors")[1] for name in ("whole", "single"))
+    state = backbone_state(tmp_path / "single/last.safetensors", FTPPose(config).backbone)
+    chosen = dataclasses.replace(RECIPES["temporal"], steps=1, batch=4, lr=0.0, precision="fp32")
+    init = tmp_path / "whole/last.safetensors"
+    rows: list[dict] = []
+    train(Run(config, chosen, tmp_path / "both", [(people, 1.0)], init=init, backbone=state), rows.append)
+    both = load_weights(tmp_path / "both/last.safetensors")[1]
+    weights = [n for n in both if "running" not in n and "num_batches" not in n]  # the head's norms go on counting
+    assert all(torch.equal(both[n], single[n] if n.startswith("backbone.") else whole[n]) for n in weights)
+    assert any(not torch.equal(single[n], whole[n]) for n in weights if n.startswith("backbone."))
+    assert [row["event"] for row in rows][:2] == ["init", "backbone"]
+
+
+def test_averaged_with_other_weights_at_the_end(people: CocoKeypoints, tmp_path: Path) -> None:
+    config = CONFIG.replace(branches="none", frames=1, depth=2)
+    one = Run(config, dataclasses.replace(quick(), steps=2), tmp_path / "one", [(people, 1.0)])
+    train(one)
+    other = dataclasses.replace(one, recipe=dataclasses.replace(quick(seed=5), steps=2), out=tmp_path / "other")
+    train(other)
+    given = [run.out / "last.safetensors" for run in (one, other)]
+    two = dataclasses.replace(
+        one, recipe=dataclasses.replace(quick(seed=9), steps=3), out=tmp_path / "two", average_with=given
+    )
+    rows: list[dict] = []
+    train(dataclasses.replace(two, validation=[people]), rows.append)
+    states = [load_weights(path)[1] for path in (*given, tmp_path / "two/last.safetensors")]
+    _, averaged, provenance = load_weights(tmp_path / "two/averaged.safetensors")
+    for name, value in averaged.items():
+        if value.is_floating_point():
+            assert value == pytest.approx(sum(state[name].float() for state in states).numpy() / 3, abs=2e-3)
+    assert provenance["averaged_with"] == [sha256(path) for path in given] and provenance["step"] == 3
+    assert rows[-1]["event"] == "averaged" and len(rows[-1]["with"]) == 2 and 0 <= rows[-1]["score"] <= 1
+    content = (tmp_path / "two/averaged.safetensors").read_bytes()
+    (tmp_path / "two/averaged.safetensors").unlink()
+    train(dataclasses.replace(two, resume=True))
+    assert (tmp_path / "two/averaged.safetensors").read_bytes() == content
+    with pytest.raises(UsageError, match=r"--average-with .*another configuration"):
+        train(dataclasses.replace(two, config=CONFIG, out=tmp_path / "three"))
