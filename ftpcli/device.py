@@ -15,7 +15,7 @@ from ftpcli.errors import FtpError, UsageError
 
 T = TypeVar("T")
 R = TypeVar("R")
-#: Parts that there are at least, if there are so many items.
+#: Fewest parts, where there are that many items.
 _LEAST = 4
 #: The process in which torch computes for us in several threads.
 _owner: int | None = None

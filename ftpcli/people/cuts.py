@@ -49,7 +49,7 @@ class _Look(NamedTuple):
 class Shots:
     """Numbers the shots of a video (``TrackedFrame.shot``): a frame unlike the one before begins a new shot.
 
-    Frames come out up to two late, because a flash can only be told from a shot by what follows it: pictures like
+    Frames come out up to two late, because only what follows a flash tells it from a shot: pictures like
     those before. Fades and dissolves change little from frame to frame and are not taken for cuts.
 
     Args:
