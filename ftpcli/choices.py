@@ -1,4 +1,7 @@
-"""What a user can choose by name, listed once: for the command line's help, for checks and for Python callers."""
+"""What a user can choose by name, listed once: for the command line's help, for checks and for Python callers.
+
+Trackers and smoothing filters are listed beside their code, in `people.tracking` and `pose.smoothing`.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +22,6 @@ class Joints(StrEnum):
 
     DEFAULT = "default"
     ALL = "all"
-
-
-class Tracker(StrEnum):
-    """Trackers of ultralytics."""
-
-    BYTETRACK = "bytetrack"
-    BOTSORT = "botsort"
-
-
-class Smooth(StrEnum):
-    """Filters over a track's joints."""
-
-    NONE = "none"
-    ONE_EURO = "one-euro"
 
 
 class Precision(StrEnum):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
@@ -18,9 +18,11 @@ import numpy as np
 
 from ftpcli.annotation.options import OptionFields, Options
 from ftpcli.errors import InputError
+from ftpcli.people.cuts import Shots
 from ftpcli.people.gaps import FillGaps
 from ftpcli.people.sources import BoxesFile, DetectAndTrack
 from ftpcli.pose.second_look import SecondLook
+from ftpcli.pose.smoothing import Smoothing
 from ftpcli.pose.views import HoldViews
 from ftpcli.pose.windows import Windows, held_frames
 from ftpcli.records import Frame, FramePoses, Header, RunInfo, SourceInfo, TrackedFrame, VideoInfo, Window
@@ -87,8 +89,7 @@ class Annotation:
             self._stages.append(FillGaps(o.fill_gaps, held))
         if o.hold_views:
             self._stages.append(HoldViews(o.hold_views))
-        self._second_look = SecondLook(estimator.estimate) if o.second_look and o.boxes is None else None
-        self._smoother = o.smoother()
+        self._begin_shot(0)
         #: Frames in a chunk: fewer where pictures are large.
         self.chunk_frames = held
         self.frames = 0
@@ -163,9 +164,9 @@ class Annotation:
                 unbroken run.
         """
         frames = self._detected(iter(stored))
-        for stage in self._stages:
-            frames = stage(frames)
-        keys, tokens = Windows(self._estimator.window)(frames), self._estimator.tokens()
+        if self._options.cuts:
+            frames = Shots(self.chunk_frames)(frames)
+        keys, tokens = self._keys(frames), self._estimator.tokens()
         while chunk := list(islice(keys, self.chunk_frames)):
             yield self._annotate(chunk, tokens)
         if self._options.end is None:  # else the people of a boxes file may be in later frames
@@ -195,6 +196,20 @@ class Annotation:
             for detections in found:
                 yield TrackedFrame(group.popleft(), detections=detections)
 
+    def _keys(self, frames: Iterator[TrackedFrame]) -> Iterator[Key]:
+        """Key frames with their windows. Every shot goes through the stages as a video of its own."""
+        for _, shot in groupby(frames, key=lambda tracked: tracked.shot):
+            for stage in self._stages:
+                shot = stage(shot)
+            yield from Windows(self._estimator.window)(shot)
+
+    def _begin_shot(self, shot: int) -> None:
+        """What looks back at frames before begins afresh."""
+        o = self._options
+        self.cuts = shot
+        self._second_look = SecondLook(self._estimator.estimate) if o.second_look and o.boxes is None else None
+        self._smoother = Smoothing(o.smooth).start()
+
     def _annotate(self, chunk: list[Key], tokens: SharedTokens) -> list[Annotated]:
         windows = [window for _, mine in chunk for window in mine]
         records = [tracked.stored for tracked, _ in chunk if tracked.stored]
@@ -214,6 +229,8 @@ class Annotation:
     def _finish(self, key: Key, raw: FramePoses, tokens: SharedTokens) -> Annotated:
         """What needs the frames before: the second look, and smoothing."""
         tracked, windows = key
+        if tracked.shot != self.cuts:
+            self._begin_shot(tracked.shot)
         if self._second_look:
             if tracked.stored is None:
                 raw = self._second_look(windows, raw, tokens)

@@ -94,6 +94,7 @@ class Summary:
         seconds: the time of its last frame, from its first.
         elapsed: seconds of work.
         replayed: frames that an interrupted run had done.
+        cuts: camera cuts seen; None where nothing was looked at.
         already: the output was complete before, and nothing was done.
     """
 
@@ -108,6 +109,7 @@ class Summary:
     seconds: float
     elapsed: float
     replayed: int
+    cuts: int | None = None
     already: bool = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -185,6 +187,7 @@ def annotate_file(
         seconds=progress.seconds - annotation.info.start,
         elapsed=time.monotonic() - started,
         replayed=progress.replayed,
+        cuts=annotation.cuts,
     )
 
 

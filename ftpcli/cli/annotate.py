@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ftpcli.choices import Format, Joints, Precision, Smooth, Tracker
+from ftpcli.choices import Format, Joints, Precision
 from ftpcli.cli.progress import Report, progress
 from ftpcli.cli.signals import EXIT_BROKEN_PIPE, Stop, stop_signals
 from ftpcli.errors import EXIT_SOME_FAILED, FtpError, InputError, UsageError
+from ftpcli.people.tracking import TrackerName
+from ftpcli.pose.smoothing import Smoothing
 
 if TYPE_CHECKING:
     from ftpcli.annotation.chain import Annotator
@@ -97,11 +99,14 @@ def command(
         bool, typer.Option("--trust", help="Open detector files that can run code (.pt).", rich_help_panel=_PEOPLE)
     ] = False,
     tracker: Annotated[
-        Tracker, typer.Option(help="Who is who from frame to frame.", rich_help_panel=_PEOPLE)
-    ] = Tracker.BYTETRACK,
+        TrackerName, typer.Option(help="Who is who from frame to frame.", rich_help_panel=_PEOPLE)
+    ] = TrackerName.BYTETRACK,
     min_score: Annotated[
         float | None, typer.Option(help="Detections from this score on may be people.", rich_help_panel=_PEOPLE)
     ] = None,
+    cuts: Annotated[
+        bool, typer.Option(help="A camera cut ends tracks; nothing is taken across it.", rich_help_panel=_PEOPLE)
+    ] = True,
     fill_gaps: Annotated[
         float,
         typer.Option(
@@ -135,8 +140,8 @@ def command(
         ),
     ] = 0.05,
     smooth: Annotated[
-        Smooth, typer.Option(help="Filter each person's joints over time.", rich_help_panel=_MODEL)
-    ] = Smooth.NONE,
+        Smoothing, typer.Option(help="Filter each person's joints over time.", rich_help_panel=_MODEL)
+    ] = Smoothing.NONE,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MODEL)] = "auto",
     precision: Annotated[
         Precision, typer.Option(help="auto: bf16 where the hardware has it.", rich_help_panel=_MODEL)
@@ -175,6 +180,7 @@ def command(
         detector_size=detector_size,
         tracker=tracker,
         min_score=min_score,
+        cuts=cuts,
         fill_gaps=fill_gaps,
         second_look=second_look,
         hold_views=hold_views,

@@ -77,7 +77,8 @@ def command(
     only = None if ids is None else parse_ids(ids)
     rate = None if fps is None else parse_rate(fps)
 
-    from ftpcli.drawing.rendering import Style, render
+    from ftpcli.drawing.overlay import Style
+    from ftpcli.drawing.rendering import render
 
     with progress("rendering", quiet=quiet) as show:
         done = render(

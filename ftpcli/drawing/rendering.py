@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from ftpcli.drawing.overlay import draw
+from ftpcli.drawing.overlay import Style, draw
 from ftpcli.errors import InputError
 from ftpcli.files.inputs import STANDARD, describe
 from ftpcli.formats import PosesReader, check_target, open_poses
 from ftpcli.records import Frame, FramePoses, Pose
-from ftpcli.skeleton import Skeleton
 from ftpcli.video import ImageFolderReader, VideoReader, VideoWriter, check_suffix, open_source
 
 #: Called after each frame with the frames written and how many there will be, None where that is unknown.
@@ -31,16 +30,6 @@ class Rendered:
     ids: tuple[int, ...]  # of the people drawn
     audio: bool  # whether sound was copied
     warnings: tuple[str, ...]  # one line each, naming the file
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """How people are drawn; see ftpcli.drawing.overlay.draw."""
-
-    black: bool = False
-    threshold: float = 0.3
-    boxes: bool = True
-    ids: bool = True
 
 
 def render(
@@ -94,7 +83,6 @@ def render(
         stack.enter_context(frames)
         pairing = _Pairing(reader, frames)
         joints = reader.header.joints
-        bones = Skeleton("drawn", joints).edges
         writer: VideoWriter | None = None
         drawn: set[int] = set()
         people = 0
@@ -116,17 +104,7 @@ def render(
             chosen = [pose for pose in record if only is None or pose.track_id in only]
             drawn.update(pose.track_id for pose in chosen)
             people += len(chosen)
-            image = draw(
-                frame.image,
-                chosen,
-                joints,
-                edges=bones,
-                threshold=style.threshold,
-                boxes=style.boxes,
-                ids=style.ids,
-                black=style.black,
-            )
-            writer.write(image, frame.pts)
+            writer.write(draw(frame.image, chosen, joints, style), frame.pts)
             if progress is not None:
                 progress(writer.frames, pairing.total)
         if writer is None:

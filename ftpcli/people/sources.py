@@ -6,12 +6,15 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ftpcli.errors import FtpError, InputError
+from ftpcli.people.tracking import Tracker, TrackerName, memory_frames
 from ftpcli.records import Frame, Person, TrackedFrame, VideoInfo
 
 if TYPE_CHECKING:
@@ -35,7 +38,10 @@ class PeopleSource(Protocol):
         ...
 
     def follow(self, frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
-        """Every frame once, in order, with its people, sorted by id; ``detections`` are those of `detect`."""
+        """Every frame of a shot once, in order, with its people, sorted by id; ``detections`` are those of `detect`.
+
+        Called once for every shot; those of a detector have nobody in common.
+        """
         ...
 
     def check_end(self, frames: int) -> None:
@@ -52,7 +58,6 @@ class DetectAndTrack:
 
     Args:
         detector: see `ftpcli.people.load_detector`.
-        tracker: "bytetrack" or "botsort".
         frame_rate: of the frames that are looked at, per second; None where unknown.
         min_score: from this score on, a detection may become a person; None: what the detector recommends.
     """
@@ -60,15 +65,14 @@ class DetectAndTrack:
     def __init__(
         self,
         detector: Detector,
-        tracker: str = "bytetrack",
+        tracker: str = TrackerName.BYTETRACK,
         frame_rate: float | None = None,
         min_score: float | None = None,
     ) -> None:
-        from ftpcli.people import Tracker
-
         self.detector = detector
         self.min_score = detector.score if min_score is None else min_score
-        self.tracker = Tracker(tracker, frame_rate, self.min_score)
+        self._new_tracker = partial(Tracker, TrackerName(tracker), frame_rate, self.min_score, count(1))
+        self._tracker = {"name": str(tracker), "memory_frames": memory_frames(frame_rate)}
 
     def detect(self, frames: Sequence[Frame]) -> list[np.ndarray]:
         """(N, 5) float32 xyxy and score of the people in each frame, weak ones included, best first."""
@@ -77,10 +81,11 @@ class DetectAndTrack:
     def follow(self, frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
         """Gives the detections their ids, boxes cut to the picture. Frames come out one late: a new person is
         reported only when they are found a second time, and then belongs to the first of the two frames as well."""
+        tracker = self._new_tracker()
         before: TrackedFrame | None = None
         for tracked in frames:
             detections = np.zeros((0, 5)) if tracked.detections is None else tracked.detections
-            found = self.tracker.update(detections, tracked.frame.image)
+            found = tracker.update(detections, tracked.frame.image)
             if before is not None:
                 yield _with(before, found.late)
             before = _with(tracked, found.people)
@@ -93,7 +98,7 @@ class DetectAndTrack:
     def describe(self) -> dict[str, Any]:
         return {
             "detector": self.detector.describe(),
-            "tracker": {"name": self.tracker.kind, "memory_frames": self.tracker.buffer},
+            "tracker": self._tracker,
             "min_score": self.min_score,
         }
 

@@ -226,11 +226,13 @@ def test_the_parser_s_own_refusals(arguments: list[str], here: Path, command: Ca
 
 
 def test_help_lists_the_choices(command: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ftpcli.choices import Codec, Format, Precision, Smooth, Tracker
+    from ftpcli.choices import Codec, Format, Precision
+    from ftpcli.people.tracking import TrackerName
+    from ftpcli.pose.smoothing import Smoothing
 
     monkeypatch.setenv("COLUMNS", "200")
     said = command("annotate", "--help").out + command("render", "--help").out
-    for choice in (Format, Tracker, Smooth, Precision, Codec):
+    for choice in (Format, TrackerName, Smoothing, Precision, Codec):
         assert all(value in said for value in choice), choice
 
 

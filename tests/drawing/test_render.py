@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from ftpcli.cli import main
-from ftpcli.drawing.overlay import LEFT, RIGHT, person_colour
-from ftpcli.drawing.rendering import Style, render
+from ftpcli.drawing.overlay import LEFT, RIGHT, Style, person_colour
+from ftpcli.drawing.rendering import render
 from ftpcli.errors import InputError, OutputError, UsageError
 from ftpcli.formats import write_poses
 from ftpcli.records import FramePoses, Header, RunInfo, SourceInfo

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ftpcli.annotation.options import Options
 from ftpcli.errors import InputError, UsageError
 from ftpcli.people.sources import BoxesFile, DetectAndTrack
-from ftpcli.people.tracking import Tracker
+from ftpcli.people.tracking import Tracker, TrackerName
 from ftpcli.records import Frame, FramePoses, Header, Pose, SourceInfo, TrackedFrame, VideoInfo
 from ftpcli.skeleton import PERSON19
 from tests.support.walkers import followed
@@ -132,8 +133,9 @@ def test_no_people_is_no_error() -> None:
 
 
 def test_unknown_tracker() -> None:
-    with pytest.raises(UsageError, match="unknown tracker 'sort'"):
-        DetectAndTrack(Walkers(), "sort")
+    with pytest.raises(UsageError, match="--tracker sort: choose bytetrack or botsort"):
+        Options(tracker="sort")
+    assert Options(tracker="botsort").tracker == TrackerName.BOTSORT
 
 
 # -- boxes from files
