@@ -1,4 +1,7 @@
-"""What a user can choose by name, listed once: for the command line's help, for checks and for Python callers."""
+"""What a user can choose by name, listed once: for the command line's help, for checks and for Python callers.
+
+Trackers and smoothing filters are listed beside their code, in `people.tracking` and `pose.smoothing`.
+"""
 
 from __future__ import annotations
 
@@ -8,87 +11,73 @@ from enum import StrEnum
 class Format(StrEnum):
     """Forms of a poses file."""
 
-    jsonl = "jsonl"  # our JSON Lines: every joint, all digits that matter
-    coco = "coco"
-    posetrack = "posetrack"  # of 2018 and 2021
-    posetrack17 = "posetrack17"
+    JSONL = "jsonl"  # our JSON Lines: every joint, all digits that matter
+    COCO = "coco"
+    POSETRACK = "posetrack"  # of 2018 and 2021
+    POSETRACK17 = "posetrack17"
 
 
 class Joints(StrEnum):
     """Joints of a COCO file: COCO's 17, or every joint of the model."""
 
-    default = "default"
-    all = "all"
-
-
-class Tracker(StrEnum):
-    """Trackers of ultralytics."""
-
-    bytetrack = "bytetrack"
-    botsort = "botsort"
-
-
-class Smooth(StrEnum):
-    """Filters over a track's joints."""
-
-    none = "none"
-    one_euro = "one-euro"
+    DEFAULT = "default"
+    ALL = "all"
 
 
 class Precision(StrEnum):
     """Number formats of the models; auto is bf16 where the hardware has it."""
 
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
 
 
 class Codec(StrEnum):
     """Codecs of written videos."""
 
-    h264 = "h264"
-    hevc = "hevc"
+    H264 = "h264"
+    HEVC = "hevc"
 
 
-class Preset(StrEnum):
-    """Encoder speeds: the slower, the smaller the file."""
+class Speed(StrEnum):
+    """Presets of x264 and x265: the slower, the smaller the file."""
 
-    ultrafast = "ultrafast"
-    superfast = "superfast"
-    veryfast = "veryfast"
-    faster = "faster"
-    fast = "fast"
-    medium = "medium"
-    slow = "slow"
-    slower = "slower"
-    veryslow = "veryslow"
+    ULTRAFAST = "ultrafast"
+    SUPERFAST = "superfast"
+    VERYFAST = "veryfast"
+    FASTER = "faster"
+    FAST = "fast"
+    MEDIUM = "medium"
+    SLOW = "slow"
+    SLOWER = "slower"
+    VERYSLOW = "veryslow"
 
 
 class DataKind(StrEnum):
-    """Of training data."""
+    """Kinds of training data."""
 
-    coco = "coco"
-    clips = "clips"
-    posetrack17 = "posetrack17"
-    posetrack18 = "posetrack18"
-    posetrack21 = "posetrack21"
-    poses = "poses"
+    COCO = "coco"
+    CLIPS = "clips"
+    POSETRACK17 = "posetrack17"
+    POSETRACK18 = "posetrack18"
+    POSETRACK21 = "posetrack21"
+    POSES = "poses"
 
 
 class Metric(StrEnum):
-    """Of prediction files."""
+    """What prediction files are scored by."""
 
-    posetrack = "posetrack"
-    posetrack21 = "posetrack21"
-    coco = "coco"
+    POSETRACK = "posetrack"
+    POSETRACK21 = "posetrack21"
+    COCO = "coco"
 
 
 class Dataset(StrEnum):
-    """To evaluate a model on."""
+    """Data sets that a model can be evaluated on."""
 
-    posetrack17 = "posetrack17"
-    posetrack18 = "posetrack18"
-    posetrack21 = "posetrack21"
-    coco = "coco"
-    clips = "clips"
-    detector = "detector"
+    POSETRACK17 = "posetrack17"
+    POSETRACK18 = "posetrack18"
+    POSETRACK21 = "posetrack21"
+    COCO = "coco"
+    CLIPS = "clips"
+    DETECTOR = "detector"

@@ -10,12 +10,12 @@ from typing import TypeVar
 
 import torch
 
+from ftpcli.choices import Precision
 from ftpcli.errors import FtpError, UsageError
 
-PRECISIONS = ("auto", "fp32", "bf16")
 T = TypeVar("T")
 R = TypeVar("R")
-#: Parts that there are at least, if there are so many items.
+#: Fewest parts, where there are that many items.
 _LEAST = 4
 #: The process in which torch computes for us in several threads.
 _owner: int | None = None
@@ -68,10 +68,10 @@ def choose_device(name: str) -> torch.device:
 
 def choose_precision(name: str, device: torch.device) -> str:
     """``auto`` takes bf16 where the hardware multiplies it natively, else fp32."""
-    if name not in PRECISIONS:
-        raise UsageError(f"--precision {name}: choose one of {', '.join(PRECISIONS)}")
-    if name != "auto":
-        return name
+    if name not in tuple(Precision):
+        raise UsageError(f"--precision {name}: choose one of {', '.join(Precision)}")
+    if name != Precision.AUTO:
+        return str(name)
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     native = device.type == "cpu" and (

@@ -1,6 +1,5 @@
 """Errors that end a run with one clear line, and the documented exit codes."""
 
-EXIT_DONE = 0
 EXIT_SOME_FAILED = 1
 EXIT_USAGE = 2
 

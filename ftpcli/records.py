@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:  # a command's help lists trackers and filters, which use these types, and needs no arrays
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,13 @@ class Person:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackedFrame:
-    """A frame and the people in it; there may be none."""
+    """A frame with what is known of it so far: every stage of the chain adds to it."""
 
     frame: Frame
-    people: tuple[Person, ...]
+    people: tuple[Person, ...] = ()  # there may be none
+    detections: np.ndarray | None = None  # (N, 5) float32 xyxy and score of all detections; None without a detector
+    stored: FramePoses | None = None  # what an interrupted run had estimated
+    shot: int = 0  # number of camera cuts before it
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,6 +20,7 @@ from ftpcli.pose.windows import Windows, held_frames
 from ftpcli.records import TrackedFrame
 from ftpcli.video import open_source
 from samples.make_sample import make_sample
+from tests.support.walkers import followed
 
 ROUNDS = 5
 
@@ -29,7 +30,7 @@ def test_time_of_the_pose_model(tmp_path: Path) -> None:
     make_sample(tmp_path / "sample.mp4", seconds=2)
     with open_source(tmp_path / "sample.mp4") as source:
         people = DetectAndTrack(load_detector(), frame_rate=25)
-        tracked, chunk = [people(frame) for frame in source], held_frames(source.info)
+        tracked, chunk = list(followed(people, source)), held_frames(source.info)
     three = Estimator.load(device="cpu", precision="fp32")
     one = Estimator(FTPPose(three.config.replace(frames=1, branches="none")).eval(), device="cpu", precision="fp32")
 

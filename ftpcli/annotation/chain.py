@@ -6,23 +6,23 @@ bounds depend on frame positions alone, so a resumed run forms the same batches 
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
 
 from ftpcli.annotation.options import OptionFields, Options
 from ftpcli.errors import InputError
+from ftpcli.people.cuts import Shots
 from ftpcli.people.gaps import FillGaps
 from ftpcli.people.sources import BoxesFile, DetectAndTrack
 from ftpcli.pose.second_look import SecondLook
-from ftpcli.pose.smoothing import Smoother
+from ftpcli.pose.smoothing import Smoothing
 from ftpcli.pose.views import HoldViews
 from ftpcli.pose.windows import Windows, held_frames
 from ftpcli.records import Frame, FramePoses, Header, RunInfo, SourceInfo, TrackedFrame, VideoInfo, Window
@@ -32,17 +32,18 @@ if TYPE_CHECKING:
     from ftpcli.people import Detector
     from ftpcli.people.sources import PeopleSource
     from ftpcli.pose.estimator import Estimator
+    from ftpcli.pose.tokens import SharedTokens
     from ftpcli.video import FrameSource
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotated:
-    """One frame's outcome.
+    """One frame's result.
 
     Attributes:
         frame: the picture it belongs to.
-        poses: as they are to be shown (smoothed where that was asked for).
-        raw: as the model gave them.
+        poses: the result, smoothed where that was asked for.
+        raw: as the model gave them; the same object where nothing was smoothed.
         detections: (N, 5) float32 xyxy and score, everything the detector saw; None where boxes were given.
     """
 
@@ -54,10 +55,16 @@ class Annotated:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stored:
-    """What an interrupted run had worked out for a frame."""
+    """What an interrupted run had worked out for a frame, see :class:`Annotated`."""
 
     raw: FramePoses
     detections: np.ndarray | None
+
+
+#: A stage of the chain: frames in, the same frames out, in order, with more known of each.
+Stage = Callable[[Iterator[TrackedFrame]], Iterator[TrackedFrame]]
+#: A key frame and the windows of its people, in their order.
+Key = tuple[TrackedFrame, tuple[Window, ...]]
 
 
 class Annotation:
@@ -68,44 +75,29 @@ class Annotation:
     Args:
         source: opened (entered) already.
         people: of this source alone; ids begin with it.
-        stored: what an interrupted run had done, from the first frame on, whole chunks only: detector and model
-            are not asked again about those frames, the tracker is, so that its state is that of an unbroken run.
-        options: recorded in the header.
-        to_the_end: the source is read to its end, so that people in later frames show a file of another video.
+        options: which stages the frames go through; recorded in the header.
     """
 
     def __init__(
-        self,
-        source: FrameSource,
-        people: PeopleSource,
-        estimator: Estimator,
-        *,
-        gaps: FillGaps | None = None,
-        views: HoldViews | None = None,
-        second_look: SecondLook | None = None,
-        smoother: Smoother | None = None,
-        stored: Iterable[Stored] = (),
-        options: dict[str, Any] | None = None,
-        to_the_end: bool = True,
+        self, source: FrameSource, people: PeopleSource, estimator: Estimator, options: Options | None = None
     ) -> None:
         self._source, self._people, self._estimator = source, people, estimator
-        self._gaps, self._views, self._second_look, self._smoother = gaps, views, second_look, smoother
-        self._stored = iter(stored)
-        self._options = options or {}
-        self._to_the_end = to_the_end
-        self._tokens = estimator.tokens()
-        self._pending: dict[int, tuple[np.ndarray | None, FramePoses | None]] = {}
+        self._options = o = options or Options()
+        held = held_frames(source.info)
+        self._stages: list[Stage] = [people.follow]
+        if o.fill_gaps and o.boxes is None:
+            self._stages.append(FillGaps(o.fill_gaps, held))
+        if o.hold_views:
+            self._stages.append(HoldViews(o.hold_views))
+        self._begin_shot(0)
+        #: Frames in a chunk: fewer where pictures are large.
+        self.chunk_frames = held
         self.frames = 0
         self.replayed = 0
 
     @property
     def info(self) -> VideoInfo:
         return self._source.info
-
-    @property
-    def chunk_frames(self) -> int:
-        """Frames in a chunk: fewer where pictures are large."""
-        return held_frames(self.info)
 
     @property
     def frame_name(self) -> Callable[[int], str] | None:
@@ -138,7 +130,7 @@ class Annotation:
             device=self._estimator.device.type,
             precision=self._estimator.precision,
             window=self._estimator.window,
-            options=self._options,
+            options=self._options.recorded(),
         )
         return Header(self._estimator.joints, source, run)
 
@@ -158,85 +150,92 @@ class Annotation:
             for one in chunk:
                 yield one.poses
 
-    def chunks(self) -> Iterator[list[Annotated]]:
-        """The same by chunks of consecutive frames, with pictures and raw results."""
-        tracked = self._gaps(self._tracked()) if self._gaps else self._tracked()
-        if self._views:
-            tracked = self._views(tracked)
-        windows = Windows(self._estimator.window)(tracked)
-        while chunk := list(islice(windows, self.chunk_frames)):
-            yield self._annotate(chunk)
-        if self._to_the_end and isinstance(self._people, BoxesFile):
+    @property
+    def expected(self) -> int | None:
+        """Frames that will come, as far as is known before they are read."""
+        return self._source.expected
+
+    def chunks(self, stored: Iterable[Stored] = ()) -> Iterator[list[Annotated]]:
+        """The same by chunks of consecutive frames, with pictures and raw results.
+
+        Args:
+            stored: what an interrupted run had done, from the first frame on, whole chunks only: detector and model
+                are not asked again about those frames; all other stages are, so that their state is that of an
+                unbroken run.
+        """
+        frames = self._detected(iter(stored))
+        if self._options.cuts:
+            frames = Shots(self.chunk_frames)(frames)
+        keys, tokens = self._keys(frames), self._estimator.tokens()
+        while chunk := list(islice(keys, self.chunk_frames)):
+            yield self._annotate(chunk, tokens)
+        if self._options.end is None:  # else the people of a boxes file may be in later frames
             self._people.check_end(self._source.decoded)
         self.close()
 
-    def _detected(self) -> Iterator[tuple[Frame, np.ndarray | None, FramePoses | None]]:
+    def _detected(self, stored: Iterator[Stored]) -> Iterator[TrackedFrame]:
         """Frames with their detections, and with their poses where an interrupted run had them.
 
         As many frames as a chunk has are looked at together; stored ones come in whole chunks, so that all frames of
         such a group are stored, or none.
         """
-        people = self._people
         frames = iter(self._source)
         while group := deque(islice(frames, self.chunk_frames)):
-            stored = list(islice(self._stored, len(group)))
-            for frame, one in zip(group, stored, strict=False):
+            known = list(islice(stored, len(group)))
+            for frame, one in zip(group, known, strict=False):
                 if (one.raw.index, one.raw.pts) != (frame.index, frame.pts):
                     raise InputError(
                         f"{self.info.path}: frame {frame.index} is not the one that the interrupted run saw; "
                         "start again with --overwrite"
                     )
-            known = [(one.detections, one.raw) for one in stored]
-            new = list(islice(group, len(stored), None))
-            found = people.detect_batch(new) if new and isinstance(people, DetectAndTrack) else [None] * len(new)
-            del new  # each frame is let go as it is yielded
-            for detections, raw in [*known, *((rows, None) for rows in found)]:
-                yield group.popleft(), detections, raw
+            new = list(islice(group, len(known), None))
+            found = self._people.detect(new) if new else []
+            del new  # each frame is released as it is yielded
+            for one in known:
+                yield TrackedFrame(group.popleft(), detections=one.detections, stored=one.raw)
+            for detections in found:
+                yield TrackedFrame(group.popleft(), detections=detections)
 
-    def _tracked(self) -> Iterator[TrackedFrame]:
-        """One frame late: only the next frame tells who of the new is no false alarm."""
-        held: TrackedFrame | None = None
-        for frame, detections, raw in self._detected():
-            if isinstance(self._people, DetectAndTrack) and detections is not None:
-                tracked = self._people.track(frame, detections)
-                if held is not None:
-                    held = self._people.with_late(held)
-            else:
-                tracked = self._people(frame)
-            self._pending[frame.index] = (detections, raw)
-            if held is not None:
-                yield held
-            held = tracked
-        if held is not None:
-            yield held
+    def _keys(self, frames: Iterator[TrackedFrame]) -> Iterator[Key]:
+        """Key frames with their windows. Every shot goes through the stages as a video of its own."""
+        for _, shot in groupby(frames, key=lambda tracked: tracked.shot):
+            for stage in self._stages:
+                shot = stage(shot)
+            yield from Windows(self._estimator.window)(shot)
 
-    def _annotate(self, chunk: list[tuple[TrackedFrame, tuple[Window, ...]]]) -> list[Annotated]:
-        pending = [self._pending.pop(tracked.frame.index) for tracked, _ in chunk]
-        raw = [record for _, record in pending if record is not None]
-        new = len(raw) < len(chunk)
-        if new:
-            raw = self._estimate(chunk)
-        else:
-            self._estimator.pass_over(_windows(chunk), self._tokens)
+    def _begin_shot(self, shot: int) -> None:
+        """What looks back at frames before begins afresh."""
+        o = self._options
+        self.cuts = shot
+        self._second_look = SecondLook(self._estimator.estimate) if o.second_look and o.boxes is None else None
+        self._smoother = Smoothing(o.smooth).start()
+
+    def _annotate(self, chunk: list[Key], tokens: SharedTokens) -> list[Annotated]:
+        windows = [window for _, mine in chunk for window in mine]
+        records = [tracked.stored for tracked, _ in chunk if tracked.stored]
+        if len(records) == len(chunk):
+            self._estimator.pass_over(windows, tokens)
             self.replayed += len(chunk)
-        if self._second_look:
-            tokens = self._estimator.tokens()  # of a stored chunk nobody knows where it was looked a second time
-            for n, (tracked, windows) in enumerate(chunk):
-                if new:
-                    raw[n] = self._second_look(windows, raw[n], tokens)
-                self._second_look.remember(tracked, raw[n])
+        else:
+            poses = iter(self._estimator.estimate(windows, tokens))
+            records = [
+                FramePoses(t.frame.index, t.frame.pts, t.frame.seconds, tuple(islice(poses, len(mine))))
+                for t, mine in chunk
+            ]
         self.frames += len(chunk)
-        return [
-            Annotated(tracked.frame, self._smoother(record) if self._smoother else record, record, detections)
-            for (tracked, _), record, (detections, _) in zip(chunk, raw, pending, strict=True)
-        ]
+        again = self._estimator.tokens()  # not kept: which boxes a stored chunk's second looks took is not stored
+        return [self._finish(key, record, again) for key, record in zip(chunk, records, strict=True)]
 
-    def _estimate(self, chunk: list[tuple[TrackedFrame, tuple[Window, ...]]]) -> list[FramePoses]:
-        poses = iter(self._estimator.estimate(_windows(chunk), self._tokens))
-        return [
-            FramePoses(t.frame.index, t.frame.pts, t.frame.seconds, tuple(islice(poses, len(windows))))
-            for t, windows in chunk
-        ]
+    def _finish(self, key: Key, raw: FramePoses, tokens: SharedTokens) -> Annotated:
+        """What needs the frames before: the second look, and smoothing."""
+        tracked, windows = key
+        if tracked.shot != self.cuts:
+            self._begin_shot(tracked.shot)
+        if self._second_look:
+            if tracked.stored is None:
+                raw = self._second_look(windows, raw, tokens)
+            self._second_look.remember(tracked, raw)
+        return Annotated(tracked.frame, self._smoother(raw) if self._smoother else raw, raw, tracked.detections)
 
 
 class Annotator:
@@ -287,7 +286,7 @@ class Annotator:
         elif not Path(self.options.boxes).is_file():
             raise InputError(f"{self.options.boxes}: no such boxes file")
 
-    def open(self, source: str, *, stored: Iterable[Stored] = ()) -> Annotation:
+    def open(self, source: str) -> Annotation:
         """Open a video, a folder of pictures, or ``-`` for standard input.
 
         Raises:
@@ -307,26 +306,10 @@ class Annotator:
         )
         frames.__enter__()
         try:
-            people = self._people(frames.info)
+            return Annotation(frames, self._people(frames.info), self.estimator, o)
         except BaseException:
             frames.close()
             raise
-        recorded = {k: str(v) if k == "fps" else v for k, v in dataclasses.asdict(o).items() if v is not None}
-        for name in ("weights", "detector", "boxes"):  # where files lie is the machine's business
-            if name in recorded:
-                recorded[name] = Path(recorded[name]).name
-        return Annotation(
-            frames,
-            people,
-            self.estimator,
-            gaps=FillGaps(o.fill_gaps, held_frames(frames.info)) if o.fill_gaps and o.boxes is None else None,
-            views=HoldViews(o.hold_views) if o.hold_views else None,
-            second_look=SecondLook(self.estimator.estimate) if o.second_look and o.boxes is None else None,
-            smoother=o.smoother(),
-            stored=stored,
-            options=recorded,
-            to_the_end=o.end is None,
-        )
 
     def _people(self, info: VideoInfo) -> PeopleSource:
         if self.detector is None:
@@ -364,10 +347,6 @@ def annotate(
         chosen, device=device, precision=precision, batch=batch, trust=trust, allow_network=allow_network
     )
     return annotator.open(str(source))
-
-
-def _windows(chunk: list[tuple[TrackedFrame, tuple[Window, ...]]]) -> list[Window]:
-    return [window for _, windows in chunk for window in windows]
 
 
 def _file_name(path: str) -> str:

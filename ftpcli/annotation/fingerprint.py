@@ -1,4 +1,8 @@
-"""What a resumed run must share with the one it goes on with: version, input, models, options."""
+"""What a resumed run must share with the one it goes on with: version, input, models, options.
+
+The batch is the one that was asked for. Where memory was short, fewer people went through the model at a time, which
+changes the last bits of joints; such a run can still be resumed with the options that it was started with.
+"""
 
 from __future__ import annotations
 

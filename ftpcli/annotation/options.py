@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from enum import StrEnum
 from fractions import Fraction
-from typing import TypedDict
+from pathlib import Path
+from typing import Any, TypedDict
 
 from ftpcli.errors import UsageError
 from ftpcli.people.gaps import LONGEST
-from ftpcli.pose.smoothing import Smoother
+from ftpcli.people.tracking import TrackerName
+from ftpcli.pose.smoothing import Smoothing
 from ftpcli.pose.views import check_tolerance
 
 
@@ -19,8 +22,10 @@ class Options:
     Attributes:
         weights: ``default`` or a file made by ``ftp train``.
         detector: ``default``, a model file, or the name of an ultralytics model.
-        tracker: ``bytetrack`` or ``botsort``.
+        tracker: a :class:`TrackerName` or its value.
         min_score: detections from this score on may become people; None is the detector's own advice.
+        cuts: a camera cut ends tracks, gaps, windows and smoothing: each shot is annotated as a video of its own. The
+            ids of ``boxes`` stay as they are.
         fill_gaps: seconds; somebody found again within them is in the frames between, too. Not for ``boxes``.
         second_look: joints that leap are estimated again in the box of the frame before. Not for ``boxes``.
         hold_views: share of a person's size by which the box may move before the crops follow (``HoldViews``).
@@ -29,15 +34,16 @@ class Options:
         start, end: seconds on the source's clock.
         every: look at one frame of this many.
         fps: frames per second of a folder of pictures.
-        smooth: ``none`` or ``one-euro``.
+        smooth: a :class:`Smoothing` or its value.
         flip_test: average the heatmaps of a window and its mirror image; twice the model's time.
     """
 
     weights: str = "default"
     detector: str = "default"
     detector_size: int | None = None
-    tracker: str = "bytetrack"
+    tracker: str = TrackerName.BYTETRACK
     min_score: float | None = None
+    cuts: bool = True
     fill_gaps: float = 0.2
     second_look: bool = True
     hold_views: float = 0.05
@@ -47,23 +53,29 @@ class Options:
     end: float | None = None
     every: int = 1
     fps: Fraction | None = None
-    smooth: str = "none"
+    smooth: str = Smoothing.NONE
     flip_test: bool = False
 
     def __post_init__(self) -> None:
-        if self.smooth not in ("none", "one-euro"):
-            raise UsageError(f"--smooth {self.smooth}: choose none or one-euro")
-        if self.tracker not in ("bytetrack", "botsort"):
-            raise UsageError(f"--tracker {self.tracker}: choose bytetrack or botsort")
+        _check_choice(TrackerName, self.tracker, "--tracker")
+        _check_choice(Smoothing, self.smooth, "--smooth")
         if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise UsageError(f"--min-score {self.min_score}: must lie between 0 and 1")
         if not 0 <= self.fill_gaps <= LONGEST:
             raise UsageError(f"--fill-gaps {self.fill_gaps:g}: must lie between 0 and {LONGEST:g} seconds")
         check_tolerance(self.hold_views)
 
-    def smoother(self) -> Smoother | None:
-        """A fresh smoother for one video, where one was asked for."""
-        return Smoother() if self.smooth == "one-euro" else None
+    def recorded(self) -> dict[str, Any]:
+        """As headers record it: what is set, as JSON values, files without their folders (the machine's business)."""
+        values = {key: value for key, value in asdict(self).items() if value is not None}
+        if self.fps is not None:
+            values["fps"] = str(self.fps)
+        return values | {key: Path(values[key]).name for key in ("weights", "detector", "boxes") if key in values}
+
+
+def _check_choice(choices: type[StrEnum], value: str, option: str) -> None:
+    if value not in tuple(choices):
+        raise UsageError(f"{option} {value}: choose {' or '.join(choices)}")
 
 
 class OptionFields(TypedDict, total=False):
@@ -74,6 +86,7 @@ class OptionFields(TypedDict, total=False):
     detector_size: int | None
     tracker: str
     min_score: float | None
+    cuts: bool
     fill_gaps: float
     second_look: bool
     hold_views: float

@@ -1,13 +1,12 @@
-"""Annotates one source into files: part file, resuming, overlay, final move. Knows nothing of the command line."""
+"""Annotates one source into files, or to standard output. Knows nothing of the command line."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,9 @@ from ftpcli.annotation.chain import Annotated, Annotation, Annotator, Options, S
 from ftpcli.annotation.fingerprint import fingerprint
 from ftpcli.annotation.finished import finished
 from ftpcli.errors import FtpError, InputError, OutputError, UsageError
-from ftpcli.formats import PartWriter, check_joints, check_target, format_of, part_path
+from ftpcli.files.inputs import STANDARD, can_reread, describe
+from ftpcli.formats import PartWriter, StandardOutput, check_joints, check_target, format_of, part_path
+from ftpcli.records import Header
 from ftpcli.skeleton import COCO17, POSETRACK15, POSETRACK17
 
 if TYPE_CHECKING:
@@ -34,36 +35,48 @@ class Target:
     """Where one source's results go.
 
     Attributes:
-        out: the poses file.
+        out: the poses file; None is standard output, which takes JSON Lines.
         format: ``jsonl``, ``coco``, ``posetrack``, ``posetrack17``; None goes by the extension.
         joints: ``default`` or ``all`` (COCO files with every joint of the model).
         overlay: a video with the skeletons drawn in.
-        overwrite: replace files that are there.
-        resume: go on with an interrupted run's part file, if there is one; pass over an output that is whole.
+        overwrite: replace existing files.
+        resume: go on with the part file of an interrupted run, if there is one; leave a complete output as it is.
     """
 
-    out: Path
+    out: Path | None
     format: str | None = None
     joints: str = "default"
     overlay: Path | None = None
     overwrite: bool = False
     resume: bool = False
 
-    def check(self) -> None:
-        """Refuse before any work what could not be written after it (OutputError, UsageError)."""
-        check_joints(format_of(self.out, self.format), self.joints)
-        check_target(self.out, overwrite=self.overwrite or self.resume)
+    def check(self, *inputs: str | None) -> None:
+        """Refuse before any work what could not be written after it (OutputError, UsageError).
+
+        Args:
+            inputs: files that the run reads, and that no output may replace.
+        """
+        overwrite = self.overwrite or self.resume
+        if self.out is None:
+            if self.format not in (None, "jsonl"):
+                raise UsageError(f"--format {self.format}: standard output takes JSON Lines; name a file with --out")
+            if self.resume:
+                raise UsageError("--resume: standard output cannot be resumed; name a file with --out")
+        else:
+            check_joints(format_of(self.out, self.format), self.joints)
+            check_target(self.out, overwrite=overwrite, inputs=inputs)
         if self.overlay is not None:
-            if self.overlay.suffix.lower() not in (".mp4", ".mov", ".mkv"):
-                raise UsageError(f"{self.overlay}: an overlay's name ends in .mp4, .mov or .mkv")
-            if self.overlay.resolve() == self.out.resolve():
+            from ftpcli.video import check_suffix
+
+            check_suffix(self.overlay)
+            if self.out is not None and self.overlay.resolve() == self.out.resolve():
                 raise UsageError(f"{self.overlay}: --overlay and --out name the same file")
-            check_target(self.overlay, overwrite=self.overwrite or self.resume)
+            check_target(self.overlay, overwrite=overwrite, inputs=inputs)
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far a source is; ``total`` frames where the source claims a number."""
+    """How far a source is. ``total`` is an estimate until the last call, and None where nothing is known."""
 
     frames: int = 0
     total: int | None = None
@@ -74,13 +87,15 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What came of a source.
+    """What became of a source.
 
     Attributes:
+        out: the poses file, ``-`` for standard output.
         seconds: the time of its last frame, from its first.
         elapsed: seconds of work.
         replayed: frames that an interrupted run had done.
-        already: the output was whole, and nothing was done.
+        cuts: camera cuts seen; None where nothing was looked at.
+        already: the output was complete before, and nothing was done.
     """
 
     source: str
@@ -94,6 +109,7 @@ class Summary:
     seconds: float
     elapsed: float
     replayed: int
+    cuts: int | None = None
     already: bool = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,102 +124,83 @@ def annotate_file(
     tell: Callable[[Progress], None] = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Summary:
-    """Annotate a source into ``target``. Results go to ``<out>.part.jsonl`` chunk by chunk as they are made.
+    """Annotate a source into ``target``.
+
+    Results go to the output's part file chunk by chunk, and into the output when the source is over; to standard
+    output they go chunk by chunk. A source that cannot be read again (standard input, a stream) cannot be resumed
+    either: a stop ends it as its end would, and its output holds the frames up to there.
 
     Args:
-        tell: called after every chunk.
-        stop: asked after every chunk; True ends the run, keeping the part file.
+        tell: called after every chunk, and at the end.
+        stop: asked after every chunk; True ends the run.
 
     Raises:
-        Interrupted: ``stop`` said so.
+        Interrupted: the run was stopped before the end of the source. The part file, if any, keeps what was done.
         FtpError: the source cannot be read, the target not written. The part file keeps what was done.
     """
-    target.check()
+    options = annotator.options
+    target.check(source, options.boxes, options.weights)
+    if target.resume and not can_reread(source):
+        raise UsageError(f"{describe(source)}: a pipe or stream cannot be resumed; save it to a file first")
     started = time.monotonic()
-    again = os.path.isfile(source) or os.path.isdir(source)  # a pipe's frames cannot be seen a second time
-    if target.resume and not again:
-        raise UsageError(f"{source}: a pipe or stream cannot be resumed; save it to a file first")
-    head = annotator.open(source)  # reads the container's head only
-    header, chunk_frames, info = head.header, head.chunk_frames, head.info
     with ExitStack() as stack:
-        stack.enter_context(head)
-        if again:
-            head.close()
-        if target.resume and (done := _finished(source, target, head)):
+        annotation = stack.enter_context(annotator.open(source))
+        if target.resume and (done := _finished(source, target, annotation)):
             return done
-        part = stack.enter_context(
-            PartWriter(
-                part_path(target.out),
-                header,
-                fingerprint(annotator, source),
-                resume=target.resume,
-                overwrite=target.overwrite and not target.resume,
-            )
-        )
-        # A last chunk that was cut short is done again: batches must be those of an unbroken run.
-        part.truncate_to(part.records // chunk_frames * chunk_frames)
-        opened = annotator.open(source, stored=_stored(part)) if again else head
-        with opened as annotation, _overlay(annotation, target, annotator.options) as video:
-            progress = Progress(total=_expected(annotation, annotator))
-            tracks: set[int] = set()
-            try:
-                for chunk in annotation.chunks():
-                    _keep(part, chunk, annotation)
-                    if video is not None:
-                        video.draw(chunk)
-                    for one in chunk:
-                        progress.people += len(one.poses.poses)
-                        tracks.update(pose.track_id for pose in one.poses.poses)
-                    progress.frames, progress.replayed = annotation.frames, annotation.replayed
-                    progress.seconds = chunk[-1].frame.seconds
-                    tell(progress)
-                    if stop():
-                        raise Interrupted(
-                            f"{source}: stopped after {progress.frames} frames; they are kept in {part.path.name}, "
-                            "go on with --resume"
-                        )
-            except FtpError:
-                if not part.records:
-                    part.discard()
-                raise
+        output = stack.enter_context(_output(annotation, annotator, source, target))
+        progress, tracks = Progress(total=annotation.expected), set[int]()
+        stopped: tuple[str, ...] = ()
+        with _overlay(annotation, target, options) as video:
+            for chunk in annotation.chunks(output.stored()):
+                output.keep(chunk)
+                if video is not None:
+                    video.draw(chunk)
+                for one in chunk:
+                    progress.people += len(one.poses.poses)
+                    tracks.update(pose.track_id for pose in one.poses.poses)
+                progress.frames, progress.replayed = annotation.frames, annotation.replayed
+                progress.seconds = chunk[-1].frame.seconds
+                if progress.total is not None:
+                    progress.total = max(progress.total, progress.frames)
+                tell(progress)
+                if stop():
+                    stopped = (f"stopped after {progress.frames} frames",)
+                    if target.out is None or can_reread(source):
+                        raise Interrupted(f"{describe(source)}: {stopped[0]}{output.kept}")
+                    break
             if not progress.frames:
-                part.discard()
-                raise InputError(f"{source}: not one frame could be decoded; copy or convert the video again")
-        part.finish(
-            target.out,
-            target.format,
-            header=annotation.header,
-            joints=target.joints,
-            overwrite=target.overwrite,
-            frame_name=annotation.frame_name,
-            transform=annotator.options.smoother(),
-        )
-    final = annotation.header.source
+                raise InputError(f"{describe(source)}: not one frame could be decoded; copy or convert the video again")
+        progress.total = progress.frames
+        tell(progress)
+        header = annotation.header
+        header = replace(header, source=replace(header.source, warnings=header.source.warnings + stopped))
+        output.finish(header)
     return Summary(
         source=source,
-        out=str(target.out),
+        out=STANDARD if target.out is None else str(target.out),
         overlay=str(target.overlay) if target.overlay else None,
         frames=progress.frames,
         people=progress.people,
         tracks=len(tracks),
-        bad_packets=final.bad_packets or 0,
-        warnings=final.warnings,
-        seconds=progress.seconds - info.start,
+        bad_packets=header.source.bad_packets or 0,
+        warnings=header.source.warnings,
+        seconds=progress.seconds - annotation.info.start,
         elapsed=time.monotonic() - started,
         replayed=progress.replayed,
+        cuts=annotation.cuts,
     )
 
 
 def _finished(source: str, target: Target, head: Annotation) -> Summary | None:
-    """Of a run that was over before, perhaps stopped between its last two steps: what it made.
+    """The summary of a run that had finished before, perhaps without deleting its part file.
 
     Raises:
-        OutputError: there is an output, but not that of this run.
+        OutputError: there is an output, but another run's.
     """
-    if target.overwrite or not target.out.exists():
+    if target.overwrite or target.out is None or not target.out.exists():
         return None
     done = finished(target.out, head.header, format_of(target.out, target.format))
-    if done is not None and done.header.joints != _joints(target, head):
+    if done is not None and done.header.joints != _joints(target.out, target, head):
         done = None
     if done is None or (target.overlay is not None and not target.overlay.exists()):
         raise OutputError(
@@ -211,8 +208,7 @@ def _finished(source: str, target: Target, head: Annotation) -> Summary | None:
             "or name another output"
         )
     if part_path(target.out).exists():  # the run was stopped just before deleting it
-        with PartWriter(part_path(target.out), head.header, {}, overwrite=True) as part:
-            part.discard()
+        PartWriter(part_path(target.out), head.header, {}, overwrite=True).discard()
     return Summary(
         source=source,
         out=str(target.out),
@@ -229,25 +225,90 @@ def _finished(source: str, target: Target, head: Annotation) -> Summary | None:
     )
 
 
-def _joints(target: Target, head: Annotation) -> tuple[str, ...]:
+def _joints(out: Path, target: Target, head: Annotation) -> tuple[str, ...]:
     """The joints that the output's format holds."""
-    name = format_of(target.out, target.format)
+    name = format_of(out, target.format)
     if name == "jsonl" or target.joints == "all":
         return head.header.joints
     return {"coco": COCO17, "posetrack": POSETRACK17, "posetrack17": POSETRACK15}[name].joints
 
 
-def _stored(part: PartWriter) -> Iterator[Stored]:
-    for record in part.stored():
-        rows = record.private.get("detections")
-        yield Stored(record.frame, None if rows is None else np.array(rows, np.float32).reshape(-1, 5))
-
-
-def _keep(part: PartWriter, chunk: list[Annotated], annotation: Annotation) -> None:
-    """Append a chunk's new records; those that were replayed are there already."""
-    if annotation.frames <= part.records:
+@contextmanager
+def _output(annotation: Annotation, annotator: Annotator, source: str, target: Target) -> Iterator[_Part | _Stream]:
+    """Where the results go while they are made."""
+    if target.out is None:
+        yield _Stream(annotation.header)
         return
-    part.extend((one.raw, {} if one.detections is None else {"detections": one.detections.tolist()}) for one in chunk)
+    with PartWriter(
+        part_path(target.out),
+        annotation.header,
+        fingerprint(annotator, source),
+        resume=target.resume,
+        overwrite=target.overwrite and not target.resume,
+    ) as part:
+        # A last chunk that was cut short is done again: batches must be those of an unbroken run.
+        part.truncate_to(part.records // annotation.chunk_frames * annotation.chunk_frames)
+        yield _Part(part, annotation, target)
+
+
+class _Part:
+    """Results in a part file, which becomes the output."""
+
+    def __init__(self, part: PartWriter, annotation: Annotation, target: Target) -> None:
+        self._part, self._annotation, self._target = part, annotation, target
+        self.kept = f"; they are kept in {part.path.name}, go on with --resume"
+
+    def stored(self) -> Iterator[Stored]:
+        """What an interrupted run had worked out."""
+        for record in self._part.stored():
+            frame, rows, raw = record.frame, record.private.get("detections"), record.private.get("raw")
+            if raw is not None:
+                poses = [replace(pose, keypoints=np.array(row)) for pose, row in zip(frame.poses, raw, strict=True)]
+                frame = replace(frame, poses=tuple(poses))
+            yield Stored(frame, None if rows is None else np.array(rows, np.float32).reshape(-1, 5))
+
+    def keep(self, chunk: list[Annotated]) -> None:
+        """Add a chunk's records; those of an interrupted run are there already."""
+        if self._annotation.frames > self._part.records:
+            self._part.extend((one.poses, self._private(one)) for one in chunk)
+
+    @staticmethod
+    def _private(one: Annotated) -> dict[str, Any]:
+        """What a resumed run needs besides the result."""
+        private: dict[str, Any] = {} if one.detections is None else {"detections": one.detections}
+        if one.raw is not one.poses:
+            private["raw"] = [pose.keypoints for pose in one.raw.poses]
+        return private
+
+    def finish(self, header: Header) -> None:
+        assert self._target.out is not None
+        self._part.finish(
+            self._target.out,
+            self._target.format,
+            header=header,
+            joints=self._target.joints,
+            overwrite=self._target.overwrite,
+            frame_name=self._annotation.frame_name,
+        )
+
+
+class _Stream:
+    """Results on standard output as they are made; what is known only at the end is null in its header."""
+
+    kept = ""
+
+    def __init__(self, header: Header) -> None:
+        early = replace(header.source, frames=None, annotated_frames=None, bad_packets=None)
+        self._lines = StandardOutput(replace(header, source=early))
+
+    def stored(self) -> tuple[()]:
+        return ()
+
+    def keep(self, chunk: list[Annotated]) -> None:
+        self._lines.write(one.poses for one in chunk)
+
+    def finish(self, header: Header) -> None:
+        """Everything is written already."""
 
 
 class _Overlay:
@@ -277,16 +338,3 @@ def _overlay(annotation: Annotation, target: Target, options: Options) -> Iterat
         yield _Overlay(writer, annotation.header.joints)
         if options.end is not None:
             writer.end_audio_at(Fraction(options.end))
-
-
-def _expected(annotation: Annotation, annotator: Annotator) -> int | None:
-    """How many frames will come, as far as the container and the options tell."""
-    info, o = annotation.info, annotator.options
-    if info.frames is None:
-        return None
-    frames = float(info.frames)
-    if (o.start is not None or o.end is not None) and info.duration:
-        first = max(o.start if o.start is not None else info.start, info.start)
-        last = min(o.end if o.end is not None else info.start + info.duration, info.start + info.duration)
-        frames *= max(0.0, last - first) / info.duration
-    return max(1, round(frames / o.every))

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ftpcli.errors import EXIT_SOME_FAILED, FtpError, UsageError
+from ftpcli.choices import Format, Joints, Precision
+from ftpcli.cli.progress import Report, progress
+from ftpcli.cli.signals import EXIT_BROKEN_PIPE, Stop, stop_signals
+from ftpcli.errors import EXIT_SOME_FAILED, FtpError, InputError, UsageError
+from ftpcli.people.tracking import TrackerName
+from ftpcli.pose.smoothing import Smoothing
 
 if TYPE_CHECKING:
+    from ftpcli.annotation.chain import Annotator
     from ftpcli.annotation.outputs import Progress, Summary, Target
     from ftpcli.files.inputs import Source
 
@@ -26,21 +28,35 @@ _INPUT, _PEOPLE, _MODEL, _OUTPUT = "Input", "People", "Model", "Output"
 def command(
     videos: Annotated[
         list[str],
-        typer.Argument(help="Videos, folders, patterns such as '*.mp4', a folder of numbered images, - for a pipe."),
+        typer.Argument(
+            help="Videos, folders, patterns such as '*.mp4', a folder of numbered images, - for standard input."
+        ),
     ],
     out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="Poses file (.jsonl, .json); a folder where there are several inputs."),
-    ],
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Required: a poses file, a folder for several inputs, or - for JSON Lines on standard output.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
     format: Annotated[
-        str | None, typer.Option(help="jsonl, coco, posetrack or posetrack17.", rich_help_panel=_OUTPUT)
+        Format | None,
+        typer.Option(
+            help="Without it the name of --out decides: .jsonl is jsonl (all 19 joints), .json and folders are coco.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = None,
     joints: Annotated[
-        str, typer.Option(help="COCO files: default (COCO's 17) or all.", rich_help_panel=_OUTPUT)
-    ] = "default",
+        Joints, typer.Option(help="COCO files: COCO's 17 joints, or all.", rich_help_panel=_OUTPUT)
+    ] = Joints.DEFAULT,
     overlay: Annotated[
-        Path | None,
-        typer.Option(help="Also draw skeletons into this video (a folder likewise).", rich_help_panel=_OUTPUT),
+        str | None,
+        typer.Option(
+            help="Also draw skeletons into this video (.mp4, .mov, .mkv); a folder where --out is one.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_OUTPUT)
@@ -82,10 +98,15 @@ def command(
     trust: Annotated[
         bool, typer.Option("--trust", help="Open detector files that can run code (.pt).", rich_help_panel=_PEOPLE)
     ] = False,
-    tracker: Annotated[str, typer.Option(help="bytetrack or botsort.", rich_help_panel=_PEOPLE)] = "bytetrack",
+    tracker: Annotated[
+        TrackerName, typer.Option(help="Who is who from frame to frame.", rich_help_panel=_PEOPLE)
+    ] = TrackerName.BYTETRACK,
     min_score: Annotated[
         float | None, typer.Option(help="Detections from this score on may be people.", rich_help_panel=_PEOPLE)
     ] = None,
+    cuts: Annotated[
+        bool, typer.Option(help="A camera cut ends tracks; nothing is taken across it.", rich_help_panel=_PEOPLE)
+    ] = True,
     fill_gaps: Annotated[
         float,
         typer.Option(
@@ -98,7 +119,7 @@ def command(
         typer.Option(help="Joints that leap are estimated again in the frame before's box.", rich_help_panel=_PEOPLE),
     ] = True,
     boxes: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="MOT text or a poses file in place of detector and tracker.", rich_help_panel=_PEOPLE),
     ] = None,
     weights: Annotated[
@@ -118,23 +139,40 @@ def command(
             rich_help_panel=_MODEL,
         ),
     ] = 0.05,
-    smooth: Annotated[str, typer.Option(help="none or one-euro.", rich_help_panel=_MODEL)] = "none",
+    smooth: Annotated[
+        Smoothing, typer.Option(help="Filter each person's joints over time.", rich_help_panel=_MODEL)
+    ] = Smoothing.NONE,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MODEL)] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=_MODEL)] = "auto",
+    precision: Annotated[
+        Precision, typer.Option(help="auto: bf16 where the hardware has it.", rich_help_panel=_MODEL)
+    ] = Precision.AUTO,
     batch: Annotated[int, typer.Option(min=1, help="People per pass of the model.", rich_help_panel=_MODEL)] = 16,
 ) -> None:
     """Find and follow every person, and write their joints for every frame.
 
-    Exit code: 0 all done, 1 some inputs failed, 2 wrong usage, 130 or 143 interrupted.
+    Exit code: 0 all done, 1 some inputs failed, 2 wrong usage, 130 or 143 interrupted, 141 standard output closed.
     """
-    from ftpcli.files.inputs import parse_rate, parse_time, resolve_inputs
+    from ftpcli.files.inputs import STANDARD, describe, parse_rate, parse_time, refuse_address, resolve_inputs
 
-    sources, errors = resolve_inputs(videos)
-    many = len(sources) + len(errors) > 1 or out.is_dir() or (not out.suffix and format is None)
-    if not sources:
-        raise errors[0]
+    sources, errors = resolve_inputs(videos, allow_network=allow_network)
+    several = len(sources) + len(errors) > 1
+    if errors and not (several and sources and out):
+        for missing in errors[:-1]:
+            _tell_error(missing)
+        raise errors[-1]
+    if out is None:
+        raise UsageError("--out is missing: a poses file (.jsonl, .json), a folder for several inputs, or - for stdout")
+    if as_json and out == STANDARD:
+        raise UsageError("--json: --out - writes to standard output already; name a file with one of them")
+    if boxes is not None and several:
+        raise UsageError(f"--boxes {boxes}: belongs to one video; annotate the others by themselves")
+    files = {"--boxes": boxes, "--weights": weights, "--detector": detector}
+    for option, value in {**files, "--out": out, "--overlay": overlay}.items():
+        refuse_address(option, value)
 
     from ftpcli.annotation.chain import Annotator, Options
+    from ftpcli.pose.weights import weights_path
+    from ftpcli.video.selection import Selection, check_rotation
 
     options = Options(
         weights=weights,
@@ -142,10 +180,11 @@ def command(
         detector_size=detector_size,
         tracker=tracker,
         min_score=min_score,
+        cuts=cuts,
         fill_gaps=fill_gaps,
         second_look=second_look,
         hold_views=hold_views,
-        boxes=None if boxes is None else str(boxes),
+        boxes=boxes,
         rotate=rotate,
         start=None if start is None else parse_time(start),
         end=None if end is None else parse_time(end),
@@ -154,11 +193,25 @@ def command(
         smooth=smooth,
         flip_test=flip_test,
     )
-    if boxes is not None and len(sources) > 1:
-        raise UsageError(f"--boxes {boxes}: belongs to one video; annotate the others by themselves")
-    targets = _targets(sources, out, many, format, joints, overlay, overwrite, resume)
-    if not many:
-        targets[0].check()  # before the models are loaded
+    check_rotation(rotate)
+    Selection(describe(sources[0].path), options.start, options.end, every)
+    weights_path(weights)
+    if boxes is not None and not os.path.isfile(boxes):
+        raise InputError(f"{boxes}: no such boxes file")
+    work = []
+    for source, target in zip(sources, _targets(sources, out, several, format, joints, overlay), strict=True):
+        target = replace(target, overwrite=overwrite, resume=resume)
+        try:
+            target.check(source.path, boxes, weights)
+            work.append((source, target))
+        except FtpError as error:
+            if not several:
+                raise
+            errors.append(error)
+    for failed in errors:
+        _tell_error(failed)
+    if not work:
+        raise typer.Exit(EXIT_SOME_FAILED)
     annotator = Annotator(
         options, device=device, precision=precision, batch=batch, trust=trust, allow_network=allow_network
     )
@@ -166,37 +219,38 @@ def command(
     if not quiet:
         e = annotator.estimator
         typer.echo(f"ftp: on {e.device} in {e.precision}, weights {e.provenance['name']}", err=True)
-    with _stop_signals() as caught:
-        done = _run_all(annotator, sources, targets, errors, quiet, caught)
+    with stop_signals("stopping after this chunk") as stop:
+        done = _run_all(annotator, work, errors, quiet, stop)
     if as_json:
         typer.echo(json.dumps({"done": [s.to_dict() for s in done], "failed": [str(e) for e in errors]}))
-    if caught:
-        raise typer.Exit(128 + caught[0])
+    if stop():
+        raise typer.Exit(stop.exit_code)
     if errors:
-        raise typer.Exit(errors[0].exit_code if not many else EXIT_SOME_FAILED)
+        raise typer.Exit(EXIT_SOME_FAILED if several else errors[0].exit_code)
 
 
 def _run_all(
-    annotator: Any,
-    sources: list[Source],
-    targets: list[Target],
-    errors: list[FtpError],
-    quiet: bool,
-    caught: list[int],
+    annotator: Annotator, work: list[tuple[Source, Target]], errors: list[FtpError], quiet: bool, stop: Stop
 ) -> list[Summary]:
-    """Annotate one source after the other; a failure is told and kept in ``errors``, the others go on."""
+    """Annotate one source after the other; a failure is printed and kept in ``errors``, the others go on."""
     from ftpcli.annotation.outputs import Interrupted, annotate_file
+    from ftpcli.files.inputs import describe
 
-    for error in errors:
-        _tell_error(error)
     done = []
-    for source, target in zip(sources, targets, strict=True):
+    for source, target in work:
         try:
-            with _progress(source.path, quiet) as tell:
-                summary = annotate_file(annotator, source.path, target, tell=tell, stop=lambda: bool(caught))
+            with progress(Path(describe(source.path)).name, quiet=quiet) as show:
+
+                def tell(state: Progress, show: Report = show) -> None:
+                    show(state.frames, state.total, f"{state.people} poses")
+
+                summary = annotate_file(annotator, source.path, target, tell=tell, stop=stop)
         except Interrupted as error:
-            typer.echo(f"ftp: {error}", err=True)
+            _tell_error(error)
             break
+        except BrokenPipeError:  # whoever reads our standard output has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains at exit
+            raise typer.Exit(EXIT_BROKEN_PIPE) from None
         except FtpError as error:
             _tell_error(error)
             errors.append(error)
@@ -209,7 +263,7 @@ def _run_all(
             done.append(summary)
             if not quiet:
                 _tell_summary(summary)
-        if caught:
+        if stop():
             break
     return done
 
@@ -235,8 +289,9 @@ def _tell_summary(summary: Summary) -> None:
         typer.echo(f"ftp: warning: {summary.source}: {summary.bad_packets} packets could not be decoded", err=True)
     speed = (summary.frames - summary.replayed) / max(summary.elapsed, 1e-9)
     resumed = f", {summary.replayed} of them from the interrupted run" if summary.replayed else ""
+    out = "standard output" if summary.out == "-" else summary.out
     typer.echo(
-        f"{summary.out}: {summary.frames} frames{resumed}, {summary.tracks} tracks, {summary.people} poses, "
+        f"{out}: {summary.frames} frames{resumed}, {summary.tracks} tracks, {summary.people} poses, "
         f"{speed:.1f} frames/s",
         err=True,
     )
@@ -244,103 +299,29 @@ def _tell_summary(summary: Summary) -> None:
 
 def _targets(
     sources: list[Source],
-    out: Path,
-    many: bool,
-    format: str | None,
-    joints: str,
-    overlay: Path | None,
-    overwrite: bool,
-    resume: bool,
+    out: str,
+    several: bool,
+    format: Format | None,
+    joints: Joints,
+    overlay: str | None,
 ) -> list[Target]:
+    """Where each source's results go; makes the folders that are missing."""
     from ftpcli.annotation.outputs import Target
-    from ftpcli.errors import OutputError
-    from ftpcli.files.inputs import unique_stems
+    from ftpcli.files.inputs import STANDARD, unique_stems
+    from ftpcli.files.output import make_folder, name_beside
     from ftpcli.formats import FORMATS, format_of
 
-    if not many:
-        return [Target(out, format, joints, overlay, overwrite, resume)]
-    suffix = FORMATS[format_of("poses.json", format)]
-    for folder in (out, overlay):
-        if folder is None:
+    single = not several and not os.path.isdir(out) and (bool(Path(out).suffix) or format is not None)
+    if single or (out == STANDARD and not several):
+        return [Target(None if out == STANDARD else Path(out), format, joints, Path(overlay) if overlay else None)]
+    for name in (out, overlay):
+        if name is None:
             continue
-        if folder.suffix.lower() in (".json", ".jsonl", ".mp4", ".mov", ".mkv") and not folder.is_dir():
-            raise UsageError(f"{folder}: with several inputs --out and --overlay name folders")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: the folder cannot be made ({error.strerror}); choose another") from error
-    return [
-        Target(out / f"{stem}{suffix}", format, joints, overlay and overlay / f"{stem}.mp4", overwrite, resume)
-        for stem in unique_stems(sources)
-    ]
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM; a second one ends the program at once."""
-    caught: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        if caught:
-            sys.exit(128 + number)
-        caught.append(number)
-        typer.echo("ftp: stopping after this chunk", err=True)
-
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-_LINE_EVERY = 10.0  # seconds between two lines where stderr is not a terminal
-
-
-@contextmanager
-def _progress(name: str, quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """A bar on a terminal, a plain line now and then elsewhere, nothing when quiet."""
-    if quiet:
-        yield lambda progress: None
-        return
-    if not sys.stderr.isatty():
-        yield _plain_lines(name)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[people]} poses  {task.fields[speed]:.1f} frames/s"),
-        TimeRemainingColumn(),
-    )
-    started = time.monotonic()
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(Path(name).name, total=None, people=0, speed=0.0)
-
-        def tell(progress: Progress) -> None:
-            speed = progress.frames / max(time.monotonic() - started, 1e-9)
-            bar.update(task, completed=progress.frames, total=progress.total, people=progress.people, speed=speed)
-
-        yield tell
-
-
-def _plain_lines(name: str) -> Callable[[Progress], None]:
-    started = last = time.monotonic()
-
-    def tell(progress: Progress) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last < _LINE_EVERY:
-            return
-        last = now
-        speed = progress.frames / (now - started)
-        total = f" of {progress.total}" if progress.total else ""
-        eta = f", {(progress.total - progress.frames) / speed:.0f} s left" if progress.total else ""
-        line = f"{name}: {progress.frames}{total} frames, {progress.people} poses, {speed:.1f} frames/s{eta}"
-        typer.echo(line, err=True)
-
-    return tell
+        if Path(name).suffix.lower() in (".json", ".jsonl", ".mp4", ".m4v", ".mov", ".mkv") and not os.path.isdir(name):
+            raise UsageError(f"{name}: with several inputs --out and --overlay name folders")
+        make_folder(name)
+    suffix = FORMATS[format_of("poses.json", format)]
+    stems = unique_stems(sources)
+    outs = [name_beside(Path(out, stem), "", suffix) for stem in stems]
+    overlays = [name_beside(Path(overlay, stem), "", ".mp4") if overlay else None for stem in stems]
+    return [Target(out, format, joints, drawn) for out, drawn in zip(outs, overlays, strict=True)]

@@ -85,7 +85,7 @@ def command(
 
     Two uses: --annotations GT --predictions PRED --metric METRIC, or --data ROOT --dataset NAME [--weights FILE].
     """
-    from ftpcli.errors import UsageError
+    from ftpcli.errors import InputError, UsageError
     from ftpcli.evaluation.report import summary, write_json
     from ftpcli.files.output import check_target
 
@@ -94,8 +94,11 @@ def command(
         raise UsageError("give --annotations and --predictions, or --data and --dataset, not both")
     if not all(files) and not all(model):
         raise UsageError("give --annotations, --predictions and --metric, or --data and --dataset")
+    for path in (annotations, predictions, data):
+        if path is not None and not path.exists():
+            raise InputError(f"{path}: no such file or folder")
     if report is not None:
-        check_target(report, overwrite=overwrite)
+        check_target(report, overwrite=overwrite, inputs=(annotations, predictions, data))
 
     if annotations is not None and predictions is not None:
         from ftpcli.evaluation.files import evaluate_files
@@ -109,9 +112,9 @@ def command(
         from ftpcli.evaluation.model import evaluate_model
         from ftpcli.evaluation.runs import BoxSource, RunOptions
 
-        if images is not None and dataset not in (Dataset.coco, Dataset.detector):
+        if images is not None and dataset not in (Dataset.COCO, Dataset.DETECTOR):
             raise UsageError(f"--images {images}: only for --dataset coco and detector")
-        if metric == Metric.coco or (metric is not None and not dataset.startswith("posetrack")):
+        if metric == Metric.COCO or (metric is not None and not dataset.startswith("posetrack")):
             raise UsageError(f"--metric {metric} does not go with --dataset {dataset}; leave it out")
         with _folder(out, report) as folder:
             options = RunOptions(
@@ -152,7 +155,9 @@ def command(
 def _folder(out: Path | None, report: Path | None) -> Iterator[Path]:
     """The folder for prediction files: the one asked for, one beside the report, or a temporary one."""
     if out is None and report is not None:
-        out = report.with_name(f"{report.stem}_predictions")
+        from ftpcli.files.output import name_beside
+
+        out = name_beside(report.with_suffix(""), "", "_predictions")
     if out is not None:
         yield out
     else:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ftpcli.choices import Codec, Preset
-
-if TYPE_CHECKING:
-    from ftpcli.drawing.rendering import Progress
-
+from ftpcli.choices import Codec, Speed
+from ftpcli.cli.progress import progress
+from ftpcli.errors import InputError, UsageError
 
 _INPUT, _DRAWING, _OUTPUT = "Input", "Drawing", "Output"
 
@@ -23,7 +17,12 @@ _INPUT, _DRAWING, _OUTPUT = "Input", "Drawing", "Output"
 def command(
     video: Annotated[str, typer.Argument(help="The video or image folder that was annotated; - for standard input.")],
     poses: Annotated[Path, typer.Argument(help="Its poses: JSON Lines, COCO or PoseTrack.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The video to write: .mp4, .m4v, .mov or .mkv.")],
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out", "-o", help="Required: the video to write, .mp4, .m4v, .mov or .mkv.", rich_help_panel=_OUTPUT
+        ),
+    ] = None,
     black: Annotated[
         bool, typer.Option("--black", help="Draw on black instead of the picture.", rich_help_panel=_DRAWING)
     ] = False,
@@ -39,13 +38,13 @@ def command(
     ] = None,
     codec: Annotated[
         Codec, typer.Option(help="h264 plays everywhere, hevc is smaller.", rich_help_panel=_OUTPUT)
-    ] = Codec.h264,
+    ] = Codec.H264,
     crf: Annotated[
         int, typer.Option(min=0, max=51, help="Quality: 0 is best, higher is smaller.", rich_help_panel=_OUTPUT)
     ] = 20,
     preset: Annotated[
-        Preset, typer.Option(help="Encoder speed: the slower, the smaller.", rich_help_panel=_OUTPUT)
-    ] = Preset.fast,
+        Speed, typer.Option(help="Encoder speed: the slower, the smaller.", rich_help_panel=_OUTPUT)
+    ] = Speed.FAST,
     no_audio: Annotated[bool, typer.Option("--no-audio", help="Leave the sound out.", rich_help_panel=_OUTPUT)] = False,
     fps: Annotated[
         str | None, typer.Option(help="Rate of an image folder, as in 25 or 30000/1001.", rich_help_panel=_INPUT)
@@ -63,15 +62,25 @@ def command(
     """Draw skeletons, boxes and ids on the video that the poses were made from.
 
     Times and sound are those of the source. Where the poses cover a part of the video, only that part is written.
-    """
-    from ftpcli.files.inputs import parse_ids, parse_rate
 
+    Exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted.
+    """
+    from ftpcli.files.inputs import parse_ids, parse_rate, resolve_inputs
+
+    _, errors = resolve_inputs([video], allow_network=allow_network)
+    if errors:
+        raise errors[0]
+    if not poses.exists():
+        raise InputError(f"{poses}: does not exist")
+    if out is None:
+        raise UsageError("--out is missing: name the video to write (.mp4, .m4v, .mov, .mkv)")
     only = None if ids is None else parse_ids(ids)
     rate = None if fps is None else parse_rate(fps)
 
-    from ftpcli.drawing.rendering import Style, render
+    from ftpcli.drawing.overlay import Style
+    from ftpcli.drawing.rendering import render
 
-    with _progress(quiet) as progress:
+    with progress("rendering", quiet=quiet) as show:
         done = render(
             video,
             poses,
@@ -85,7 +94,7 @@ def command(
             overwrite=overwrite,
             fps=rate,
             allow_network=allow_network,
-            progress=progress,
+            progress=lambda frames, total: show(frames, total, ""),
         )
     if quiet:
         return
@@ -93,36 +102,3 @@ def command(
         typer.echo(f"ftp: warning: {line}", err=True)
     sound = ", with sound" if done.audio else ""
     typer.echo(f"{done.path}: {done.frames} frames, {len(done.ids)} people{sound}", err=True)
-
-
-_LINE_EVERY = 10.0  # seconds between two lines where stderr is not a terminal
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Progress | None]:
-    """A bar on a terminal, a plain line now and then elsewhere, nothing when quiet."""
-    if quiet:
-        yield None
-        return
-    if not sys.stderr.isatty():
-        yield _plain_lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("rendering", total=None)
-        yield lambda frames, total: bar.update(task, completed=frames, total=total)
-
-
-def _plain_lines() -> Progress:
-    last = time.monotonic()
-
-    def report(frames: int, total: int | None) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _LINE_EVERY:
-            last = time.monotonic()
-            typer.echo(f"rendering: {frames}{f' of {total}' if total else ''} frames", err=True)
-
-    return report

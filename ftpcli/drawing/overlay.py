@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -24,41 +25,43 @@ _SHIFT = 4  # bits behind the point in cv2's coordinates: lines move smoothly fr
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
-def draw(
-    image: np.ndarray,
-    poses: Sequence[Pose],
-    joints: Sequence[str],
-    *,
-    edges: Sequence[tuple[int, int]] | None = None,
-    threshold: float = 0.3,
-    boxes: bool = True,
-    ids: bool = True,
-    thickness: int | None = None,
-    black: bool = False,
-) -> np.ndarray:
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How people are drawn.
+
+    Attributes:
+        black: draw on black instead of the image.
+        threshold: joints with a lower confidence are left out, with their bones.
+        boxes, ids: whether boxes and labels are drawn.
+        thickness: line width in pixels; by default it depends on the size of the person.
+    """
+
+    black: bool = False
+    threshold: float = 0.3
+    boxes: bool = True
+    ids: bool = True
+    thickness: int | None = None
+
+
+def draw(image: np.ndarray, poses: Sequence[Pose], joints: Sequence[str], style: Style = Style()) -> np.ndarray:
     """A copy of the image with the people drawn on it.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         poses: people, drawn in this order. Joints may lie outside the picture or be missing (NaN).
         joints: joint names in the order of ``Pose.keypoints``; they give the sides.
-        edges: bones as pairs of indices into ``joints``; by default those that Skeleton knows.
-        threshold: joints with a lower confidence are left out, with their bones.
-        boxes, ids: whether boxes and labels are drawn.
-        thickness: line width in pixels; by default it goes with the size of the person.
-        black: draw on black instead of the image.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    canvas = np.zeros_like(image) if black else image.copy()
-    bones = Skeleton("drawn", tuple(joints)).edges if edges is None else edges
+    canvas = np.zeros_like(image) if style.black else image.copy()
+    bones = Skeleton("drawn", tuple(joints)).edges
     for pose in poses:
-        width = thickness or line_width(pose.box, canvas.shape)
-        if boxes:
+        width = style.thickness or line_width(pose.box, canvas.shape)
+        if style.boxes:
             _draw_box(canvas, pose.box, person_colour(pose.track_id), max(1, round(width * 0.5)))
-        _draw_skeleton(canvas, pose, joints, bones, threshold, width)
-    if ids:  # over all skeletons, or a neighbour would cover them
+        _draw_skeleton(canvas, pose, joints, bones, style.threshold, width)
+    if style.ids:  # over all skeletons, or a neighbour would cover them
         for pose in poses:
             _draw_label(canvas, pose)
     return canvas

@@ -11,13 +11,12 @@ from pathlib import Path
 
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.poses import open_poses
-from ftpcli.drawing.overlay import draw
-from ftpcli.errors import InputError, UsageError
-from ftpcli.files.inputs import numbered_images
+from ftpcli.drawing.overlay import Style, draw
+from ftpcli.errors import InputError
+from ftpcli.files.inputs import STANDARD, describe, numbered_images
 from ftpcli.files.output import check_target
 from ftpcli.records import Frame, FramePoses, Pose
-from ftpcli.skeleton import Skeleton
-from ftpcli.video import ImageFolderReader, VideoReader, VideoWriter, open_source
+from ftpcli.video import ImageFolderReader, VideoReader, VideoWriter, check_suffix, open_source
 
 #: Called after each frame with the frames written and how many there will be, None where that is unknown.
 Progress = Callable[[int, int | None], None]
@@ -33,16 +32,6 @@ class Rendered:
     ids: tuple[int, ...]  # of the people drawn
     audio: bool  # whether sound was copied
     warnings: tuple[str, ...]  # one line each, naming the file
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """How people are drawn; see ftpcli.drawing.overlay.draw."""
-
-    black: bool = False
-    threshold: float = 0.3
-    boxes: bool = True
-    ids: bool = True
 
 
 def render(
@@ -85,14 +74,13 @@ def render(
         InputError: an input cannot be read, or the poses are of another video.
         OutputError: ``out`` exists or cannot be written.
     """
-    for source in (video, poses):
-        if os.path.exists(source) and os.path.exists(out) and os.path.samefile(source, out):
-            raise UsageError(f"{out}: is one of the inputs; name another output")
-    check_target(out, overwrite=overwrite)
+    check_suffix(out)
+    check_target(out, overwrite=overwrite, inputs=(video, poses))
     with ExitStack() as stack:
-        pictures = [path.name for path in numbered_images(Path(video))] if os.path.isdir(video) else None
+        folder = os.fspath(video) != STANDARD and os.path.isdir(video)
+        pictures = [path.name for path in numbered_images(Path(video))] if folder else None
         reader = stack.enter_context(open_poses(poses, pictures))
-        if fps is None and os.path.isdir(video):
+        if fps is None and folder:
             fps = _fps(reader)
         frames: VideoReader | ImageFolderReader = open_source(
             video, rotate=reader.header.source.rotation, fps=fps, allow_network=allow_network
@@ -100,7 +88,6 @@ def render(
         stack.enter_context(frames)
         pairing = _Pairing(reader, frames)
         joints = reader.header.joints
-        bones = Skeleton("drawn", joints).edges
         writer: VideoWriter | None = None
         drawn: set[int] = set()
         people = 0
@@ -122,17 +109,7 @@ def render(
             chosen = [pose for pose in record if only is None or pose.track_id in only]
             drawn.update(pose.track_id for pose in chosen)
             people += len(chosen)
-            image = draw(
-                frame.image,
-                chosen,
-                joints,
-                edges=bones,
-                threshold=style.threshold,
-                boxes=style.boxes,
-                ids=style.ids,
-                black=style.black,
-            )
-            writer.write(image, frame.pts)
+            writer.write(draw(frame.image, chosen, joints, style), frame.pts)
             if progress is not None:
                 progress(writer.frames, pairing.total)
         if writer is None:
@@ -165,7 +142,7 @@ class _Pairing:
     def __init__(self, reader: PosesReader, frames: VideoReader | ImageFolderReader) -> None:
         self._reader = reader
         self._frames = frames
-        self._name = "standard input" if frames.info.path == "-" else Path(frames.info.path).name
+        self._name = Path(describe(frames.info.path)).name
         source, options = reader.header.source, reader.header.run.options
         self.has_start = options.get("start") is not None
         self.has_end = options.get("end") is not None
@@ -174,7 +151,7 @@ class _Pairing:
         self._decoded = source.frames
         self.total = self._decoded if self._decoded is not None and not self.has_start else None
         if self.total is None and not self.has_start:
-            self.total = frames.info.frames
+            self.total = frames.expected
         info = frames.info
         size = source.width, source.height
         if None not in size and size != (info.width, info.height):

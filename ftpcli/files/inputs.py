@@ -11,39 +11,22 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from ftpcli.errors import FtpError, InputError, UsageError
 
-IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm", ".jp2", ".tga")
-)
+_IMAGES = "jpg jpeg jpe png bmp tif tiff webp ppm pgm pnm jp2 tga"
+IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _IMAGES.split())
 #: Names taken as videos inside a folder. A file named directly may be called anything.
-VIDEO_SUFFIXES = frozenset(
-    f".{suffix}"
-    for suffix in (
-        *(
-            "mp4",
-            "m4v",
-            "mov",
-            "qt",
-            "avi",
-            "mkv",
-            "webm",
-            "ts",
-            "mts",
-            "m2ts",
-            "mpg",
-            "mpeg",
-            "m2v",
-            "vob",
-            "wmv",
-            "asf",
-        ),
-        *("flv", "f4v", "3gp", "3g2", "ogv", "gif", "mxf", "dv", "y4m", "ivf", "nut", "mjpeg", "mjpg"),
-        *("h264", "264", "h265", "265", "hevc"),
-    )
+_VIDEOS = (
+    "mp4 m4v mov qt avi mkv webm ts mts m2ts mpg mpeg m2v vob wmv asf flv f4v 3gp 3g2 ogv gif mxf dv y4m ivf nut "
+    "mjpeg mjpg h264 264 h265 265 hevc"
 )
-_ADDRESS = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]*://")
+VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _VIDEOS.split())
+#: Standard input as an input, standard output as an output.
+STANDARD = "-"
+_ADDRESS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+)://")
 _NAMED_AT_MOST = 3
 
 
@@ -57,12 +40,49 @@ class Source:
     @property
     def stem(self) -> str:
         """The name without folders and without a video's suffix, for naming outputs."""
-        if self.path == "-":
+        if self.path == STANDARD:
             return "stdin"
-        path = Path(_ADDRESS.sub("", self.path))
+        path = Path(_ADDRESS.sub("", self.path, count=1))
         if self.kind == "images":
             return path.name or path.resolve().name or "images"
         return path.stem or path.name
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is a URL, such as ``http://...`` or ``file:///...``, and not a path."""
+    return _ADDRESS.match(name) is not None
+
+
+def is_network_address(name: str) -> bool:
+    """Whether a name is a URL of anything but a local file."""
+    match = _ADDRESS.match(name)
+    return match is not None and match[1].lower() != "file"
+
+
+def local_path(name: str) -> str:
+    """The path of a local file that is named by its path or as ``file://...``."""
+    return url2pathname(urlsplit(name).path) if is_address(name) else name
+
+
+def refuse_address(option: str, value: object) -> None:
+    """Raises UsageError where an option that takes a file is given an address."""
+    if value is not None and is_address(str(value)):
+        raise UsageError(f"{option} {value}: is an address; download the file and name it")
+
+
+def network_refusal(name: str) -> UsageError:
+    """What to say of a network address that was not allowed."""
+    return UsageError(f"{name}: is a network address; download it first, or allow it with --allow-network")
+
+
+def describe(name: str) -> str:
+    """A source's name for messages."""
+    return "standard input" if name == STANDARD else name
+
+
+def can_reread(name: str) -> bool:
+    """Whether a source can be read a second time: a file or a folder, not a pipe, a stream or standard input."""
+    return name != STANDARD and (os.path.isfile(name) or os.path.isdir(name))
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -94,15 +114,19 @@ def _listed(folder: Path, suffixes: frozenset[str]) -> list[Path]:
     return [folder / name for name in sorted(names, key=natural_key)]
 
 
-def resolve_inputs(inputs: Sequence[str | os.PathLike[str]]) -> tuple[list[Source], list[FtpError]]:
+def resolve_inputs(
+    inputs: Sequence[str | os.PathLike[str]], *, allow_network: bool = False
+) -> tuple[list[Source], list[FtpError]]:
     """Turn files, folders, glob patterns, ``-`` and addresses into sources.
 
     A folder with videos stands for its videos, a folder without for its numbered images. Subfolders are not
-    searched. A name that exists is taken literally, even if it looks like a pattern. What is named twice
-    counts once. Order: as given, natural order inside a folder or pattern.
+    searched. A name that exists is taken literally, even if it looks like a pattern; only ``-`` is always standard
+    input (``./-`` names the file). What is named twice counts once. Order: as given, natural order inside a folder
+    or pattern.
 
     Returns:
-        The sources, and one error for each input that names nothing: the others can still be done.
+        The sources, and one error for each input that names nothing or is a network address without
+        ``allow_network``: the others can still be annotated.
     """
     sources: list[Source] = []
     errors: list[FtpError] = []
@@ -110,12 +134,14 @@ def resolve_inputs(inputs: Sequence[str | os.PathLike[str]]) -> tuple[list[Sourc
     for given in inputs:
         name = os.fspath(given)
         try:
+            if is_network_address(name) and not allow_network:
+                raise network_refusal(name)
             found = _resolve(name)
         except FtpError as error:
             errors.append(error)
             continue
         for source in found:
-            plain = source.path == "-" or _ADDRESS.match(source.path)
+            plain = source.path == STANDARD or is_address(source.path)
             identity = source.path if plain else os.path.realpath(source.path)
             if identity not in seen:
                 seen.add(identity)
@@ -124,7 +150,7 @@ def resolve_inputs(inputs: Sequence[str | os.PathLike[str]]) -> tuple[list[Sourc
 
 
 def _resolve(name: str) -> list[Source]:
-    if name == "-" or _ADDRESS.match(name):
+    if name == STANDARD or is_network_address(name) or (is_address(name) and os.path.isfile(local_path(name))):
         return [Source(name, "video")]
     if not name or "\0" in name:
         raise InputError(f"{name!r}: is not a file name")
@@ -176,7 +202,7 @@ def unique_stems(sources: Iterable[Source]) -> list[str]:
     used: set[str] = set()
     for source in listed:
         name = source.stem
-        if stems[name.casefold()] > 1 and source.kind == "video" and source.path != "-":
+        if stems[name.casefold()] > 1 and source.kind == "video" and source.path != STANDARD:
             name = Path(source.path).name
         candidate, number = name, 1
         while candidate.casefold() in used:

@@ -1,4 +1,4 @@
-"""Advisory locks on open files: a second run on the same output is told so instead of mixing its lines in."""
+"""Advisory locks on open files, by which a second run on the same output is refused."""
 
 from __future__ import annotations
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from ftpcli.errors import OutputError
+from ftpcli.errors import OutputError, UsageError
+from ftpcli.files.inputs import STANDARD, is_address
 from ftpcli.files.lock import open_locked
 
+_NAME_MAX = 255
+_DIGITS = 8  # of the hash in a shortened name
 _REASONS = {
     errno.ENOSPC: "no space left on the disk; free some and go on",
     errno.EDQUOT: "the disk quota is used up; free some space and go on",
@@ -33,25 +37,94 @@ def write_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
     return OutputError(f"{os.fspath(path)}: {reason}")
 
 
-def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> None:
-    """Refuse a target that exists, or that is no plain file, before any work is done.
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder for outputs, if it is not there, before any work is done.
 
     Raises:
-        OutputError: naming the path and what to do.
+        UsageError: an address, or standard output.
+        OutputError: it cannot be made, or nothing can be written in it.
     """
+    name = os.fspath(path)
+    if is_address(name) or name == STANDARD:
+        raise UsageError(f"{name}: is no folder; name one that results can be written to")
+    try:
+        os.makedirs(path, exist_ok=True)
+    except FileExistsError as error:
+        raise OutputError(f"{name}: this is a file; name a folder") from error
+    except OSError as error:
+        raise write_error(path, error) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise write_error(path, OSError(errno.EACCES, ""))
+
+
+def name_beside(path: str | os.PathLike[str], prefix: str, suffix: str) -> Path:
+    """``PREFIX`` + name + ``SUFFIX`` in the same folder, for a file that belongs to ``path``.
+
+    Where that is longer than the file system allows, the end of the name gives way to a hash of the whole name: the
+    result is the same on every call.
+    """
+    path = Path(path)
+    whole = os.fsencode(path.name)
+    room = _longest_name(path.parent) - len(os.fsencode(prefix + suffix))
+    if len(whole) <= room:
+        return path.with_name(prefix + path.name + suffix)
+    digest = hashlib.sha256(whole).hexdigest()[:_DIGITS]
+    kept = whole[: room - _DIGITS - 1].decode(errors="ignore")  # no half of a character at the end
+    return path.with_name(f"{prefix}{kept}~{digest}{suffix}")
+
+
+def _longest_name(folder: Path) -> int:
+    """Bytes of a file's name: 255 nearly everywhere, fewer on some encrypted file systems."""
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):
+        return _NAME_MAX
+
+
+def check_target(
+    path: str | os.PathLike[str], *, overwrite: bool, inputs: Iterable[str | os.PathLike[str] | None] = ()
+) -> None:
+    """Refuse a target that exists, is no plain file, or lies where nothing can be written, before any work is done.
+
+    Args:
+        inputs: files that are read, and must not be replaced even with ``overwrite``.
+
+    Raises:
+        UsageError: the target is an address, standard output, or one of the inputs.
+        OutputError: it cannot be written. The message names the path and what to do.
+    """
+    name = os.fspath(path)
+    if is_address(name) or name == STANDARD:
+        what = "standard output" if name == STANDARD else "an address"
+        raise UsageError(f"{name}: is {what}; name a file here")
+    for source in inputs:
+        if (
+            source is not None
+            and os.fspath(source) != STANDARD
+            and os.path.exists(source)
+            and os.path.exists(path)
+            and os.path.samefile(source, path)
+        ):
+            raise UsageError(f"{name}: is one of the inputs; name another output")
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
-        return
+        mode = None
     except (OSError, ValueError) as error:
         raise write_error(path, error) if isinstance(error, OSError) else OutputError(f"{path!r}: {error}") from error
-    if stat.S_ISDIR(mode):
-        raise OutputError(f"{os.fspath(path)}: this is a folder; name a file")
-    # Moving a file onto a device or a pipe would replace it.
-    if not stat.S_ISREG(mode):
-        raise OutputError(f"{os.fspath(path)}: not a plain file; name another output")
-    if not overwrite:
-        raise OutputError(f"{os.fspath(path)}: exists already; give --overwrite to replace it")
+    if mode is not None:
+        if stat.S_ISDIR(mode):
+            raise OutputError(f"{name}: this is a folder; name a file")
+        # Moving a file onto a device or a pipe would replace it.
+        if not stat.S_ISREG(mode):
+            raise OutputError(f"{name}: not a plain file; name another output")
+        if not overwrite:
+            raise OutputError(f"{name}: exists already; give --overwrite to replace it")
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise write_error(path, OSError(errno.ENOENT, ""))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise write_error(path, OSError(errno.EACCES, ""))
 
 
 class OutputStream:
@@ -85,57 +158,89 @@ class OutputStream:
             raise write_error(self._path, error) from error
 
 
+class PendingFile:
+    """A file that stands beside its target as ``.NAME.tmp``, locked against a second run, until it is whole.
+
+    A leftover of a killed run is reused. A symbolic link is followed: its target is replaced, the link stays.
+
+    Attributes:
+        path: where to write.
+        descriptor: the open file, -1 after ``commit`` and ``discard``.
+
+    Raises:
+        OutputError: the target exists (unless ``overwrite``), is being written by another run, or cannot be written.
+    """
+
+    def __init__(self, target: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        self._name = os.fspath(target)
+        self._overwrite = overwrite
+        check_target(target, overwrite=overwrite)
+        self._target = Path(os.path.realpath(target))
+        self.path = name_beside(self._target, ".", ".tmp")
+        try:
+            descriptor = open_locked(os.fspath(self.path))
+        except OSError as error:
+            raise write_error(target, error) from error
+        if descriptor is None:
+            raise OutputError(f"{self._name}: another run is writing it; wait for that one or name another output")
+        self.descriptor = descriptor
+
+    def commit(self) -> None:
+        """Move the file to its target.
+
+        Raises:
+            OutputError: another file took the target's name meanwhile, or the folder is gone. What was written stays.
+        """
+        try:
+            os.fsync(self.descriptor)
+            check_target(self._name, overwrite=self._overwrite)
+            if os.name == "nt":  # an open file cannot be moved there
+                self._close()
+            os.replace(self.path, self._target)
+        except (OSError, OutputError) as error:
+            reason = error if isinstance(error, OutputError) else write_error(self._name, error)
+            kept = f"; what was written is kept as {self.path}" if self.path.exists() else ""
+            raise OutputError(f"{reason}{kept}") from error
+        finally:
+            self._close()
+        sync_folder(self._target.parent)
+
+    def discard(self) -> None:
+        """Remove the file. Does nothing after ``commit``, and when repeated."""
+        if self.descriptor >= 0:
+            if os.name == "nt":
+                self._close()
+            with contextlib.suppress(OSError):
+                self.path.unlink()  # elsewhere while it is still locked: by now it cannot be another run's
+        self._close()
+
+    def _close(self) -> None:
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
 @contextlib.contextmanager
 def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[OutputStream]:
-    """A stream whose content becomes ``path`` when the block ends without an exception.
-
-    Until then it stands beside the target as ``.NAME.tmp``, locked; a leftover of a killed run is reused.
-    A symbolic link is followed: its target is replaced, the link stays.
+    """A stream whose content becomes ``path`` when the block ends without an exception (see ``PendingFile``).
 
     Raises:
         OutputError: the target exists (unless ``overwrite``), or cannot be written.
     """
-    name = os.fspath(path)
-    check_target(path, overwrite=overwrite)
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.tmp")
+    pending = PendingFile(path, overwrite=overwrite)
+    stream = open(pending.descriptor, "r+b", buffering=1 << 18, closefd=False)  # noqa: SIM115 (never flushed in vain)
     try:
-        descriptor = open_locked(os.fspath(temporary))
-    except OSError as error:
-        raise write_error(path, error) from error
-    if descriptor is None:
-        raise OutputError(f"{name}: another run is writing it; wait for that one or name another output")
-    stream = open(descriptor, "r+b", buffering=1 << 18)  # noqa: SIM115 (its end differs from case to case)
-    try:
-        output = OutputStream(stream, name)
+        output = OutputStream(stream, os.fspath(path))
         stream.truncate(0)
         yield output
         output.finish()
-        check_target(path, overwrite=overwrite)
-        if os.name == "nt":  # an open file cannot be moved there
-            stream.close()
-        try:
-            os.replace(temporary, target)
-        except OSError as error:
-            raise write_error(path, error) from error
+        pending.commit()
     except BaseException:
-        # Unlinked while still locked, so that it cannot be another run's by now.
-        _discard(stream, temporary)
+        pending.discard()
         raise
-    stream.close()
-    sync_folder(target.parent)
-
-
-def _discard(stream: BinaryIO, path: Path) -> None:
-    with contextlib.suppress(OSError):
-        if os.name != "nt":
-            path.unlink()
-    with contextlib.suppress(OSError):
-        # Not stream.close(): that would try again to write what could not be written.
-        stream.raw.close()  # type: ignore[attr-defined]
-    with contextlib.suppress(OSError):
-        if os.name == "nt":
-            path.unlink()
+    finally:
+        with contextlib.suppress(OSError):
+            stream.raw.close()  # type: ignore[attr-defined]  # close() would write again what could not be written
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,21 +7,20 @@ from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.coco import VISIBLE
 from ftpcli.datasets.poses import open_poses
 from ftpcli.files.output import atomic_output, check_target, write_error
-from ftpcli.formats.partfile import PartRecord, PartWriter, open_part, part_path
-from ftpcli.formats.writer import FORMATS, JOINTS, check_joints, format_of, write_poses
+from ftpcli.formats.partfile import PartRecord, PartWriter, part_path
+from ftpcli.formats.writer import FORMATS, StandardOutput, check_joints, format_of, write_poses
 
 __all__ = [
     "FORMATS",
-    "JOINTS",
     "VISIBLE",
     "PartRecord",
     "PartWriter",
     "PosesReader",
+    "StandardOutput",
     "atomic_output",
     "check_joints",
     "check_target",
     "format_of",
-    "open_part",
     "open_poses",
     "part_path",
     "write_error",

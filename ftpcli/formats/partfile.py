@@ -1,7 +1,7 @@
-"""The part file of a run: records as they are made, on disk at once, so that any stop loses next to nothing.
+"""The part file of a run: its records, on disk as soon as they are made, so that an interrupted run can go on.
 
-One line each: a header with the run's fingerprint, then one record per frame with all digits and whatever the run
-needs to go on (``private``). Only whole lines count; a torn end is cut off on opening.
+The first line is a header with the run's fingerprint. Each further line is the record of one frame, with all digits
+and the data that only the run itself needs (``private``). Only whole lines count: an incomplete end is cut off.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ftpcli.datasets.native import Lines, decode_header, decode_record
 from ftpcli.errors import InputError, OutputError
 from ftpcli.files import checked_json as checks
 from ftpcli.files.lock import open_locked, same_file
-from ftpcli.files.output import check_target, write_error
+from ftpcli.files.output import check_target, name_beside, write_error
 from ftpcli.formats.base import dumps
 from ftpcli.formats.native import encode_header, encode_record
 from ftpcli.formats.writer import write_poses
@@ -38,13 +38,12 @@ class PartRecord:
 
 
 def part_path(out: str | os.PathLike[str]) -> Path:
-    """Where the part file of an output stands: ``OUT.part.jsonl`` beside it."""
-    out = Path(out)
-    return out.with_name(out.name + ".part.jsonl")
+    """The part file of an output: ``OUT.part.jsonl`` beside it, shortened where that name would be too long."""
+    return name_beside(out, "", ".part.jsonl")
 
 
 class PartWriter:
-    """A locked, open part file. A context manager: leaving it closes the file and keeps it.
+    """A locked, open part file. A context manager: leaving it closes the file, and keeps it if it holds a record.
 
     Attributes:
         path: the part file.
@@ -62,16 +61,19 @@ class PartWriter:
         resume: bool = False,
         overwrite: bool = False,
     ) -> None:
-        """Start a part file, or with ``resume`` go on with the one that is there (or start one if none is).
+        """Start a part file, or with ``resume`` go on with the existing one, if there is one.
+
+        A part file without records holds nothing to go on with: it is replaced, whatever run it belongs to.
 
         Args:
-            fingerprint: JSON values, nested as you like, that a resumed run must share: input, options, version.
-            overwrite: drop the part file of an earlier run.
+            fingerprint: JSON values, nested or not, that a resumed run must share: input, options, version.
+            overwrite: replace the part file of an earlier run.
 
         Raises:
-            OutputError: another run holds it, it cannot be written, or there is one and neither ``resume`` nor
-                ``overwrite`` is given.
-            InputError: it belongs to another input, other options or another version; the message says which.
+            OutputError: another run is writing it, it cannot be written, or it holds records and neither ``resume``
+                nor ``overwrite`` is given.
+            InputError: it is no part file, or it belongs to another input, other options or another version; the
+                message names the differences.
         """
         self.path = Path(path)
         self.header = header
@@ -79,16 +81,11 @@ class PartWriter:
         self.last_index = -1
         self._descriptor = self._open()
         try:
-            filled = os.fstat(self._descriptor).st_size > 0
-            if filled and not resume and not overwrite:
-                raise OutputError(
-                    f"{self.path}: holds an unfinished run; go on with --resume, or start again with --overwrite"
-                )
-            self._end = 0
-            self._body = 0
-            if filled and resume:
-                self._read(fingerprint)
-            if self._body == 0:
+            self._end = self._body = 0
+            if not overwrite:
+                self._read(fingerprint, resume)
+            if self.records == 0:
+                self.header = header
                 self._start(fingerprint)
         except BaseException:
             self.close()
@@ -109,19 +106,32 @@ class PartWriter:
         self._write(dumps({**encode_header(self.header), "format": NAME, "fingerprint": fingerprint}) + "\n")
         self._body = self._end
 
-    def _read(self, fingerprint: Mapping[str, Any]) -> None:
-        """Check whose part it is, count its whole records, cut off the rest."""
+    def _read(self, fingerprint: Mapping[str, Any], resume: bool) -> None:
+        """Count the whole records, check that they are of this run, and cut off what follows them."""
         with open(self.path, "rb") as handle:
             lines = Lines(handle, os.fspath(self.path))
             first = lines.next() or b""
             if not first.endswith(b"\n"):
                 return  # stopped while writing the header: nothing is lost by starting again
-            self.header, value = decode_header(lines.text(first), lines.where, NAME)
-            self._compare(value.get("fingerprint"), fingerprint)
+            try:
+                self.header, value = decode_header(lines.text(first), lines.where, NAME)
+            except InputError:
+                if resume:
+                    raise
+                raise self._in_the_way() from None
             self._body = self._end = len(first)
-            while (end := self._next_record(lines)) is not None:
-                self._end += end
-        self._cut(self._end)
+            while (length := self._next_record(lines)) is not None:
+                self._end += length
+        if self.records:
+            if not resume:
+                raise self._in_the_way()
+            self._compare(value.get("fingerprint"), fingerprint)
+            self._cut(self._end)
+
+    def _in_the_way(self) -> OutputError:
+        return OutputError(
+            f"{self.path}: holds an unfinished run; go on with --resume, or start again with --overwrite"
+        )
 
     def _next_record(self, lines: Lines) -> int | None:
         """Length of the next line if it is a whole record, else None."""
@@ -164,8 +174,7 @@ class PartWriter:
         """Add records in one write: afterwards all of them are in the file, whatever happens to this process.
 
         Raises:
-            OutputError: the disk is full, the folder is gone, or a value has no JSON form. The records before
-                stay whole.
+            OutputError: the disk is full, the folder is gone, or a value has no JSON form. Earlier records stay.
         """
         text = []
         last = self.last_index
@@ -206,7 +215,7 @@ class PartWriter:
         self._end = end
 
     def stored(self) -> Iterator[PartRecord]:
-        """The records that are in the file now, one at a time; appending meanwhile is allowed.
+        """The records in the file at this moment, one at a time; records may be added meanwhile.
 
         Raises:
             InputError: the file was damaged meanwhile.
@@ -235,7 +244,7 @@ class PartWriter:
                 yield record, end
 
     def truncate_to(self, records: int) -> None:
-        """Keep the first ``records`` records and drop the others, for good."""
+        """Keep the first ``records`` records and remove the others from the file."""
         if not 0 <= records <= self.records:
             raise ValueError(f"{records} is not between 0 and {self.records}")
         end, last = self._body, -1
@@ -255,20 +264,16 @@ class PartWriter:
         joints: str = "default",
         overwrite: bool = False,
         frame_name: Callable[[int], str] | None = None,
-        transform: Callable[[FramePoses], FramePoses] | None = None,
     ) -> int:
         """Turn the records into the final file, move it into place, then delete the part file.
 
         Args:
-            header: the final header (with counts known only now); None keeps the stored one.
-            transform: applied to every frame in order, such as a Smoother.
+            header: the final header, with counts that were unknown at the start; None keeps the stored one.
 
-        The other arguments, and the result, are those of ``write_poses``. If it fails the part file stays.
+        The other arguments, and the result, are those of ``write_poses``. If it fails, the part file stays.
         """
         check_target(out, overwrite=overwrite)
-        frames: Iterable[FramePoses] = (record.frame for record in self.stored())
-        if transform is not None:
-            frames = map(transform, frames)
+        frames = (record.frame for record in self.stored())
         count = write_poses(
             out, header or self.header, frames, format, joints=joints, overwrite=overwrite, frame_name=frame_name
         )
@@ -276,7 +281,9 @@ class PartWriter:
         return count
 
     def discard(self) -> None:
-        """Delete the part file."""
+        """Delete the part file. Does nothing once it is closed."""
+        if self._descriptor < 0:
+            return
         with contextlib.suppress(OSError):
             if os.name != "nt":  # while locked, so that it cannot be another run's
                 self.path.unlink()
@@ -285,7 +292,7 @@ class PartWriter:
                 self.path.unlink()
 
     def close(self) -> None:
-        """Let go of the file and keep it. Safe to call twice."""
+        """Close the file and keep it. Does nothing when repeated."""
         if self._descriptor >= 0:
             with contextlib.suppress(OSError):
                 os.fsync(self._descriptor)
@@ -298,12 +305,10 @@ class PartWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
-
-
-def open_part(path: str | os.PathLike[str], header: Header, fingerprint: Mapping[str, Any]) -> PartWriter:
-    """Go on with a part file, or start one where there is none (``PartWriter`` with ``resume=True``)."""
-    return PartWriter(path, header, fingerprint, resume=True)
+        if self.records:
+            self.close()
+        else:
+            self.discard()
 
 
 _NONE = object()

@@ -3,40 +3,41 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import PurePath
 
+from ftpcli.choices import Format, Joints
 from ftpcli.errors import OutputError, UsageError
-from ftpcli.files.output import atomic_output
-from ftpcli.formats.base import Sink, WriteOptions
+from ftpcli.files.output import atomic_output, write_error
+from ftpcli.formats.base import Sink, WriteOptions, dumps
 from ftpcli.formats.coco import CocoSink
-from ftpcli.formats.native import NativeSink
+from ftpcli.formats.native import NativeSink, encode_header, encode_record
 from ftpcli.formats.posetrack import PoseTrackSink
 from ftpcli.formats.posetrack17 import PoseTrack17Sink
 from ftpcli.records import FramePoses, Header
 
 #: The formats that can be written, with the extension of their files.
-FORMATS = {"jsonl": ".jsonl", "coco": ".json", "posetrack": ".json", "posetrack17": ".json"}
-JOINTS = ("default", "all")
+FORMATS = {name: ".jsonl" if name is Format.JSONL else ".json" for name in Format}
 
-_SINKS: dict[str, type[Sink]] = {
-    "jsonl": NativeSink,
-    "coco": CocoSink,
-    "posetrack": PoseTrackSink,
-    "posetrack17": PoseTrack17Sink,
+_SINKS: dict[Format, type[Sink]] = {
+    Format.JSONL: NativeSink,
+    Format.COCO: CocoSink,
+    Format.POSETRACK: PoseTrackSink,
+    Format.POSETRACK17: PoseTrack17Sink,
 }
 
 
-def format_of(path: str | os.PathLike[str], explicit: str | None = None) -> str:
+def format_of(path: str | os.PathLike[str], explicit: str | None = None) -> Format:
     """The format of an output: the one asked for, or by extension (.jsonl: JSON Lines, .json: COCO).
 
     Raises:
         UsageError: an unknown format or extension.
     """
     if explicit is not None:
-        if explicit not in FORMATS:
-            raise UsageError(f"--format {explicit}: unknown; there are {', '.join(FORMATS)}")
-        return explicit
+        if explicit not in list(Format):
+            raise UsageError(f"--format {explicit}: unknown; choose one of {', '.join(Format)}")
+        return Format(explicit)
     suffix = PurePath(path).suffix.lower()
     for name, extension in FORMATS.items():
         if suffix == extension:
@@ -52,10 +53,38 @@ def check_joints(format: str, joints: str) -> None:
     Raises:
         UsageError: an unknown choice, or "all" for a PoseTrack form, which has its own slots.
     """
-    if joints not in JOINTS:
-        raise UsageError(f"--joints {joints}: unknown; there are {', '.join(JOINTS)}")
+    if joints not in list(Joints):
+        raise UsageError(f"--joints {joints}: unknown; choose one of {', '.join(Joints)}")
     if joints == "all" and format.startswith("posetrack"):
         raise UsageError("--joints all: PoseTrack files have their own joints; leave it out, or write .jsonl or COCO")
+
+
+class StandardOutput:
+    """Writes JSON Lines to standard output, each frame as soon as it is known.
+
+    Raises:
+        BrokenPipeError: the reader has gone, as ``head`` does.
+        OutputError: it cannot be written, as on a full disk.
+    """
+
+    def __init__(self, header: Header) -> None:
+        """``header`` should hold what is known before the frames; its ``records`` is null."""
+        self._joints = len(header.joints)
+        self._write(dumps(encode_header(header, records=None)))
+
+    def write(self, frames: Iterable[FramePoses]) -> None:
+        """Add frames, by rising index."""
+        for frame in frames:
+            self._write(dumps(encode_record(frame, self._joints)))
+
+    def _write(self, line: str) -> None:
+        try:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise write_error("standard output", error) from error
 
 
 def write_poses(

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ftpcli.people.loading import Detector as Detector
     from ftpcli.people.loading import load_detector as load_detector
-    from ftpcli.people.tracking import Tracker as Tracker
 
-_HOME = {"Detector": "loading", "load_detector": "loading", "Tracker": "tracking"}
+_HOME = {"Detector": "loading", "load_detector": "loading"}
 
-__all__ = ["Detector", "Tracker", "load_detector"]
+__all__ = ["Detector", "load_detector"]
 
 
 def __getattr__(name: str) -> Any:

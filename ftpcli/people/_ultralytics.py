@@ -29,7 +29,7 @@ from ultralytics.engine.results import Boxes
 from ultralytics.nn import tasks
 from ultralytics.nn.tasks import DetectionModel, yaml_model_load
 from ultralytics.optim import MuSGD, muon
-from ultralytics.trackers import BOTSORT, BYTETracker
+from ultralytics.trackers.track import TRACKER_MAP
 from ultralytics.utils import SETTINGS, IterableSimpleNamespace
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
 from ultralytics.utils.nms import non_max_suppression
@@ -64,10 +64,9 @@ if SETTINGS.get("sync", False):
     SETTINGS.update(sync=False)
 
 __all__ = [
-    "BOTSORT",
     "GITHUB_ASSETS_NAMES",
+    "TRACKER_MAP",
     "YOLO",
-    "BYTETracker",
     "Boxes",
     "DetectionModel",
     "IterableSimpleNamespace",

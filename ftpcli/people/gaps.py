@@ -1,4 +1,4 @@
-"""Short gaps in a person's track filled: a detector misses somebody now and then, who was there all the same."""
+"""Fills short gaps in tracks: a detector misses a person in some frames."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import NamedTuple
 
 from ftpcli.records import Person, TrackedFrame
 
-#: The longest gap that may be asked for, seconds.
+#: Longest gap that can be filled, seconds.
 LONGEST = 1.0
-_ROUNDING = 1e-6  # seconds: six frames at 30 a second are 0.2 s, whatever is left in the last bits
+_ROUNDING = 1e-6  # seconds: six frames at 30 per second are 0.2 s, in spite of rounding
 
 
 class _Found(NamedTuple):
-    number: int  # of the frame, as they come
+    number: int  # of the frame, counted from 0
     seconds: float
     person: Person
 
 
 class FillGaps:
-    """Gives a person who is found again soon a box in the frames between, on the straight line from box to box.
+    """Gives a person who is found again soon an interpolated box in the frames between.
 
-    Linear interpolation of tracks as in the ByteTrack paper (section 4.1), but only over moments, and on the
-    frames' own times. The score of such a box is the lower one of its two ends. Frames come out late, by at most
-    ``seconds`` and ``most`` frames; only so many are held.
+    Linear interpolation of tracks as in the ByteTrack paper (section 4.1), but only over fractions of a second, and at
+    the frames' own times. The score of such a box is the lower of the scores at both ends. Frames come out late, by at
+    most ``seconds`` and ``most`` frames; only so many are held.
 
     Args:
         seconds: the longest time between being found and being found again.
@@ -36,7 +36,7 @@ class FillGaps:
         self.seconds, self.most = seconds + _ROUNDING, most
 
     def __call__(self, frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
-        """Yields every frame once, in order, with the people of before and those filled in, sorted by id."""
+        """Yields every frame once, in order, with its people and those filled in, sorted by id."""
         held: deque[TrackedFrame] = deque()
         found: dict[int, _Found] = {}  # by id, the last time
         for number, tracked in enumerate(frames):
@@ -56,7 +56,7 @@ class FillGaps:
 
 
 def _bridge(held: deque[TrackedFrame], earlier: _Found, later: _Found) -> None:
-    """Put the person into the frames between, the last of the held ones, if all of these are still there."""
+    """Add the person to the frames between, which are the last of those held, if all of them still are."""
     missing = later.number - earlier.number - 1
     if missing > len(held):
         return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +16,7 @@ from ftpcli.datasets.mot import read_mot
 from ftpcli.datasets.poses import open_poses
 from ftpcli.errors import InputError
 from ftpcli.files.inputs import numbered_images
+from ftpcli.people.tracking import Tracker, TrackerName, memory_frames
 from ftpcli.records import Frame, Person, TrackedFrame, VideoInfo
 
 if TYPE_CHECKING:
@@ -30,11 +33,27 @@ class PeopleSource(Protocol):
 
     Attributes:
         warnings: what the user should know of them, one line each.
+
+    `detect` looks at frames by themselves; what it returns can be stored, and a resumed run need not ask again.
+    `follow` depends on nothing but that and the frames before.
     """
 
     warnings: Sequence[str]
 
-    def __call__(self, frame: Frame) -> TrackedFrame: ...
+    def detect(self, frames: Sequence[Frame]) -> Sequence[np.ndarray | None]:
+        """(N, 5) float32 xyxy and score of the people in each frame, best first; None where nothing is detected."""
+        ...
+
+    def follow(self, frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
+        """Every frame of a shot once, in order, with its people, sorted by id; ``detections`` are those of `detect`.
+
+        Called once for every shot; those of a detector have nobody in common.
+        """
+        ...
+
+    def check_end(self, frames: int) -> None:
+        """Called once the whole video of so many frames was read; raises InputError where that does not fit."""
+        ...
 
     def describe(self) -> dict[str, Any]:
         """What a file's header records under ``run.people``."""
@@ -44,12 +63,8 @@ class PeopleSource(Protocol):
 class DetectAndTrack:
     """Finds people with a detector and follows them with a tracker.
 
-    The two steps can be taken apart: `detect` looks at the frame alone, `track` depends on nothing but the
-    detections and frames so far. A run that stored its detections can replay them and get the same ids.
-
     Args:
         detector: see `ftpcli.people.load_detector`.
-        tracker: "bytetrack" or "botsort".
         frame_rate: of the frames that are looked at, per second; None where unknown.
         min_score: from this score on, a detection may become a person; None: what the detector recommends.
     """
@@ -59,42 +74,40 @@ class DetectAndTrack:
     def __init__(
         self,
         detector: Detector,
-        tracker: str = "bytetrack",
+        tracker: str = TrackerName.BYTETRACK,
         frame_rate: float | None = None,
         min_score: float | None = None,
     ) -> None:
-        from ftpcli.people import Tracker
-
         self.detector = detector
         self.min_score = detector.score if min_score is None else min_score
-        self.tracker = Tracker(tracker, frame_rate, self.min_score)
+        self._new_tracker = partial(Tracker, TrackerName(tracker), frame_rate, self.min_score, count(1))
+        self._tracker = {"name": str(tracker), "memory_frames": memory_frames(frame_rate)}
 
-    def detect(self, frame: Frame) -> np.ndarray:
-        """(N, 5) float32 xyxy and score of the people in a frame, weak ones included, best first."""
-        return self.detector.detect(frame.image)
-
-    def detect_batch(self, frames: Sequence[Frame]) -> list[np.ndarray]:
-        """The same for several frames at a time, which is faster."""
+    def detect(self, frames: Sequence[Frame]) -> list[np.ndarray]:
+        """(N, 5) float32 xyxy and score of the people in each frame, weak ones included, best first."""
         return self.detector.detect_batch([frame.image for frame in frames])
 
-    def track(self, frame: Frame, detections: np.ndarray) -> TrackedFrame:
-        """Give the detections of the next frame their ids. People are sorted by id, boxes cut to the picture."""
-        return TrackedFrame(frame, _people(self.tracker.update(detections, frame.image), frame))
+    def follow(self, frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
+        """Gives the detections their ids, boxes cut to the picture. Frames come out one late: a new person is
+        reported only when they are found a second time, and then belongs to the first of the two frames as well."""
+        tracker = self._new_tracker()
+        before: TrackedFrame | None = None
+        for tracked in frames:
+            detections = np.zeros((0, 5)) if tracked.detections is None else tracked.detections
+            found = tracker.update(detections, tracked.frame.image)
+            if before is not None:
+                yield _with(before, found.late)
+            before = _with(tracked, found.people)
+        if before is not None:
+            yield before
 
-    def with_late(self, before: TrackedFrame) -> TrackedFrame:
-        """The frame before the one tracked last, with those who are believed only since then."""
-        late = _people(self.tracker.late, before.frame)
-        if not late:
-            return before
-        return TrackedFrame(before.frame, tuple(sorted((*before.people, *late), key=lambda person: person.track_id)))
-
-    def __call__(self, frame: Frame) -> TrackedFrame:
-        return self.track(frame, self.detect(frame))
+    def check_end(self, frames: int) -> None:
+        """Every number of frames fits."""
 
     def describe(self) -> dict[str, Any]:
         return {
             "detector": self.detector.describe(),
-            "tracker": {"name": self.tracker.kind, "memory_frames": self.tracker.buffer},
+            "tracker": self._tracker,
             "min_score": self.min_score,
         }
 
@@ -182,6 +195,16 @@ class BoxesFile:
         of = self._of.get(frame.pts if self._by_name else frame.index, {})
         return TrackedFrame(frame, tuple(of[i] for i in sorted(of)))
 
+    def detect(self, frames: Sequence[Frame]) -> list[None]:
+        """Nothing: the file says who is where."""
+        return [None] * len(frames)
+
+    def follow(self, frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
+        """The frames with the people that the file names."""
+        for tracked in frames:
+            yield replace(tracked, people=self(tracked.frame).people)
+            del tracked  # a name for the newest frame would keep it alive until the next one replaces it
+
     def check_end(self, frames: int) -> None:
         """Once the whole video is decoded: was every box used?
 
@@ -198,11 +221,13 @@ class BoxesFile:
         return {"boxes": self.path.name, "format": self.kind}
 
 
-def _people(rows: np.ndarray, frame: Frame) -> tuple[Person, ...]:
-    """Rows of a tracker (id, xyxy, score) as people of the frame."""
-    height, width = frame.image.shape[:2]
+def _with(tracked: TrackedFrame, rows: np.ndarray) -> TrackedFrame:
+    """The frame with more people: rows of a tracker (id, xyxy, score). Boxes are cut to the picture."""
+    height, width = tracked.frame.image.shape[:2]
     boxes = [(row, _cut(row[1:5], width, height)) for row in rows]
-    return tuple(Person(int(row[0]), box, float(row[5])) for row, box in boxes if box is not None)
+    more = [Person(int(row[0]), box, float(row[5])) for row, box in boxes if box is not None]
+    people = sorted((*tracked.people, *more), key=lambda person: person.track_id)
+    return replace(tracked, people=tuple(people)) if more else tracked
 
 
 def _cut(box: np.ndarray, width: int, height: int) -> np.ndarray | None:

@@ -1,46 +1,77 @@
-"""ultralytics' ByteTrack and BoT-SORT, called directly: detections in, the same detections with ids out."""
+"""The trackers that can be chosen: ultralytics' ByteTrack and BoT-SORT, called directly.
+
+A command's help lists them, so that numpy and ultralytics are imported only where they are used.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator
+from enum import StrEnum
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ftpcli.errors import UsageError
-from ftpcli.people._ultralytics import BOTSORT, Boxes, BYTETracker, IterableSimpleNamespace
+if TYPE_CHECKING:
+    import numpy as np
 
-TRACKERS = ("bytetrack", "botsort")
 #: A person who is not found for longer gets a new id, seconds.
 MEMORY = 1.0
 
 
+class TrackerName(StrEnum):
+    """By motion and overlap; ``botsort`` also undoes the camera's movement."""
+
+    BYTETRACK = "bytetrack"
+    BOTSORT = "botsort"
+
+
+def memory_frames(frame_rate: float | None) -> int:
+    """How many frames `MEMORY` is; an unknown rate (None) is taken as 30 frames per second."""
+    return max(2, round(MEMORY * (frame_rate if frame_rate and 0 < frame_rate < float("inf") else 30.0)))
+
+
+class Found(NamedTuple):
+    """Whom a tracker found: rows of id, xyxy and score, float64, sorted by id.
+
+    The boxes are those of the matched detections, not the tracker's smoothed ones, which lag behind fast movement.
+    """
+
+    people: np.ndarray  # (M, 6), in the frame that was given
+    late: np.ndarray  # (K, 6), in the frame before it: those who are reported only now
+
+
 class Tracker:
-    """Follows the people of one video. Make a new one for every video: ids begin at 1.
+    """Follows the people of one shot.
 
     The tracker itself counts frames. Its memory is therefore set from the frame rate, so that an id survives
     one second (`MEMORY`) without a detection, whether the video has 5 or 60 frames a second. Where frames are
     skipped, give the rate of those that are looked at.
 
-    A new person is reported in the second frame in which they are found (in the video's first frame at once);
-    until then they may be a false alarm. `late` then says where they were in the first. Ids are numbered in the
-    order of first report.
+    A new person is reported in the second frame in which they are found (in the first frame of all at once);
+    until then they may be a false alarm. `Found.late` then says where they were in the first. Ids are numbered in
+    the order of first report.
 
     Args:
-        kind: "bytetrack" (motion and overlap) or "botsort" (also undoes the camera's movement).
         frame_rate: frames per second; None where unknown, taken as 30.
         score: from this score on, a detection may start a track. Weaker ones only carry on a track.
+        ids: gives the ids of new people; by default they begin at 1.
     """
 
-    def __init__(self, kind: str = "bytetrack", frame_rate: float | None = None, score: float = 0.25) -> None:
-        if kind not in TRACKERS:
-            raise UsageError(f"unknown tracker '{kind}': {' or '.join(TRACKERS)}")
-        rate = frame_rate if frame_rate and np.isfinite(frame_rate) and frame_rate > 0 else 30.0
-        self.kind = kind
-        self.buffer = max(2, round(MEMORY * rate))
+    def __init__(
+        self,
+        kind: TrackerName = TrackerName.BYTETRACK,
+        frame_rate: float | None = None,
+        score: float = 0.25,
+        ids: Iterator[int] | None = None,
+    ) -> None:
+        from ftpcli.people._ultralytics import TRACKER_MAP, IterableSimpleNamespace
+
+        self._kind = TrackerName(kind)
         settings = IterableSimpleNamespace(
-            tracker_type=kind,
+            tracker_type=self._kind.value,
             track_high_thresh=score,
             track_low_thresh=min(0.1, score),
             new_track_thresh=score,
-            track_buffer=self.buffer,
+            track_buffer=memory_frames(frame_rate),
             match_thresh=0.8,
             fuse_score=False,  # a weak detection in the right place is still the person
             gmc_method="sparseOptFlow",
@@ -49,35 +80,35 @@ class Tracker:
             with_reid=False,
             model="auto",
         )
-        self._tracker = BOTSORT(settings) if kind == "botsort" else BYTETracker(settings)
-        self._ids: dict[int, int] = {}
-        self._doubtful: dict[int, np.ndarray] = {}  # tracker's id -> xyxy and score in the latest frame
-        #: (K, 6) as `update` returns: people whom the latest `update` was the first to report, in the frame before.
-        self.late = np.zeros((0, 6))
+        self._tracker: Any = TRACKER_MAP[self._kind.value](settings)
+        self._new_ids = count(1) if ids is None else ids
+        self._ids: dict[int, int] = {}  # by the tracker's own id
+        self._unconfirmed: dict[int, np.ndarray] = {}  # tracker's id -> xyxy and score in the latest frame
 
-    def update(self, detections: np.ndarray, image: np.ndarray) -> np.ndarray:
-        """One frame further.
+    def update(self, detections: np.ndarray, image: np.ndarray) -> Found:
+        """Take the next frame.
 
         Args:
             detections: (N, 5) xyxy and score.
             image: (H, W, 3) uint8 RGB, the frame. BoT-SORT measures the camera's movement on it.
-
-        Returns:
-            (M, 6) float64: id, xyxy and score, sorted by id. The boxes are those of the matched detections, not
-            the tracker's smoothed ones, which lag behind fast movements.
         """
+        import numpy as np
+
+        from ftpcli.people._ultralytics import Boxes
+
         detections = np.asarray(detections, np.float32).reshape(-1, 5)
         rows = np.concatenate([detections, np.zeros((len(detections), 1), np.float32)], 1)
-        bgr = np.ascontiguousarray(image[..., ::-1]) if self.kind == "botsort" else None
+        bgr = np.ascontiguousarray(image[..., ::-1]) if self._kind is TrackerName.BOTSORT else None
         tracked = np.asarray(self._tracker.update(Boxes(rows, image.shape[:2]), bgr), np.float64).reshape(-1, 8)
-        tracked = tracked[np.argsort(tracked[:, 4], kind="stable")]
-        people, late = np.zeros((len(tracked), 6)), []
-        for i, row in enumerate(tracked):
-            people[i, 0] = self._ids.setdefault(int(row[4]), len(self._ids) + 1)
-            people[i, 1:] = detections[int(row[7])]
-            if int(row[4]) in self._doubtful:
-                late.append([people[i, 0], *self._doubtful[int(row[4])]])
-        self.late = np.array(late, np.float64).reshape(-1, 6)
+        people, late = [], []
+        for row in sorted(tracked, key=lambda row: row[4]):
+            track = int(row[4])
+            if track not in self._ids:
+                self._ids[track] = next(self._new_ids)
+            people.append([self._ids[track], *detections[int(row[7])]])
+            if track in self._unconfirmed:
+                late.append([self._ids[track], *self._unconfirmed[track]])
         new = [track for track in self._tracker.tracked_stracks if not track.is_activated]
-        self._doubtful = {track.track_id: detections[int(track.idx)] for track in new}
-        return people[np.argsort(people[:, 0], kind="stable")]
+        self._unconfirmed = {track.track_id: detections[int(track.idx)] for track in new}
+        by_id = [np.array(sorted(rows, key=lambda row: row[0]), np.float64).reshape(-1, 6) for rows in (people, late)]
+        return Found(*by_id)

@@ -33,7 +33,8 @@ class Estimator:
     Attributes:
         joints: names of the keypoints it returns.
         window: how many frames a window must have.
-        notice: told in one line when a batch did not fit in memory; a Python warning unless set.
+        batch: windows that go through the model at a time, as asked for. Results depend on it in their last bits.
+        notice: called with one line when a batch did not fit in memory; a Python warning unless set.
     """
 
     notice: Callable[[str], None]
@@ -53,7 +54,7 @@ class Estimator:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         self._threads = Threads.of(self.device, _PART)
-        self.batch = batch
+        self.batch = self._fitting = batch  # `_fitting` is smaller once that many did not fit in memory
         self.config: ModelConfig = model.config
         self.provenance: dict[str, Any] = {}
         self.notice = lambda text: warnings.warn(text, RuntimeWarning, stacklevel=3)
@@ -109,7 +110,7 @@ class Estimator:
         """Poses of the windows' key frames, in their order; ``batch`` windows go through the model at a time.
 
         A frame that several of the windows show in the same view is encoded once. A batch that does not fit in memory
-        is halved until it does, which ``notice`` is told.
+        is halved until it does, for this call and those after it; ``notice`` is called each time.
 
         Args:
             tokens: what :meth:`tokens` gave; it carries tokens on from one call to the next, whose windows must
@@ -123,8 +124,8 @@ class Estimator:
         shown = self._begin(windows, tokens)
         start = 0
         while start < len(windows):
-            part = windows[start : start + self.batch]
-            crops = shown[start : start + self.batch]
+            part = windows[start : start + self._fitting]
+            crops = shown[start : start + self._fitting]
             try:
                 poses += self._estimate(part, crops, tokens)
             except (RuntimeError, MemoryError) as error:
@@ -135,8 +136,8 @@ class Estimator:
                         f"out of memory on {self.device} with a single person; close other programs, "
                         "or choose --device cpu or smaller weights"
                     ) from error
-                self.batch = (len(part) + 1) // 2
-                self.notice(f"out of memory on {self.device} with {len(part)} people at a time; now {self.batch}")
+                self._fitting = (len(part) + 1) // 2
+                self.notice(f"out of memory on {self.device} with {len(part)} people at a time; now {self._fitting}")
                 continue
             tokens.done(crops)
             start += len(part)
@@ -149,9 +150,9 @@ class Estimator:
     def pass_over(self, windows: Sequence[Window], tokens: SharedTokens) -> None:
         """In place of :meth:`estimate` where the poses are known: the next call gives what it would have given."""
         shown = self._begin(windows, tokens)
-        for start in range(0, len(shown), self.batch):
-            tokens.pass_over(shown[start : start + self.batch])
-            tokens.done(shown[start : start + self.batch])
+        for start in range(0, len(shown), self._fitting):
+            tokens.pass_over(shown[start : start + self._fitting])
+            tokens.done(shown[start : start + self._fitting])
 
     def _begin(self, windows: Sequence[Window], tokens: SharedTokens) -> list[list[Crop]]:
         shown = [self._shown(window) for window in windows]

@@ -1,24 +1,41 @@
-"""Less jitter: the one-euro filter on every joint of every track, in true seconds.
+"""Less jitter: the filters that can be chosen.
 
-G. Casiez, N. Roussel, D. Vogel: "1 Euro Filter: A Simple Speed-based Low-pass Filter for Noisy Input in
-Interactive Systems", CHI 2012. A low-pass filter whose cutoff rises with speed: a resting joint is held still,
-a fast one is followed closely.
+A command's help lists them, so that numpy is imported only where it is used.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-
-import numpy as np
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from ftpcli.errors import InputError
 from ftpcli.records import FramePoses, Pose
 
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Smoothing(StrEnum):
+    """How joints are smoothed over time."""
+
+    NONE = "none"
+    ONE_EURO = "one-euro"
+
+    def start(self) -> Callable[[FramePoses], FramePoses] | None:
+        """A fresh filter for the frames of one shot; None where they stay as they are."""
+        return Smoother() if self is Smoothing.ONE_EURO else None
+
 
 @dataclass(frozen=True, slots=True)
 class OneEuro:
-    """The filter's three parameters.
+    """The one-euro filter's three parameters.
+
+    G. Casiez, N. Roussel, D. Vogel: "1 Euro Filter: A Simple Speed-based Low-pass Filter for Noisy Input in
+    Interactive Systems", CHI 2012. A low-pass filter whose cutoff rises with speed: a resting joint is held still,
+    a fast one is followed closely.
 
     Speed is measured in person sizes per second (size: root of the box area), so that the same numbers fit a
     person who fills the picture and one far away, at any resolution. On true joints of 30 fps action clips with noise
@@ -88,6 +105,8 @@ class Smoother:
         return replace(frame, poses=tuple(self._smooth(pose, now) for pose in frame.poses))
 
     def _smooth(self, pose: Pose, now: float) -> Pose:
+        import numpy as np
+
         measured = np.asarray(pose.keypoints, dtype=np.float64)
         confidence = np.asarray(pose.confidence, dtype=np.float64)
         track = self._tracks.get(pose.track_id)
@@ -113,6 +132,8 @@ class Smoother:
     def _update(
         self, track: _Track, at: np.ndarray, measured: np.ndarray, confidence: np.ndarray, now: float, size: float
     ) -> None:
+        import numpy as np
+
         elapsed = now - track.time[at]
         trust = np.clip(np.maximum(confidence / self.confident, (now - track.sure[at]) / self.max_gap), 0.0, 1.0)
         step = measured - track.place[at]

@@ -28,13 +28,13 @@ class Crop:
 
 
 class SharedTokens:
-    """Holds the tokens of crops from the first window that shows them to the last, over several lots of windows.
+    """Holds the tokens of crops from the first window that shows them to the last, over several chunks of windows.
 
-    Key frames follow each other, so that of a lot's frames the next one can show the last key frame and those after
-    it. Their tokens are kept until that lot tells which of them it shows.
+    Key frames follow each other, so that the windows of the next chunk can show the last key frame of this one and
+    the frames after it. Their tokens are kept until the next chunk begins.
 
-    Lots whose poses are known already can be passed over. Crops that a later lot shows as well are then encoded for
-    it, in the batches in which they would have been: tokens from other batches differ in their last bits.
+    Chunks whose poses are known already can be passed over. Crops that a later chunk shows as well are then encoded
+    for it, in the batches of an unbroken run: tokens from other batches differ in their last bits.
     """
 
     def __init__(self) -> None:
@@ -44,20 +44,20 @@ class SharedTokens:
         self._late: dict[Crop, list[Crop]] = {}  # passed over: the batch that each is in
 
     def begin(self, windows: Sequence[Sequence[Crop]], last: int) -> None:
-        """The next lot: the crops of all its windows, and the index of its last key frame."""
+        """The next chunk: the crops of all its windows, and the index of its last key frame."""
         self._uses, self._last = Counter(crop for crops in windows for crop in crops), last
         self._of = {crop: tokens for crop, tokens in self._of.items() if crop in self._uses}
         self._late = {crop: batch for crop, batch in self._late.items() if crop in self._uses}
 
     def due(self, windows: Iterable[Sequence[Crop]]) -> list[list[Crop]]:
-        """Batches to be encoded before these windows of the lot can be looked at, in order."""
+        """Batches of crops to be encoded before these windows of the chunk can be decoded, in order."""
         shown = list(dict.fromkeys(crop for crops in windows for crop in crops))
         late = {id(batch): batch for crop in shown if (batch := self._late.get(crop))}
         new = self._new(shown)
         return [*late.values(), *([new] if new else [])]
 
     def pass_over(self, windows: Iterable[Sequence[Crop]]) -> None:
-        """Nobody looks at these windows of the lot."""
+        """These windows of the chunk are not decoded: their poses are known."""
         batch = self._new(dict.fromkeys(crop for crops in windows for crop in crops))
         self._late.update((crop, batch) for crop in batch)
 
@@ -76,7 +76,7 @@ class SharedTokens:
         return [self._of[crop] for crop in crops]
 
     def done(self, windows: Iterable[Sequence[Crop]]) -> None:
-        """Windows with these crops are over."""
+        """Windows with these crops are decoded: release tokens that no later window can show."""
         for crop in (crop for crops in windows for crop in crops):
             self._uses[crop] -= 1
             if not self._uses[crop] and crop.frame.index < self._last:

@@ -1,4 +1,4 @@
-"""Which part of the picture the model is shown of each person: a box that is kept while it still fits."""
+"""Which part of the picture a person's crops show: a box that is kept as long as the person's own stays near it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from ftpcli.errors import UsageError
 from ftpcli.records import Person, TrackedFrame
 
-#: The most that may be asked for: beyond it, hands and feet would leave the crop before it follows.
+#: Largest tolerance: beyond it, hands and feet would leave the crop before it follows.
 LOOSEST = 0.1
 
 
 def check_tolerance(tolerance: float) -> None:
-    """Raises UsageError where ``--hold-views`` is none that `HoldViews` should be given."""
+    """Raises UsageError where ``--hold-views`` is out of range."""
     if not 0 <= tolerance <= LOOSEST:
         raise UsageError(f"--hold-views {tolerance:g}: must lie between 0 and {LOOSEST:g}")
 
@@ -23,8 +23,8 @@ def check_tolerance(tolerance: float) -> None:
 class HoldViews:
     """Gives every person a view, which stays where it is until the person's box has moved or grown too far from it.
 
-    A frame that two windows show in the same view is encoded once for both (``Estimator.estimate``), and a detector's
-    trembling does not shake the crop. A view is only kept from one frame to the next; it depends on boxes alone.
+    A frame that two windows show in the same view is encoded once for both (``Estimator.estimate``), and jitter of the
+    detector's boxes does not move the crop. A view is only kept from one frame to the next; it depends on boxes alone.
 
     Args:
         tolerance: how far the box's centre may be from the view's, as a share of the view's longer side; width and
@@ -37,6 +37,7 @@ class HoldViews:
 
     def __call__(self, frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
         """Yields every frame once, in order, its people with views."""
+        self._views = {}
         for tracked in frames:
             yield self.hold(tracked)
             del tracked  # a name for the newest frame would keep it alive until the next one replaces it

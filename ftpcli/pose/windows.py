@@ -61,7 +61,7 @@ class Windows:
             self._release(held, waiting)
 
     def _release(self, held: deque[TrackedFrame], waiting: int) -> None:
-        """Drop frames that lie too far before the next key frame."""
+        """Drop frames that are too far before the next key frame."""
         while len(held) - waiting > self.delay:
             held.popleft()
 

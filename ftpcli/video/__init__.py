@@ -5,8 +5,16 @@ Pixels are those stored in the file, turned upright; non-square pixels are not s
 """
 
 from ftpcli.video.images import ImageFolderReader
-from ftpcli.video.opening import MAX_PIXELS, probe
+from ftpcli.video.opening import MAX_PIXELS
 from ftpcli.video.reading import FrameSource, VideoReader, open_source
-from ftpcli.video.writing import VideoWriter
+from ftpcli.video.writing import VideoWriter, check_suffix
 
-__all__ = ["MAX_PIXELS", "FrameSource", "ImageFolderReader", "VideoReader", "VideoWriter", "open_source", "probe"]
+__all__ = [
+    "MAX_PIXELS",
+    "FrameSource",
+    "ImageFolderReader",
+    "VideoReader",
+    "VideoWriter",
+    "check_suffix",
+    "open_source",
+]

@@ -12,7 +12,8 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 
 from ftpcli.errors import FtpError
-from ftpcli.video.opening import fraction, is_pipe, open_container
+from ftpcli.video.clock import Clock
+from ftpcli.video.opening import fraction, is_pipe, longest_gap, open_container
 
 _MAX_FAILED_READS = 100
 
@@ -65,7 +66,7 @@ class AudioCopy:
             name = self._template.name or "unknown"
             self.warnings.append(f"{output.format.name} cannot hold its {name} sound ({error}); the result is silent")
             return
-        self._packets = self._read()
+        self._packets = self._timed()
         self._next = next(self._packets, None)
 
     def give_up(self, reason: str) -> None:
@@ -93,24 +94,26 @@ class AudioCopy:
             packet.stream = self.stream
             yield packet
 
+    def _timed(self) -> Iterator[av.Packet]:
+        """Packets from the start on, with times that rise where recordings were joined, as those of the pictures do."""
+        assert self._source is not None and self._template is not None
+        time_base = fraction(self._template.time_base) or Fraction(1)
+        for packet, pts in Clock(time_base, None, 0, longest_gap(self._source)).times(self._read()):
+            packet.dts = pts
+            if self._start is None or (pts + (packet.duration or 0)) * time_base > self._start:
+                yield packet
+
     def _read(self) -> Iterator[av.Packet]:
-        """Packets from the start on, each with a dts (audio is stored in order of presentation: pts and dts agree)."""
+        """All packets (audio is stored in order of presentation: pts and dts agree)."""
         assert self._source is not None and self._template is not None
         failures = 0
-        following = 0
         while True:
             try:
                 for packet in self._source.demux(self._template):
-                    if not packet.size:
-                        continue
-                    failures = 0
-                    time_base = fraction(packet.time_base) or Fraction(1)
-                    pts = packet.pts if packet.pts is not None else packet.dts
-                    packet.dts = following if pts is None else pts
-                    following = packet.dts + (packet.duration or 0)
-                    if self._start is not None and following * time_base <= self._start:
-                        continue
-                    yield packet
+                    if packet.size:
+                        failures = 0
+                        packet.pts = packet.dts if packet.pts is None else packet.pts
+                        yield packet
                 return
             except (av.error.FFmpegError, ValueError, MemoryError) as error:
                 failures += 1

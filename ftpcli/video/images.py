@@ -20,7 +20,7 @@ from ftpcli.files.inputs import numbered_images
 from ftpcli.records import Frame, VideoInfo
 from ftpcli.video.opening import MAX_PIXELS
 from ftpcli.video.pictures import Orientation, ToRgb
-from ftpcli.video.selection import Selection
+from ftpcli.video.selection import Selection, check_rotation
 
 DEFAULT_FPS = Fraction(25)
 _MAX_FILE = 1 << 29  # bytes of one compressed image
@@ -44,6 +44,7 @@ class ImageFolderReader:
     """
 
     info: VideoInfo
+    expected: int | None
 
     def __init__(
         self,
@@ -57,8 +58,7 @@ class ImageFolderReader:
     ) -> None:
         if fps is not None and fps <= 0:
             raise UsageError(f"{float(fps):g} frames per second: must be more than 0")
-        if rotate not in (None, 0, 90, 180, 270):
-            raise UsageError(f"rotation of {rotate} degrees: only 0, 90, 180 or 270 (counterclockwise) are possible")
+        check_rotation(rotate)
         self._folder = Path(folder)
         self._fps = DEFAULT_FPS if fps is None else Fraction(fps)
         self._rotate = rotate
@@ -98,6 +98,7 @@ class ImageFolderReader:
             has_audio=False,
             mirrored=orientation.mirrored,
         )
+        self.expected = self._selection.count(len(self._files), lambda n: float(n / self._fps))
         return self
 
     def __exit__(

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import sys
 from fractions import Fraction
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import av
 from av.container import InputContainer
@@ -17,13 +14,13 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from ftpcli.errors import InputError, UsageError
+from ftpcli.files.inputs import STANDARD, describe, is_network_address, local_path, network_refusal
 from ftpcli.records import VideoInfo
 from ftpcli.video.pictures import Orientation, sample_aspect_ratio
 
 #: Larger pictures are refused before memory is asked for (8K is 33 million).
 MAX_PIXELS = 100_000_000
 
-_ADDRESS = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*)://")
 _NETWORK_PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,srtp,rtsp,rtmp,rtmps,srt,crypto,data"
 #: Seconds without any progress after which a file or address is given up. Pipes may pause for as long as they like.
 PATIENCE = 30.0
@@ -34,15 +31,10 @@ def fraction(value: Any) -> Fraction | None:
     return Fraction(value.numerator, value.denominator) if value else None
 
 
-def describe(path: str) -> str:
-    """The input's name for messages."""
-    return "standard input" if path == "-" else path
-
-
 def is_pipe(path: str) -> bool:
     """Whether the input is standard input or a named pipe, and so cannot be read a second time."""
     try:
-        return path == "-" or stat.S_ISFIFO(os.stat(path).st_mode)
+        return path == STANDARD or stat.S_ISFIFO(os.stat(path).st_mode)
     except (OSError, ValueError):
         return False
 
@@ -61,20 +53,19 @@ def open_container(path: str | os.PathLike[str], *, allow_network: bool = False)
     keywords: dict[str, Any] = {}
     if int(av.__version__.split(".")[0]) < 19:
         keywords["metadata_errors"] = "replace"  # tags in another encoding must not stop the reading
-    address = _ADDRESS.match(name)
-    if address and address[1].lower() != "file":
+    if is_network_address(name):
         if not allow_network:
-            raise UsageError(f"{name}: is a network address; download it first, or allow network addresses explicitly")
+            raise network_refusal(name)
         options["protocol_whitelist"] = _NETWORK_PROTOCOLS
         keywords["timeout"] = PATIENCE
         target = name
-    elif name == "-":
+    elif name == STANDARD:
         if sys.stdin is not None and sys.stdin.isatty():
             raise UsageError("standard input is a terminal; pipe a video into it or name a file")
         options["protocol_whitelist"] = "pipe"
         target = "pipe:0"
     else:
-        local = url2pathname(urlsplit(name).path) if address else name
+        local = local_path(name)
         _check_file(local, name)
         if not is_pipe(local):
             keywords["timeout"] = PATIENCE  # a damaged file can send a demuxer round in circles
@@ -108,7 +99,7 @@ def _check_file(local: str, name: str) -> None:
 def file_head(name: str) -> bytes:
     """The first 64 KiB of a plain file; nothing of a pipe or an address, which cannot be read twice."""
     try:
-        if name != "-" and os.path.isfile(name):
+        if name != STANDARD and os.path.isfile(name):
             with open(name, "rb") as file:
                 return file.read(1 << 16)
     except (OSError, ValueError):
@@ -121,7 +112,7 @@ def _reason(error: av.error.FFmpegError, name: str) -> str:
         return f"nothing of it could be read in {PATIENCE:g} s; try again, or convert it"
     if not isinstance(error, av.error.InvalidDataError):
         return f"cannot be read ({error.strerror})"
-    if name == "-":
+    if name == STANDARD:
         return "not a video that can be read from a pipe; save it to a file and name that"
     if file_head(name)[4:8] == b"ftyp":
         return "is cut off or damaged: its index (moov) is missing, so nothing of it can be decoded"
@@ -190,13 +181,10 @@ def video_info(
     )
 
 
-def probe(path: str | os.PathLike[str], *, allow_network: bool = False) -> VideoInfo:
-    """What a video says of itself. Decodes its first frame; a pipe is used up by that.
+def longest_gap(container: InputContainer) -> Fraction | None:
+    """Seconds between two frames beyond which the container's clock was set back, None where it says nothing.
 
-    Raises:
-        UsageError, InputError: as VideoReader.
+    MPEG streams count 33 bits at 90 kHz. FFmpeg takes a clock that was set back for one that overflowed, and adds
+    2^33 ticks to all later times.
     """
-    from ftpcli.video.reading import VideoReader
-
-    with VideoReader(path, allow_network=allow_network) as reader:
-        return reader.info
+    return Fraction(1 << 32, 90_000) if container.format.name in ("mpegts", "mpeg") else None

@@ -18,7 +18,8 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from ftpcli.errors import InputError, UsageError
+from ftpcli.errors import InputError
+from ftpcli.files.inputs import STANDARD, can_reread, describe
 from ftpcli.records import Frame, VideoInfo
 from ftpcli.video.clock import Clock
 from ftpcli.video.images import ImageFolderReader
@@ -26,14 +27,14 @@ from ftpcli.video.opening import (
     MAX_PIXELS,
     PATIENCE,
     choose_stream,
-    describe,
     file_head,
     is_pipe,
+    longest_gap,
     open_container,
     video_info,
 )
 from ftpcli.video.pictures import Orientation, ToRgb, hdr_kind
-from ftpcli.video.selection import Selection
+from ftpcli.video.selection import Selection, check_rotation
 
 # Damage in the middle of a file is skipped; this many bad packets in a row (minutes of video) means that the
 # rest is rubbish and only costs time.
@@ -48,6 +49,7 @@ class FrameSource(Protocol):
     decoded: int  # frames decoded so far, selected or not
     bad_packets: int  # compressed pictures that could not be decoded
     warnings: list[str]  # one line each, complete after the last frame
+    expected: int | None  # frames that will be given, as far as is known before they are read
 
     def __enter__(self) -> Self: ...
     def close(self) -> None: ...
@@ -58,7 +60,7 @@ class VideoReader:
     """Decodes a video as a stream of upright RGB frames; a context manager, iterated once.
 
     - ``Frame.index`` counts all decoded frames of the source, also with ``start`` and ``every``. For that, and
-      for exact pictures, decoding always begins at the beginning: nothing is sought.
+      for exact pictures, the source is always decoded from its first frame on, without seeking.
     - ``Frame.pts`` is the container's, made strictly increasing where it is not (see Clock).
     - Truncated or damaged files give what can be decoded; ``bad_packets`` counts the rest.
     - All frames have the size of the first one: where the picture size changes in mid-stream, later frames are
@@ -81,6 +83,7 @@ class VideoReader:
     """
 
     info: VideoInfo
+    expected: int | None
 
     def __init__(
         self,
@@ -92,8 +95,7 @@ class VideoReader:
         every: int = 1,
         allow_network: bool = False,
     ) -> None:
-        if rotate not in (None, 0, 90, 180, 270):
-            raise UsageError(f"rotation of {rotate} degrees: only 0, 90, 180 or 270 (counterclockwise) are possible")
+        check_rotation(rotate)
         self._path = os.fspath(path)
         self._name = describe(self._path)
         self._rotate = rotate
@@ -151,7 +153,8 @@ class VideoReader:
             self.warnings.append(f"is HDR ({kind}): colours are converted without tone mapping and may look pale")
         self.info = info
         self._to_rgb = ToRgb(orientation, first.width, first.height)
-        self._clock = Clock(info.time_base, info.average_rate, stream.start_time)
+        self._clock = Clock(info.time_base, info.average_rate, stream.start_time, longest_gap(self._container))
+        self.expected = self._count(stream)
         self._size = first.width, first.height
         self._pictures = chain((first,), pictures)
 
@@ -166,14 +169,30 @@ class VideoReader:
             sample_aspect_ratio=1 / info.sample_aspect_ratio if swapped else info.sample_aspect_ratio,
         )
 
+    def _count(self, stream: VideoStream) -> int | None:
+        """Frames that will be given: counted in an index that lists every frame (MP4, AVI), else by the mean rate.
+
+        An index holds decoding times. They are counted as if they began with the first frame, which is exact at a
+        constant rate and at most a few frames wrong where reordered frames have unequal durations.
+        """
+        info, index, tick = self.info, stream.index_entries, float(self.info.time_base)
+        if info.frames and len(index) > 0.9 * info.frames:
+            offset = info.start - index[0].timestamp * tick
+            # Half a tick is added, since a sum of floats may lie just below the time that a frame has.
+            return self._selection.count(len(index), lambda n: (index[n].timestamp + 0.5) * tick + offset)
+        if not info.duration or not info.average_rate:
+            return None
+        frames = info.frames or round(info.duration * info.average_rate)
+        step = info.duration / max(1, frames)
+        return self._selection.count(frames, lambda n: info.start + (n + 0.01) * step)
+
     def __iter__(self) -> Iterator[Frame]:
         if self._pictures is None:
             raise RuntimeError("a VideoReader is iterated once, inside its with block")
         pictures, self._pictures = self._pictures, None
         resized = 0
         damaged = 0
-        for picture in pictures:
-            pts = self._clock(picture.pts, picture.duration)
+        for picture, pts in self._clock.times(pictures):
             seconds = float(pts * self.info.time_base)
             if self._selection.is_over(seconds):
                 break
@@ -256,7 +275,7 @@ class VideoReader:
             except (av.error.FFmpegError, ValueError, MemoryError) as error:
                 failures += 1
                 self.bad_packets += 1
-                if isinstance(error, av.error.ExitError) and os.path.isfile(self._path):
+                if isinstance(error, av.error.ExitError) and can_reread(self._path):
                     raise self._stuck() from error
                 if failures >= _MAX_FAILED_READS or isinstance(error, OSError):
                     self.warnings.append(f"reading ended early ({error.__class__.__name__})")
@@ -274,6 +293,6 @@ def open_source(
     allow_network: bool = False,
 ) -> VideoReader | ImageFolderReader:
     """The reader for a video, or for a folder of numbered images (only then is ``fps`` used)."""
-    if os.fspath(path) != "-" and Path(path).is_dir():
+    if os.fspath(path) != STANDARD and Path(path).is_dir():
         return ImageFolderReader(path, fps, rotate=rotate, start=start, end=end, every=every)
     return VideoReader(path, rotate=rotate, start=start, end=end, every=every, allow_network=allow_network)

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from ftpcli.errors import InputError, UsageError
+
+
+def check_rotation(degrees: int | None) -> None:
+    """Raises UsageError for anything but quarter turns."""
+    if degrees not in (None, 0, 90, 180, 270):
+        raise UsageError(f"rotation of {degrees} degrees: only 0, 90, 180 or 270 (counterclockwise) are possible")
 
 
 class Selection:
@@ -36,6 +43,14 @@ class Selection:
         if self._first is None:
             self._first = index
         return (index - self._first) % self._every == 0
+
+    def count(self, frames: int, seconds: Callable[[int], float]) -> int:
+        """How many of so many frames will be taken; ``seconds`` gives the time of the n-th, in any order."""
+        if self._start is not None or self._end is not None:
+            start = -math.inf if self._start is None else self._start
+            end = math.inf if self._end is None else self._end
+            frames = sum(start <= seconds(n) < end for n in range(frames))
+        return math.ceil(frames / self._every)
 
     def check_not_empty(self) -> None:
         """Raises InputError where the source ended without a frame in the range."""

@@ -16,15 +16,14 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
+from ftpcli.choices import Codec, Speed
 from ftpcli.errors import OutputError, UsageError
-from ftpcli.files.output import write_error
-from ftpcli.files.pending import PendingFile
+from ftpcli.files.output import PendingFile, write_error
 from ftpcli.records import VideoInfo
 from ftpcli.video.audio import AudioCopy
 
-_ENCODERS = {"h264": "libx264", "hevc": "libx265"}
+_ENCODERS = {Codec.H264: "libx264", Codec.HEVC: "libx265"}
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 _BT709 = 1  # H.273: primaries, transfer and matrix
 _LIMITED = 1
 # Ticks per second of an MP4's own clock: FFmpeg's 1,000 would round where tracks begin to milliseconds.
@@ -33,6 +32,12 @@ _LATEST_START = 60  # seconds
 
 #: In smaller pictures x264's macroblock tree depends on memory it never wrote: the file differs from run to run.
 _MBTREE_SIDE = 256
+
+
+def check_suffix(path: str | os.PathLike[str]) -> None:
+    """Raises UsageError where the name of a video to write does not tell a known container."""
+    if Path(path).suffix.lower() not in _FORMATS:
+        raise UsageError(f"{os.fspath(path)}: videos are written as {', '.join(_FORMATS)}")
 
 
 class VideoWriter:
@@ -57,9 +62,9 @@ class VideoWriter:
         audio_from: the file whose sound to copy.
         audio_start: seconds on the source's clock where the part begins that is written: sound before it is left
             out, and times are counted from the first frame. See also ``end_audio_at``.
-        codec: "h264" or "hevc".
+        codec: a value of Codec.
         crf: constant rate factor, 0 (best) to 51.
-        preset: the encoder's speed, one of PRESETS.
+        preset: the encoder's speed, a value of Speed.
         overwrite: replace an existing file.
 
     Raises:
@@ -85,12 +90,11 @@ class VideoWriter:
         allow_network: bool = False,
     ) -> None:
         self.path = Path(path)
-        if self.path.suffix.lower() not in _FORMATS:
-            raise UsageError(f"{self.path}: videos are written as {', '.join(_FORMATS)}")
-        if codec not in _ENCODERS:
-            raise UsageError(f"codec {codec}: choose one of {', '.join(_ENCODERS)}")
-        if preset not in PRESETS:
-            raise UsageError(f"preset {preset}: choose one of {', '.join(PRESETS)}")
+        check_suffix(self.path)
+        if codec not in list(Codec):
+            raise UsageError(f"codec {codec}: choose one of {', '.join(Codec)}")
+        if preset not in list(Speed):
+            raise UsageError(f"preset {preset}: choose one of {', '.join(Speed)}")
         if not 0 <= crf <= 51:
             raise UsageError(f"crf {crf}: must lie between 0 (best) and 51")
         if width < 1 or height < 1:
@@ -104,7 +108,7 @@ class VideoWriter:
         self._audio_from = audio_from
         self._audio_start = audio_start
         self._audio_end: Fraction | None = None
-        self._codec, self._crf, self._preset = codec, crf, preset
+        self._codec, self._crf, self._preset = Codec(codec), crf, Speed(preset)
         self._overwrite = overwrite
         self._allow_network = allow_network
         self._file: PendingFile | None = None
@@ -184,7 +188,7 @@ class VideoWriter:
         # Threads that take a picture each go on while the next one is made; those within a picture end with it.
         # Their number is fixed, since the encoded bytes depend on it, and memory grows with it.
         context.thread_type, context.thread_count = "FRAME", 4
-        context.options = {"crf": str(self._crf), "preset": self._preset}
+        context.options = {"crf": str(self._crf), "preset": self._preset.value}
         if self._codec == "h264" and min(self.width, self.height) < _MBTREE_SIDE:
             context.options = {**context.options, "x264-params": "mbtree=0"}
         if self._codec == "hevc":

@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 
 import ftpcli
+from ftpcli.annotation.chain import Annotator, Options
+from ftpcli.annotation.outputs import Interrupted, Target, annotate_file
+from ftpcli.device import Threads
 from ftpcli.formats import open_poses
 from ftpcli.formats.header import encode_run, encode_source
-from ftpcli.video import VideoReader, VideoWriter, probe
+from ftpcli.video import VideoReader, VideoWriter
 from tests.support.odd_videos import ODD_VIDEOS, audio_packets, encode, faststart, picture, read_mark
 from tests.support.tiny import Ran, mot_boxes, records, times
 from tests.support.walkers import Bright
@@ -366,10 +369,42 @@ def test_real_clips_with_the_bundled_models(shared, command, tmp_path) -> None: 
     clips = sorted(path for path in (shared / "videos").iterdir() if path.suffix in (".mp4", ".webm", ".mov", ".mkv"))
     assert clips
     for clip in clips[:2]:
-        info = probe(clip)
+        with VideoReader(clip) as reader:
+            info = reader.info
         out = tmp_path / f"{clip.stem}.jsonl"
         ran = command("annotate", clip, "--out", out, "--start", info.start, "--end", info.start + 0.5, "--every", 3)
         assert ran.code == 0, ran.err
         _, rows = records(out)
         with VideoReader(clip, start=info.start, end=info.start + 0.5, every=3) as reader:
             assert [(r["index"], r["pts"], r["seconds"]) for r in rows] == [(f.index, f.pts, f.seconds) for f in reader]
+
+
+def test_a_run_after_one_that_ran_out_of_memory_can_be_resumed(tmp_path, tiny_model, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """The smaller batch goes on to the next source; what must be the same on resuming is the batch asked for."""
+    import torch
+
+    from ftpcli.model.ftp_pose import FTPPose
+
+    def annotator() -> Annotator:
+        one = Annotator(Options(weights=str(tiny_model), boxes=str(boxes)), batch=8)
+        one.estimator._threads = Threads(None)  # as on a GPU: whole batches
+        return one
+
+    clip, boxes = encode(tmp_path / "clip.mp4", count=20), mot_boxes(tmp_path / "boxes.txt", 20)
+    honest, sizes = FTPPose.decode, []
+
+    def full(self, tokens):  # type: ignore[no-untyped-def]
+        if len(tokens) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return honest(self, tokens)
+
+    monkeypatch.setattr(FTPPose, "decode", full)
+    first = annotator()
+    with pytest.warns(RuntimeWarning, match="out of memory"):
+        annotate_file(first, str(clip), Target(tmp_path / "a.jsonl"))
+    monkeypatch.setattr(FTPPose, "decode", lambda self, tokens: sizes.append(len(tokens)) or honest(self, tokens))
+    with pytest.raises(Interrupted):
+        annotate_file(first, str(clip), Target(tmp_path / "b.jsonl"), stop=lambda: True)
+    assert max(sizes) == 2
+    assert annotate_file(annotator(), str(clip), Target(tmp_path / "b.jsonl", resume=True)).replayed == 8
+    assert records(tmp_path / "b.jsonl")[0]["records"] == 20

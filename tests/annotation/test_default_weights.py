@@ -21,6 +21,7 @@ from ftpcli.training.sources import Clips, CocoKeypoints
 from ftpcli.training.validation import validate
 from ftpcli.video import VideoReader
 from samples.make_sample import make_sample
+from tests.support.walkers import followed
 
 LIMIT = 16 * 10**6
 
@@ -65,7 +66,7 @@ def test_the_sample_s_people_are_found_and_their_joints_lie_in_their_boxes(sampl
 def test_two_people_who_cross_are_both_followed_in_every_frame(shared: Path) -> None:
     with VideoReader(shared / "videos" / "two_people_portrait_60fps.mp4") as reader:
         people = DetectAndTrack(load_detector(), frame_rate=60)
-        filled = list(FillGaps(Options().fill_gaps, held_frames(reader.info))(map(people, reader)))
+        filled = list(FillGaps(Options().fill_gaps, held_frames(reader.info))(followed(people, reader)))
     ids = [[person.track_id for person in tracked.people] for tracked in filled]
     assert len(ids) == 100 and ids == [[1, 2, 3]] * 100
 

@@ -10,17 +10,21 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from ftpcli.annotation.chain import Annotator, Options
-from ftpcli.annotation.outputs import Interrupted, Target, annotate_file
+from ftpcli.annotation.outputs import Interrupted, Progress, Summary, Target, annotate_file
 from ftpcli.errors import InputError, OutputError
+from ftpcli.video import VideoReader, VideoWriter
+from tests.support.odd_videos import encode
 from tests.support.tiny import Command, Ran, mot_boxes, records
 from tests.support.walkers import Bright, use_bright_detector, use_slow_detector, walkers
 
-FRAMES = 60
+FRAMES = 40
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and file locks of Unix")
 
 
@@ -52,6 +56,27 @@ def unbroken(clip: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFact
     return folder / "out.jsonl"
 
 
+@pytest.fixture(scope="module")
+def whole(clip: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Whole]:
+    """What an unbroken run with these options makes; each is made once."""
+    made: dict[str, Whole] = {}
+
+    def get(**options: object) -> Whole:
+        if repr(options) not in made:
+            out = tmp_path_factory.mktemp("whole") / "whole.jsonl"
+            summary = annotate_file(annotator(tiny_model, **options), str(clip), Target(out))
+            made[repr(options)] = Whole(summary, out.read_bytes())
+        return made[repr(options)]
+
+    return get
+
+
+@dataclass(frozen=True)
+class Whole:
+    summary: Summary
+    content: bytes
+
+
 def arguments(clip: Path, model: Path, out: Path, *more: object) -> list[object]:
     return ["annotate", clip, "--weights", model, "--out", out, "--smooth", "one-euro", *more]
 
@@ -74,78 +99,128 @@ def wait_for(condition: Callable[[], bool], run: Command, timeout: float = 300) 
 # --- stops in this process: many, and exactly where wanted ---------------------------------------------------------
 
 
+def stop_after(chunks: int) -> Callable[[], bool]:
+    left = iter(range(chunks))
+    return lambda: next(left) == chunks - 1
+
+
 @pytest.mark.parametrize(
     "options",
-    [{}, {"smooth": "one-euro"}, {"tracker": "botsort", "smooth": "one-euro"}, {"every": 2, "start": 0.3, "end": 2.0}],
+    [{}, {"smooth": "one-euro"}, {"tracker": "botsort", "smooth": "one-euro"}, {"every": 2, "start": 0.1, "end": 1.5}],
     ids=["bytetrack", "one-euro", "botsort", "part of the clip"],
 )
-def test_a_stop_after_any_chunk(options: dict, clip: Path, tiny_model: Path, tmp_path: Path) -> None:
-    one = annotator(tiny_model, **options)
-    whole = annotate_file(one, str(clip), Target(tmp_path / "whole.jsonl"))
-    annotate_file(one, str(clip), Target(tmp_path / "whole.json"))
+def test_a_stop_after_any_chunk(options: dict, whole, clip: Path, tiny_model: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    one, expected = annotator(tiny_model, **options), whole(**options)
     out = tmp_path / "out.jsonl"
-    for chunks in (1, 3):
-        left = chunks
-
-        def stop() -> bool:
-            nonlocal left
-            left -= 1
-            return left == 0
-
+    for chunks in (1, 2):
         with pytest.raises(Interrupted, match=r"they are kept in out.jsonl.part.jsonl, go on with --resume"):
-            annotate_file(one, str(clip), Target(out), stop=stop)
-        done = min(8 * chunks, whole.frames)
+            annotate_file(one, str(clip), Target(out), stop=stop_after(chunks))
+        done = min(8 * chunks, expected.summary.frames)
         assert not out.exists() and lines_in(part_of(out)) == done + 1
         again = annotator(tiny_model, **options)
         summary = annotate_file(again, str(clip), Target(out, resume=True))
-        assert summary.replayed == done // 8 * 8 and summary.frames == whole.frames
-        assert (summary.people, summary.tracks) == (whole.people, whole.tracks)
-        assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+        assert summary.replayed == done // 8 * 8 and summary.frames == expected.summary.frames
+        assert (summary.people, summary.tracks) == (expected.summary.people, expected.summary.tracks)
+        assert out.read_bytes() == expected.content
         assert not part_of(out).exists()
         out.unlink()
-        # The same part, finished in another format.
-        with pytest.raises(Interrupted):
-            annotate_file(one, str(clip), Target(tmp_path / "out.json"), stop=lambda: True)
-        annotate_file(one, str(clip), Target(tmp_path / "out.json", resume=True))
-        assert (tmp_path / "out.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
-        (tmp_path / "out.json").unlink()
+
+
+def test_a_part_finished_in_another_format(clip: Path, tiny_model: Path, tmp_path: Path) -> None:
+    one = annotator(tiny_model, smooth="one-euro")
+    annotate_file(one, str(clip), Target(tmp_path / "whole.json"))
+    with pytest.raises(Interrupted):
+        annotate_file(one, str(clip), Target(tmp_path / "out.json"), stop=stop_after(2))
+    annotate_file(one, str(clip), Target(tmp_path / "out.json", resume=True))
+    assert (tmp_path / "out.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
 
 
 def test_a_stop_among_second_looks(
-    clip: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    whole, clip: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
     """What the second look remembers is that of an unbroken run, too."""
     monkeypatch.setattr("ftpcli.pose.second_look._LEAP", 0.0)
-    for wanted in (True, False):
-        target = Target(tmp_path / f"{wanted}.jsonl")
-        annotate_file(annotator(tiny_model, second_look=wanted), str(clip), target)
-    looked, plain = (records(tmp_path / f"{wanted}.jsonl")[1] for wanted in (True, False))
+    annotate_file(annotator(tiny_model), str(clip), Target(tmp_path / "looked.jsonl"))
+    plain = whole(second_look=False).content.splitlines()[1:]
+    looked = (tmp_path / "looked.jsonl").read_bytes().splitlines()[1:]
     assert sum(a != b for a, b in zip(looked, plain, strict=True)) > 5
-    test_a_stop_after_any_chunk({}, clip, tiny_model, tmp_path)
+    out = tmp_path / "out.jsonl"
+    for chunks in (1, 3):
+        with pytest.raises(Interrupted):
+            annotate_file(annotator(tiny_model), str(clip), Target(out), stop=stop_after(chunks))
+        annotate_file(annotator(tiny_model), str(clip), Target(out, resume=True))
+        assert out.read_bytes() == (tmp_path / "looked.jsonl").read_bytes()
+        out.unlink()
 
 
 @pytest.mark.parametrize("tracker", ["bytetrack", "botsort"])
-def test_a_part_torn_at_any_byte(tracker: str, clip: Path, tiny_model: Path, tmp_path: Path) -> None:
+def test_a_part_torn_at_any_byte(tracker: str, whole, clip: Path, tiny_model: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     one = annotator(tiny_model, tracker=tracker)
-    annotate_file(one, str(clip), Target(tmp_path / "whole.jsonl"))
-    out, countdown = tmp_path / "out.jsonl", iter(range(4))
+    out = tmp_path / "out.jsonl"
     with pytest.raises(Interrupted):
-        annotate_file(one, str(clip), Target(out), stop=lambda: next(countdown) == 3)
+        annotate_file(one, str(clip), Target(out), stop=stop_after(4))
     kept = part_of(out).read_bytes()
     generator = random.Random(7)
-    for size in (0, 100, len(kept) - 1, *(generator.randrange(len(kept)) for _ in range(3))):
-        part_of(out).write_bytes(kept[:size])
+    torn = [kept[:size] for size in (100, len(kept) - 1, generator.randrange(len(kept)))]
+    torn.append(kept[:-30] + b"\0" * 500)  # as file systems leave it after a power failure
+    for content in torn:
+        part_of(out).write_bytes(content)
         annotate_file(one, str(clip), Target(out, resume=True))
-        assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes(), size
+        assert out.read_bytes() == whole(tracker=tracker).content, len(content)
         out.unlink()
-    # Rubbish behind the torn line, as file systems leave it after a power failure.
-    part_of(out).write_bytes(kept[:-30] + b"\0" * 500)
-    annotate_file(one, str(clip), Target(out, resume=True))
-    assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_a_run_without_a_frame_leaves_no_part(clip: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """Whatever ended it; one that a killed run left, without a frame in it, is in nobody's way."""
+    out = tmp_path / "out.jsonl"
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    one = annotator(tiny_model)
+    one.detector.detect_batch = fail  # type: ignore[union-attr,method-assign,assignment]
+    with pytest.raises(KeyboardInterrupt):
+        annotate_file(one, str(clip), Target(out))
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(Interrupted):
+        annotate_file(annotator(tiny_model), str(clip), Target(out), stop=stop_after(1))
+    header = part_of(out).read_bytes().splitlines(keepends=True)[0]
+    for content in (b"", header[:50], header):
+        part_of(out).write_bytes(content)
+        # Of other options, and without --resume.
+        annotate_file(annotator(tiny_model, every=10), str(clip), Target(out, overwrite=False))
+        assert len(records(out)[1]) == FRAMES // 10 and not part_of(out).exists()
+        out.unlink()
+
+
+def test_a_stop_of_a_pipe_ends_its_output(clip, tiny_model, whole, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """It cannot be read again, so that nobody could go on: what was seen is in the output, which says so."""
+    import threading
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    moved = tmp_path / "clip.mkv"
+    with VideoReader(clip) as reader, VideoWriter.like(moved, reader.info, crf=0, preset="ultrafast") as writer:
+        for frame in reader:
+            writer.write(frame.image, frame.pts)
+    content = moved.read_bytes()
+
+    def feed() -> None:
+        with suppress(BrokenPipeError):
+            pipe.write_bytes(content)
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    out = tmp_path / "out.jsonl"
+    summary = annotate_file(annotator(tiny_model), str(pipe), Target(out), stop=stop_after(2))
+    feeder.join(60)
+    header, rows = records(out)
+    assert summary.frames == len(rows) == 16 and "stopped after 16 frames" in header["source"]["warnings"]
+    assert not part_of(out).exists()
 
 
 def test_overlay_of_a_resumed_run(clip: Path, tiny_model: Path, tmp_path: Path) -> None:
-    one = annotator(tiny_model)
+    one = annotator(tiny_model, smooth="one-euro")
     annotate_file(one, str(clip), Target(tmp_path / "whole.jsonl", overlay=tmp_path / "whole.mp4"))
     target = Target(tmp_path / "out.jsonl", overlay=tmp_path / "out.mp4")
     with pytest.raises(Interrupted):
@@ -237,6 +312,44 @@ def test_a_stop_between_the_last_two_steps(clip: Path, tiny_model: Path, tmp_pat
         annotate_file(one, str(clip), Target(out, resume=True))
 
 
+# --- progress ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"end": 0.9},
+        {"start": 0.5},
+        {"start": 0.3, "end": 1.21, "every": 3},
+        {"every": 7},
+        {"start": 1.0, "end": 9.0},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["constant.mp4", "variable.mp4", "variable.mkv", "joined.ts"])
+def test_the_total_is_the_frames_that_come(name: str, options: dict, tmp_path: Path, tiny_model: Path) -> None:
+    """Known from the start where the container lists every frame; a bar never ends before or behind its end."""
+    pts = [512 * n for n in range(40)]
+    if name.startswith("variable"):  # 25 a second, then 10, then a burst of 50
+        pts = [*range(0, 10240, 512), *range(10240, 20480, 1280), *range(20480, 25600, 256)]
+    clip = encode(tmp_path / name, pts, size=(64, 48))
+    if name == "joined.ts":
+        clip.write_bytes(clip.read_bytes() * 2)
+    boxes = mot_boxes(tmp_path / "boxes.txt", 80, (64, 48), people=0)
+    seen: list[Progress] = []
+    summary = annotate_file(
+        annotator(tiny_model, boxes=str(boxes), **options),
+        str(clip),
+        Target(tmp_path / "out.jsonl"),
+        tell=lambda progress: seen.append(replace(progress)),
+    )
+    assert seen[-1].frames == seen[-1].total == summary.frames > 0
+    assert all(one.total is not None and one.frames <= one.total for one in seen)
+    if name != "joined.ts" and name.endswith("mp4"):
+        assert {one.total for one in seen} == {summary.frames}
+
+
 # --- stops of a real process ---------------------------------------------------------------------------------------
 
 
@@ -262,7 +375,7 @@ def test_signals_stop_cleanly(number, code, clip, tiny_model, unbroken, command,
 def kill_and_resume(moments: list[float], clip, model, unbroken, command, folder) -> int:  # type: ignore[no-untyped-def]
     """Kill -9 a run at each of these moments (0 to 1), resume it, compare. Returns how many are identical."""
     identical = 0
-    size = 110 * 1024  # about what a whole part file holds; beyond it the run is over when the kill comes
+    size = 3000 * FRAMES  # about what a whole part file holds; beyond it the run is over when the kill comes
     for number, moment in enumerate(moments):
         out = folder / f"{number}.jsonl"
         run = Command(arguments(clip, model, out), folder, use_slow_detector, log=f"{number}.log")
@@ -312,7 +425,7 @@ def limit_file_size() -> None:
     import resource
 
     use_bright_detector()
-    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
 
 def test_no_room_keeps_what_was_done(clip, tiny_model, unbroken, command, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -18,8 +18,7 @@ import numpy as np
 import pytest
 
 from ftpcli.errors import FtpError, InputError, OutputError
-from ftpcli.formats import PartWriter, open_part, open_poses, part_path, write_poses
-from ftpcli.pose.smoothing import Smoother
+from ftpcli.formats import PartWriter, open_poses, part_path, write_poses
 from ftpcli.records import FramePoses
 from tests.support.formats_samples import assert_same, flat, frames, header
 
@@ -42,7 +41,7 @@ def test_records_come_back_exactly(tmp_path: Path) -> None:
     path = part_path(tmp_path / "a.json")
     assert path == tmp_path / "a.json.part.jsonl"
     fill(path, items).close()
-    with open_part(path, header(), FINGERPRINT) as part:
+    with PartWriter(path, header(), FINGERPRINT, resume=True) as part:
         assert (part.records, part.last_index, part.header) == (20, 19, header())
         for record, item in zip(part.stored(), items, strict=True):
             assert flat(record.frame) == flat(item), "all digits"
@@ -59,7 +58,7 @@ def test_appending_while_reading_and_after_reopening(tmp_path: Path) -> None:
             seen.append(record.frame.index)
             part.append(item)
         assert seen == [0, 1, 2, 3, 4] and part.records == 10
-    with open_part(path, header(), FINGERPRINT) as part:
+    with PartWriter(path, header(), FINGERPRINT, resume=True) as part:
         part.extend((item, {}) for item in items[10:])
         assert_same((r.frame for r in part.stored()), items)
 
@@ -71,14 +70,14 @@ def test_the_final_file_is_that_of_an_unbroken_run_and_has_no_private_data(
     tmp_path: Path, out: str, options: dict
 ) -> None:
     items = frames(20)
-    write_poses(tmp_path / f"direct_{out}", header(frames=20, path="a.mp4"), map(Smoother(), items), **options)
+    write_poses(tmp_path / f"direct_{out}", header(frames=20, path="a.mp4"), items, **options)
     part = fill(part_path(tmp_path / out), items[:7])
     part.close()
-    with open_part(part.path, header(), FINGERPRINT) as part:
+    with PartWriter(part.path, header(), FINGERPRINT, resume=True) as part:
         for item in items[7:]:
             part.append(item, detections(item.index))
         final = header(frames=20, path="a.mp4")
-        assert part.finish(tmp_path / out, header=final, transform=Smoother(), **options) == 20
+        assert part.finish(tmp_path / out, header=final, **options) == 20
     assert (tmp_path / out).read_bytes() == (tmp_path / f"direct_{out}").read_bytes()
     assert "detections" not in (tmp_path / out).read_text()
     assert not part.path.exists() and {p.name for p in tmp_path.iterdir()} == {out, f"direct_{out}"}
@@ -94,7 +93,7 @@ def test_a_file_cut_at_any_byte_gives_back_its_whole_lines(tmp_path: Path) -> No
     for cut in chosen:
         path.write_bytes(data[:cut])
         whole = max(sum(end <= cut for end in ends) - 1, 0)
-        with open_part(path, header(), FINGERPRINT) as part:
+        with PartWriter(path, header(), FINGERPRINT, resume=True) as part:
             assert part.records == whole
             for item in items[whole:]:
                 part.append(item, detections(item.index))
@@ -107,7 +106,7 @@ def test_everything_behind_a_damaged_line_is_dropped(tmp_path: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     for damage in (b"\0" * len(lines[3]), lines[3][:-9] + b"\n", lines[2], b'{"index":2}\n', b"[" * 5000 + b"\n"):
         path.write_bytes(b"".join([*lines[:3], damage, *lines[4:]]))
-        with open_part(path, header(), FINGERPRINT) as part:
+        with PartWriter(path, header(), FINGERPRINT, resume=True) as part:
             assert part.records == 2 and part.last_index == 1
         assert path.read_bytes() == b"".join(lines[:3])
 
@@ -143,10 +142,10 @@ def test_a_part_of_another_run_is_refused_and_kept(tmp_path: Path, change: dict,
     fill(path, frames(3)).close()
     before = path.read_bytes()
     with pytest.raises(InputError) as caught:
-        open_part(path, header(), FINGERPRINT | change)
+        PartWriter(path, header(), FINGERPRINT | change, resume=True)
     assert all(word in str(caught.value) for word in [*words, "part", "--overwrite"])
     assert path.read_bytes() == before
-    open_part(path, header(), FINGERPRINT).close()
+    PartWriter(path, header(), FINGERPRINT, resume=True).close()
 
 
 def test_foreign_and_newer_parts_are_refused(tmp_path: Path) -> None:
@@ -159,7 +158,7 @@ def test_foreign_and_newer_parts_are_refused(tmp_path: Path) -> None:
     ):
         path.write_text(text)
         with pytest.raises(InputError):
-            open_part(path, header(), FINGERPRINT)
+            PartWriter(path, header(), FINGERPRINT, resume=True)
         assert path.read_text() == text
 
 
@@ -170,12 +169,12 @@ def test_a_part_is_not_dropped_by_an_ordinary_run(tmp_path: Path) -> None:
         PartWriter(path, header(), FINGERPRINT)
     with PartWriter(path, header(), FINGERPRINT, overwrite=True) as part:
         assert part.records == 0
-    with open_part(path, header(), FINGERPRINT) as part:
+    with PartWriter(path, header(), FINGERPRINT, resume=True) as part:
         assert part.records == 0
 
 
 def test_resume_without_a_part_starts_one(tmp_path: Path) -> None:
-    with open_part(tmp_path / "part", header(), FINGERPRINT) as part:
+    with PartWriter(tmp_path / "part", header(), FINGERPRINT, resume=True) as part:
         part.append(frames(1)[0])
         assert part.records == 1
 
@@ -196,13 +195,13 @@ def test_the_second_run_on_an_output_is_refused(tmp_path: Path) -> None:
             with pytest.raises(OutputError, match="another run"):
                 PartWriter(path, header(), FINGERPRINT, **options)
         code = (
-            "import sys; from ftpcli.formats import open_part; from ftpcli.records import Header\n"
-            "open_part(sys.argv[1], Header(('nose',)), {})"
+            "import sys; from ftpcli.formats import PartWriter; from ftpcli.records import Header\n"
+            "PartWriter(sys.argv[1], Header(('nose',)), {}, resume=True)"
         )
         other = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
         assert "another run" in other.stderr
         assert part.records == 3 and len(list(part.stored())) == 3
-    open_part(path, header(), FINGERPRINT).close()
+    PartWriter(path, header(), FINGERPRINT, resume=True).close()
 
 
 def test_the_lock_goes_with_a_killed_process_and_its_lines_stay(tmp_path: Path) -> None:
@@ -235,7 +234,7 @@ def test_the_lock_goes_with_a_killed_process_and_its_lines_stay(tmp_path: Path) 
         process.wait()
         process.stdout.close()
         process.stdin.close()
-        with open_part(path, header(), {}) as part:
+        with PartWriter(path, header(), {}, resume=True) as part:
             seen.append(part.records)
             for record, item in zip(part.stored(), items, strict=False):
                 assert flat(record.frame) == flat(item) and record.private == {"n": item.index}
@@ -267,7 +266,7 @@ def test_a_full_disk_keeps_whole_lines_and_the_run_can_go_on(tmp_path: Path) -> 
     assert path.read_bytes().endswith(b"\n") and path.read_bytes().count(b"\n") == kept + 1
     part.append(items[kept])
     part.close()
-    with open_part(path, header(), FINGERPRINT) as part:
+    with PartWriter(path, header(), FINGERPRINT, resume=True) as part:
         part.extend((item, {}) for item in items[kept + 1 :])
         assert_same((r.frame for r in part.stored()), items)
 
@@ -371,7 +370,7 @@ def test_hostile_parts_end_in_one_line(tmp_path: Path) -> None:
     for content in hostile:
         path.write_bytes(content)
         try:
-            with open_part(path, header(), FINGERPRINT) as part:
+            with PartWriter(path, header(), FINGERPRINT, resume=True) as part:
                 list(part.stored())
         except FtpError as error:
             refused += 1

@@ -149,13 +149,6 @@ def test_the_entry_imports_little_before_its_handlers_stand() -> None:
 # --- names, completion and help ---------------------------------------------------------------------------------
 
 
-def test_render_offers_what_the_writer_takes() -> None:
-    from ftpcli.cli.render import Codec, Speed
-    from ftpcli.video import writing
-
-    assert [*Codec] == [*writing._ENCODERS] and [*Speed] == [*writing.PRESETS]
-
-
 def test_every_bound_has_a_lowest_version() -> None:
     assert "torch==2.9" in lowest()
 

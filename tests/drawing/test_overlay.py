@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from ftpcli.drawing.overlay import CENTRE, LEFT, RIGHT, draw, line_width, person_colour, side_colour
+from ftpcli.drawing.overlay import CENTRE, LEFT, RIGHT, Style, draw, line_width, person_colour, side_colour
 from ftpcli.records import Pose
 from ftpcli.skeleton import COCO17, PERSON19
 
@@ -52,7 +52,7 @@ def at(image, pose, joint, joints=PERSON19.joints) -> tuple[int, ...]:
 
 def test_sides_have_their_colours():
     pose = person((100, 10, 200, 230))
-    image = draw(plain(), [pose], PERSON19.joints, boxes=False, ids=False)
+    image = draw(plain(), [pose], PERSON19.joints, Style(boxes=False, ids=False))
     assert at(image, pose, "left_wrist") == LEFT
     assert at(image, pose, "right_knee") == RIGHT
     assert at(image, pose, "head_top") == CENTRE
@@ -72,33 +72,33 @@ def test_the_picture_given_is_left_alone():
 
 def test_black():
     pose = person((100, 10, 200, 230))
-    image = draw(plain(), [pose], PERSON19.joints, black=True, boxes=False, ids=False)
+    image = draw(plain(), [pose], PERSON19.joints, Style(black=True, boxes=False, ids=False))
     assert image[0, 0].tolist() == [0, 0, 0] and image[120, 300].tolist() == [0, 0, 0]
     assert at(image, pose, "left_wrist") == LEFT
-    assert (draw(plain(), [], PERSON19.joints, black=True) == 0).all()
+    assert (draw(plain(), [], PERSON19.joints, Style(black=True)) == 0).all()
 
 
 def test_threshold():
     pose = person((100, 10, 200, 230))
     wrist = PERSON19.joints.index("left_wrist")
     pose.confidence[wrist] = 0.29
-    image = draw(plain(), [pose], PERSON19.joints, boxes=False, ids=False)
+    image = draw(plain(), [pose], PERSON19.joints, Style(boxes=False, ids=False))
     assert at(image, pose, "left_wrist") == (90, 90, 90)
     assert at(image, pose, "left_elbow") == LEFT
-    image = draw(plain(), [pose], PERSON19.joints, boxes=False, ids=False, threshold=0.29)
+    image = draw(plain(), [pose], PERSON19.joints, Style(boxes=False, ids=False, threshold=0.29))
     assert at(image, pose, "left_wrist") == LEFT
     pose.confidence[:] = 0  # joints that are not there, whatever the threshold
-    assert (draw(plain(), [pose], PERSON19.joints, boxes=False, ids=False, threshold=0) == 90).all()
+    assert (draw(plain(), [pose], PERSON19.joints, Style(boxes=False, ids=False, threshold=0)) == 90).all()
 
 
 def test_boxes_and_ids_can_be_left_out():
     pose = person((100, 30, 200, 230), confidence=0.1)
     both = draw(plain(), [pose], PERSON19.joints)
     assert np.abs(both[150, 100] - np.array(person_colour(1))).max() < 20  # left edge, smoothed
-    no_ids = draw(plain(), [pose], PERSON19.joints, ids=False)
+    no_ids = draw(plain(), [pose], PERSON19.joints, Style(ids=False))
     assert np.array_equal(no_ids[150, 100], both[150, 100])
     assert (no_ids[:28] == 90).all() and not (both[:28] == 90).all()
-    no_boxes = draw(plain(), [pose], PERSON19.joints, boxes=False)
+    no_boxes = draw(plain(), [pose], PERSON19.joints, Style(boxes=False))
     assert (no_boxes[40:] == 90).all() and not (no_boxes[:32] == 90).all()
 
 
@@ -117,8 +117,8 @@ def test_lines_grow_with_the_person():
     assert line_width(np.array([0, 0, 600, 1000.0]), shape) == 8
     assert line_width(np.array([0, 0, 1e9, 1e9]), shape) == 16  # no wider than the picture allows
     assert line_width(np.array([np.nan] * 4), shape) == 1
-    thin = draw(plain(), [person((100, 10, 200, 230))], PERSON19.joints, boxes=False, ids=False, thickness=1)
-    thick = draw(plain(), [person((100, 10, 200, 230))], PERSON19.joints, boxes=False, ids=False, thickness=9)
+    thin = draw(plain(), [person((100, 10, 200, 230))], PERSON19.joints, Style(boxes=False, ids=False, thickness=1))
+    thick = draw(plain(), [person((100, 10, 200, 230))], PERSON19.joints, Style(boxes=False, ids=False, thickness=9))
     assert (thick != 90).sum() > 3 * (thin != 90).sum()
 
 
@@ -136,7 +136,7 @@ def test_joints_outside_the_picture(far):
 
 def test_a_limb_may_leave_the_picture():
     pose = person((260, 10, 360, 230))  # the right half of the figure's left side is outside of 320
-    image = draw(plain(), [pose], PERSON19.joints, boxes=False, ids=False)
+    image = draw(plain(), [pose], PERSON19.joints, Style(boxes=False, ids=False))
     shoulder, elbow = pose.keypoints[5], pose.keypoints[7]
     assert shoulder[0] > 320 or elbow[0] > 320
     assert (image[:, 310:] != 90).any()
@@ -150,12 +150,10 @@ def test_any_picture_size(size):
     assert not np.array_equal(image, plain(width, height))
 
 
-def test_other_joint_sets_and_edges():
+def test_other_joint_sets():
     pose = person((100, 10, 200, 230), joints=COCO17.joints)
-    image = draw(plain(), [pose], COCO17.joints, boxes=False, ids=False)
+    image = draw(plain(), [pose], COCO17.joints, Style(boxes=False, ids=False))
     assert at(image, pose, "right_elbow", COCO17.joints) == RIGHT
     tail = Pose(1, pose.box, 0.9, np.array([[150.0, 50], [150, 200]]), np.array([0.9, 0.9]))
-    image = draw(plain(), [tail], ("tail_root", "tail_tip"), edges=[(0, 1)], boxes=False, ids=False)
-    assert tuple(image[125, 150].tolist()) == CENTRE
-    image = draw(plain(), [tail], ("tail_root", "tail_tip"), boxes=False, ids=False)
+    image = draw(plain(), [tail], ("tail_root", "tail_tip"), Style(boxes=False, ids=False))
     assert tuple(image[125, 150].tolist()) == (90, 90, 90)  # no bone known between them

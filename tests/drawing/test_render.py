@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from ftpcli.cli import main
-from ftpcli.drawing.overlay import LEFT, RIGHT, person_colour
-from ftpcli.drawing.rendering import Style, render
+from ftpcli.drawing.overlay import LEFT, RIGHT, Style, person_colour
+from ftpcli.drawing.rendering import render
 from ftpcli.errors import InputError, OutputError, UsageError
 from ftpcli.formats import write_poses
 from ftpcli.records import FramePoses, Header, RunInfo, SourceInfo
 from ftpcli.skeleton import PERSON19
-from ftpcli.video import VideoReader, VideoWriter, open_source, probe
+from ftpcli.video import VideoReader, VideoWriter, open_source
 from tests.drawing.test_overlay import person
 from tests.support.odd_videos import ODD_VIDEOS, audio_packets, encode, picture, read_mark
 
@@ -307,7 +307,8 @@ def test_command(ftp, odd_video, tmp_path):
     code, error = ftp("render", odd.path, poses, "--out", out)
     assert code == 1 and error == f"ftp: {out}: exists already; give --overwrite to replace it\n"
     assert ftp("render", odd.path, poses, "-o", out, "--overwrite", "--no-audio", "--quiet") == (0, "")
-    assert not probe(out).has_audio
+    with VideoReader(out) as reader:
+        assert not reader.info.has_audio
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftpcli.annotation.chain import Annotation
+from ftpcli.annotation.chain import Annotation, Options
 from ftpcli.datasets.posetrack import PoseTrackIndex, VideoSequence
 from ftpcli.evaluation.files import evaluate_files
 from ftpcli.evaluation.report import plain
@@ -47,7 +47,7 @@ def annotate(sequence: VideoSequence, model: KnowingModel, out: Path) -> None:
     source = open_source(sequence.images[0].parent, fps=Fraction(25))
     source.__enter__()
     people = BoxesFile(sequence.file, source.info)
-    with Annotation(source, people, model) as annotation:  # type: ignore[arg-type]
+    with Annotation(source, people, model, Options(boxes=str(sequence.file), hold_views=0)) as annotation:  # type: ignore[arg-type]
         frames = list(annotation)
         for name, suffix in FORMATS.items():
             write_poses(

@@ -12,6 +12,7 @@ import pytest
 from ftpcli.errors import InputError, UsageError
 from ftpcli.files.inputs import (
     Source,
+    can_reread,
     natural_key,
     numbered_images,
     parse_ids,
@@ -53,7 +54,27 @@ def test_files_folders_and_patterns(here):
     assert found(here / "b.mp4") == [str(here / "b.mp4")]
     sources, errors = resolve_inputs(["seq", "s*"])
     assert sources == [Source("seq", "images"), Source("sub/deep.mp4", "video")] and errors == []
-    assert found("http://x/y.mp4") == ["http://x/y.mp4"]  # the reader refuses it, or not
+
+
+def test_addresses(here):
+    touch(here, "a b.mp4")
+    local = (here / "a b.mp4").as_uri()
+    assert found(local) == [local]
+    for name in ("http://x/y.mp4", "RTSP://camera/1", "https://x/y", "udp://@239.0.0.1:1234", "tcp://127.0.0.1:1"):
+        assert resolve_inputs([name], allow_network=True) == ([Source(name, "video")], [])
+        sources, (error,) = resolve_inputs([name, local])
+        assert [source.path for source in sources] == [local]
+        assert isinstance(error, UsageError) and str(error).startswith(f"{name}: is a network address")
+        assert "--allow-network" in str(error)
+    assert [str(error) for error in resolve_inputs(["file:///none.mp4"])[1]] == [
+        "file:///none.mp4: no such file or folder"
+    ]
+
+
+def test_a_dash_is_standard_input_whatever_its_folder_holds(here):
+    touch(here, "-")
+    assert found("-") == ["-"] and found("./-", "-") == ["./-", "-"]
+    assert not can_reread("-") and can_reread("./-") and can_reread(".") and not can_reread("rtsp://camera")
 
 
 def test_named_twice_counts_once(here):

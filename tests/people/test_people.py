@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ftpcli.annotation.options import Options
 from ftpcli.errors import InputError, UsageError
 from ftpcli.people.sources import BoxesFile, DetectAndTrack
-from ftpcli.records import Frame, FramePoses, Header, Pose, SourceInfo, VideoInfo
+from ftpcli.people.tracking import Tracker, TrackerName
+from ftpcli.records import Frame, FramePoses, Header, Pose, SourceInfo, TrackedFrame, VideoInfo
 from ftpcli.skeleton import PERSON19
+from tests.support.walkers import followed
 
 WIDTH, HEIGHT, FRAMES = 320, 240, 40
 INFO = VideoInfo(
@@ -51,28 +54,30 @@ class Walkers:
         return {"name": "walkers"}
 
 
+def frames(count: int, **more: Any) -> list[Frame]:
+    return [frame(i, **more) for i in range(count)]
+
+
 @pytest.mark.parametrize("tracker", ["bytetrack", "botsort"])
 def test_ids_stay_with_the_people_and_begin_at_one(tracker: str) -> None:
     for _ in range(2):  # a second video in the same process begins at 1 again
-        source = DetectAndTrack(Walkers(), tracker, 30)
-        rows = [source(frame(i)).people for i in range(12)]
+        rows = [one.people for one in followed(DetectAndTrack(Walkers(), tracker, 30), frames(12))]
         assert all([p.track_id for p in people] == [1, 2] for people in rows)
         assert all(people[0].box[0] == 20 + 2 * i for i, people in enumerate(rows))
 
 
 def test_boxes_are_those_of_the_detector_cut_to_the_picture() -> None:
-    source = DetectAndTrack(Walkers(), frame_rate=30)
-    person = source(frame(0)).people[1]
+    (only,) = followed(DetectAndTrack(Walkers(), frame_rate=30), frames(1))
+    person = only.people[1]
     assert person.box.tolist() == [280, 50, WIDTH, 210] and person.box.dtype == np.float64
     assert person.score == pytest.approx(0.8)
 
 
 def test_weak_detections_carry_a_track_on_but_start_none() -> None:
-    source = DetectAndTrack(Walkers(weak=(5, 6, 7)), frame_rate=30)
-    rows = [source(frame(i)).people for i in range(10)]
+    rows = [one.people for one in followed(DetectAndTrack(Walkers(weak=(5, 6, 7)), frame_rate=30), frames(10))]
     assert [p.track_id for p in rows[6]] == [1, 2] and rows[6][0].score == pytest.approx(0.15)
-    alone = DetectAndTrack(Walkers(weak=tuple(range(40))), frame_rate=30)
-    assert [[p.score > 0.5 for p in alone(frame(i)).people] for i in range(5)] == [[True]] * 5
+    alone = followed(DetectAndTrack(Walkers(weak=tuple(range(40))), frame_rate=30), frames(5))
+    assert [[p.score > 0.5 for p in one.people] for one in alone] == [[True]] * 5
 
 
 @pytest.mark.parametrize(("rate", "gap", "kept"), [(60, 30, True), (60, 70, False), (5, 4, True), (5, 12, False)])
@@ -82,20 +87,18 @@ def test_an_id_survives_about_a_second_whatever_the_frame_rate(rate: float, gap:
             return np.array([[100, 40, 160, 200, 0.9]] if not 10 <= index < 10 + gap else np.zeros((0, 5)), np.float32)
 
     source = DetectAndTrack(Still(), frame_rate=rate)
-    ids = {p.track_id for i in range(10 + gap + 5) for p in source(frame(i)).people}
+    ids = {p.track_id for one in followed(source, frames(10 + gap + 5)) for p in one.people}
     assert ids == ({1} if kept else {1, 2})
 
 
 @pytest.mark.parametrize("tracker", ["bytetrack", "botsort"])
 def test_replayed_detections_give_the_same_people(tracker: str) -> None:
-    live = DetectAndTrack(Walkers(gap=6), tracker, 30)
-    stored, seen = [], []
-    for i in range(30):
-        stored.append(live.detect(frame(i, i)))
-        seen.append(live.track(frame(i, i), stored[-1]))
+    pictures = [frame(i, i) for i in range(30)]
+    live = list(followed(DetectAndTrack(Walkers(gap=6), tracker, 30), pictures))
     again = DetectAndTrack(Walkers(gap=6), tracker, 30)
-    for i, before in enumerate(seen):
-        after = again.track(frame(i, i), stored[i])
+    stored = [TrackedFrame(one.frame, detections=one.detections) for one in live]
+    for before, after in zip(live, again.follow(stored), strict=True):
+        assert before.frame is after.frame and len(before.detections) >= len(before.people)
         assert [(p.track_id, p.box.tolist(), p.score) for p in before.people] == [
             (p.track_id, p.box.tolist(), p.score) for p in after.people
         ]
@@ -103,7 +106,7 @@ def test_replayed_detections_give_the_same_people(tracker: str) -> None:
 
 
 @pytest.mark.parametrize("tracker", ["bytetrack", "botsort"])
-def test_new_people_are_believed_late_but_placed_from_the_start(tracker: str) -> None:
+def test_new_people_are_reported_late_but_placed_from_the_start(tracker: str) -> None:
     class Comers(Walkers):
         """Somebody comes in frame 4; frame 8 has a false alarm."""
 
@@ -112,26 +115,27 @@ def test_new_people_are_believed_late_but_placed_from_the_start(tracker: str) ->
             rows += [[280 - 2 * index, 50, 330 - 2 * index, 210, 0.8]] * (index >= 4)
             return np.array(rows + [[150, 100, 170, 140, 0.7]] * (index == 8), np.float32)
 
-    source = DetectAndTrack(Comers(), tracker, 30)
-    seen, final = [], []
-    for i in range(12):
-        now = source(frame(i, 1))
-        final += [source.with_late(seen[-1])] if seen else []
-        seen.append(now)
-    assert [len(one.people) for one in seen] == [1] * 5 + [2] * 7
-    assert [[p.track_id for p in one.people] for one in final] == [[1]] * 4 + [[1, 2]] * 7
-    assert final[4].people[1].box.tolist() == [272, 50, 320, 210] and final[4].frame is seen[4].frame
-    assert final[2] is seen[2]
+    pictures = [frame(i, 1) for i in range(12)]
+    final = list(followed(DetectAndTrack(Comers(), tracker, 30), pictures))
+    assert [one.frame for one in final] == pictures
+    assert [[p.track_id for p in one.people] for one in final] == [[1]] * 4 + [[1, 2]] * 8
+    assert final[4].people[1].box.tolist() == [272, 50, 320, 210]
+    found = Tracker(tracker, 30)
+    for i in range(6):
+        people, late = found.update(Comers().at(i), pictures[i].image)
+        assert people[:, 0].tolist() == ([1, 2] if i > 4 else [1])
+        assert late[:, 0].tolist() == ([2] if i == 5 else [])
 
 
 def test_no_people_is_no_error() -> None:
-    source = DetectAndTrack(Walkers(), frame_rate=None)
-    assert all(source.track(frame(i), np.zeros((0, 5), np.float32)).people == () for i in range(3))
+    nobody = (TrackedFrame(one, detections=np.zeros((0, 5), np.float32)) for one in frames(3))
+    assert [one.people for one in DetectAndTrack(Walkers(), frame_rate=None).follow(nobody)] == [()] * 3
 
 
 def test_unknown_tracker() -> None:
-    with pytest.raises(UsageError, match="unknown tracker 'sort'"):
-        DetectAndTrack(Walkers(), "sort")
+    with pytest.raises(UsageError, match="--tracker sort: choose bytetrack or botsort"):
+        Options(tracker="sort")
+    assert Options(tracker="botsort").tracker == TrackerName.BOTSORT
 
 
 # -- boxes from files

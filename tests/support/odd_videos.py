@@ -493,6 +493,15 @@ def clock_restarts(folder: Path) -> Odd:
 
 
 @_odd()
+def clock_steps_back(folder: Path) -> Odd:
+    """Two recordings glued together: the second begins 0.2 s before the first ends."""
+    parts = [encode(folder / f"part{n}.ts", even(12, round(n * Fraction(28, 100) / TICK))) for n in range(2)]
+    path = folder / "glued.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return Odd(path, [], warning="the clock is set anew 1 time", marks=[*range(12), *range(12)])
+
+
+@_odd()
 def no_times(folder: Path) -> Odd:
     """A bare H.264 stream has no clock."""
     path = encode(folder / "bare.h264")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+
+from ftpcli.people.sources import PeopleSource
+from ftpcli.records import Frame, TrackedFrame
 
 SIZE = (160, 96)
 
@@ -57,6 +61,11 @@ class Bright:
 
     def describe(self) -> dict[str, Any]:
         return {"name": "bright regions"}
+
+
+def followed(people: PeopleSource, frames: Iterable[Frame]) -> Iterator[TrackedFrame]:
+    """Frames with their people, detected one frame at a time."""
+    return people.follow(TrackedFrame(frame, detections=people.detect([frame])[0]) for frame in frames)
 
 
 def use_bright_detector(pause: float = 0.0) -> None:

@@ -30,14 +30,14 @@ def _posetrack(version: str) -> Callable[[Path, Skeleton, _How], Source]:
 
 
 KINDS: dict[DataKind, Callable[[Path, Skeleton, _How], Source]] = {
-    DataKind.coco: lambda path, skeleton, how: CocoKeypoints(
+    DataKind.COCO: lambda path, skeleton, how: CocoKeypoints(
         path, skeleton, skip_missing=how.skip_missing, human_only=how.split != "train", images=how.images
     ),
-    DataKind.clips: lambda path, skeleton, how: Clips(path, skeleton, how.split),
-    DataKind.posetrack17: _posetrack("17"),
-    DataKind.posetrack18: _posetrack("18"),
-    DataKind.posetrack21: _posetrack("21"),
-    DataKind.poses: lambda path, skeleton, how: Poses(path, skeleton),
+    DataKind.CLIPS: lambda path, skeleton, how: Clips(path, skeleton, how.split),
+    DataKind.POSETRACK17: _posetrack("17"),
+    DataKind.POSETRACK18: _posetrack("18"),
+    DataKind.POSETRACK21: _posetrack("21"),
+    DataKind.POSES: lambda path, skeleton, how: Poses(path, skeleton),
 }
 
 

@@ -1,0 +1,124 @@
+"""Shots: cuts are found and numbered; movement, light, flashes and fades are none."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ftpcli.people.cuts import Shots
+from ftpcli.records import Frame, TrackedFrame
+from ftpcli.video import open_source
+from samples.make_sample import make_sample
+
+SIZE = (180, 320)
+
+
+def scene(seed: int) -> np.ndarray:
+    """A picture of coloured patches, larger than a frame."""
+    rng = np.random.default_rng(seed)
+    patches = rng.integers(0, 255, (9, 16, 3)).astype(np.uint8)
+    return cv2.resize(patches, (2 * SIZE[1], 2 * SIZE[0]), interpolation=cv2.INTER_CUBIC)
+
+
+A, B = scene(1), scene(2)
+
+
+def view(of: np.ndarray, left: int = 0, top: int = 0) -> np.ndarray:
+    return of[top : top + SIZE[0], left : left + SIZE[1]]
+
+
+def lit(image: np.ndarray, gain: float, more: float = 0.0) -> np.ndarray:
+    return np.clip(image * gain + more, 0, 255).astype(np.uint8)
+
+
+def shots(images: Sequence[np.ndarray], most: int = 8) -> list[int]:
+    frames = [TrackedFrame(Frame(i, i, i / 25, image)) for i, image in enumerate(images)]
+    out = list(Shots(most)(iter(frames)))
+    assert [one.frame for one in out] == [one.frame for one in frames]
+    return [one.shot for one in out]
+
+
+@pytest.mark.parametrize("most", [1, 2, 8])
+@pytest.mark.parametrize("lengths", [(5, 5), (1, 6), (6, 1), (3, 3, 3, 3), (12, 4, 9)])
+def test_cuts_between_moving_scenes(most: int, lengths: tuple[int, ...]) -> None:
+    images, expected = [], []
+    for number, length in enumerate(lengths):
+        images += [view(scene(number), 3 * i, i) for i in range(length)]
+        expected += [number] * length
+    assert shots(images, most) == expected
+
+
+WHITE, BLACK = np.full((*SIZE, 3), 255, np.uint8), np.zeros((*SIZE, 3), np.uint8)
+STILL = view(A)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        [view(A, 8 * i, 4 * i) for i in range(30)],  # a pan of a quarter of the picture in ten frames
+        [STILL, STILL, WHITE, STILL, STILL],
+        [STILL, STILL, WHITE, lit(STILL, 0.5, 140), STILL, STILL],
+        [STILL, STILL, view(B), STILL, STILL],  # too short for a shot
+        [STILL] * 3 + [lit(STILL, 0.55)] * 5,  # a lamp goes out
+        [lit(STILL, i / 12) for i in [*range(13), *range(12, -1, -1)]],  # in from black and out again
+        [(STILL * (1 - i / 15) + view(B) * (i / 15)).astype(np.uint8) for i in range(16)],  # a dissolve
+        [BLACK] * 5,
+        [np.random.default_rng(i).normal(20, 6, (*SIZE, 3)).clip(0, 255).astype(np.uint8) for i in range(5)],
+        [STILL],
+        [],
+    ],
+    ids=["pan", "flash", "long flash", "one frame", "lamp", "fades", "dissolve", "black", "noise", "single", "nothing"],
+)
+def test_what_is_no_cut(images: list[np.ndarray]) -> None:
+    assert shots(images) == [0] * len(images)
+
+
+def test_a_flash_between_two_shots_belongs_to_neither() -> None:
+    assert shots([STILL] * 3 + [WHITE] + [view(B)] * 3) == [0, 0, 0, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1), (33, 31), (1080, 1920)])
+def test_pictures_of_any_size(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    assert shots([rng.integers(0, 255, (*size, 3)).astype(np.uint8)] * 4) == [0] * 4
+
+
+def test_few_frames_are_held() -> None:
+    pictures: list[weakref.ref[np.ndarray]] = []
+
+    def endless() -> Iterator[TrackedFrame]:
+        for i in range(40):
+            frame = Frame(i, i, i / 25, view(A if i % 9 < 5 else B).copy())
+            pictures.append(weakref.ref(frame.image))
+            yield TrackedFrame(frame)
+            del frame
+
+    most = 0
+    for _ in Shots(8)(endless()):
+        most = max(most, sum(picture() is not None for picture in pictures))
+    assert most <= 4
+
+
+@pytest.mark.parametrize("every", [1, 5])
+def test_real_clips_without_cuts(every: int, shared: Path) -> None:
+    for clip in sorted((shared / "videos").iterdir()):
+        assert _counted(clip, every) == 0, clip.name
+
+
+def test_the_cut_of_a_real_film(shared: Path) -> None:
+    assert _counted(shared / "cases" / "video" / "cut.mp4") == 1
+
+
+def test_the_sample_clip(tmp_path: Path) -> None:
+    make_sample(tmp_path / "sample.mp4", seconds=2)
+    assert _counted(tmp_path / "sample.mp4") == 0
+
+
+def _counted(clip: Path, every: int = 1) -> int:
+    with open_source(clip, every=every) as source:
+        return max(one.shot for one in Shots(8)(TrackedFrame(frame) for frame in source))
