@@ -87,6 +87,7 @@ def command(
     """
     from ftpcli.errors import InputError, UsageError
     from ftpcli.evaluation.report import summary, write_json
+    from ftpcli.evaluation.runs import BoxSource
     from ftpcli.files.output import check_target
 
     files, model = (annotations, predictions), (data, dataset)
@@ -94,6 +95,13 @@ def command(
         raise UsageError("give --annotations and --predictions, or --data and --dataset, not both")
     if not all(files) and not all(model):
         raise UsageError("give --annotations, --predictions and --metric, or --data and --dataset")
+    if dataset is None and metric is None:
+        raise UsageError(f"--metric is needed: one of {', '.join(Metric)}")
+    if dataset and metric and (metric == Metric.COCO or not dataset.startswith("posetrack")):
+        raise UsageError(f"--metric {metric} does not go with --dataset {dataset}; leave it out")
+    if images is not None and dataset not in (Dataset.COCO, Dataset.DETECTOR):
+        raise UsageError(f"--images {images}: only for --dataset coco and detector")
+    box_source = BoxSource.parse(boxes)
     for path in (annotations, predictions, data):
         if path is not None and not path.exists():
             raise InputError(f"{path}: no such file or folder")
@@ -103,26 +111,21 @@ def command(
     if annotations is not None and predictions is not None:
         from ftpcli.evaluation.files import evaluate_files
 
-        if metric is None:
-            raise UsageError(f"--metric is needed: one of {', '.join(Metric)}")
+        assert metric is not None
         result = evaluate_files(annotations, predictions, metric)
         result |= {"boxes": {"source": "not stated", "note": "those that the prediction files were made with"}}
     else:
         assert data is not None and dataset is not None
         from ftpcli.evaluation.model import evaluate_model
-        from ftpcli.evaluation.runs import BoxSource, RunOptions
+        from ftpcli.evaluation.runs import RunOptions
 
-        if images is not None and dataset not in (Dataset.COCO, Dataset.DETECTOR):
-            raise UsageError(f"--images {images}: only for --dataset coco and detector")
-        if metric == Metric.COCO or (metric is not None and not dataset.startswith("posetrack")):
-            raise UsageError(f"--metric {metric} does not go with --dataset {dataset}; leave it out")
         with _folder(out, report) as folder:
             options = RunOptions(
                 data=data,
                 dataset=dataset,
                 predictions=folder,
                 split=split,
-                boxes=BoxSource.parse(boxes),
+                boxes=box_source,
                 images=images,
                 metric=metric,
                 single=single,
