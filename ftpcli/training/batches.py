@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ftpcli.pose.crops import normalise
+from ftpcli.skeleton import PERSON19, Skeleton
 from ftpcli.training.augment import make_window
 from ftpcli.training.mixture import Mixture
 from ftpcli.training.recipe import Augmentation
@@ -38,9 +39,16 @@ class Examples(Dataset):
     """The run's examples by number, each made from random numbers of its own."""
 
     def __init__(
-        self, mixture: Mixture[Source], size: tuple[int, int], frames: int, how: Augmentation, seed: int
+        self,
+        mixture: Mixture[Source],
+        size: tuple[int, int],
+        frames: int,
+        how: Augmentation,
+        seed: int,
+        joints: tuple[str, ...] = PERSON19.joints,
     ) -> None:
         self.mixture, self.size, self.frames, self.how, self.seed = mixture, size, frames, how, seed
+        self._skeleton = Skeleton("model", joints)
         self._epoch = -1
         self._order: list[tuple[int, int]] = []
 
@@ -51,7 +59,7 @@ class Examples(Dataset):
         source, index = self._order[position]
         example = self.mixture.sources[source].example(index, self.frames)
         rng = np.random.default_rng([self.seed, counter])
-        return make_window(example, self.size, self.frames, self.how, rng, others=self.mixture.lenders)
+        return make_window(example, self.size, self.frames, self.how, rng, self._skeleton, self.mixture.lenders)
 
 
 def collate(rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Batch:

@@ -119,7 +119,8 @@ class PoseTrainer(Trainer):
 
     def examples(self) -> Examples:
         recipe = self.recipe
-        return Examples(self.mixture, self.size, self.settings.config.frames, recipe.augmentation, recipe.seed)
+        config = self.settings.config
+        return Examples(self.mixture, self.size, config.frames, recipe.augmentation, recipe.seed, config.joints)
 
     def collate(self, rows: list[Any]) -> Batch:
         return collate(rows)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from ftpcli.pose.crops import MEAN, STD
+from ftpcli.training.augment import Example
 from ftpcli.training.batches import Batch, Examples, collate
 from ftpcli.training.mixture import Mixture
-from ftpcli.training.recipe import AUGMENTATIONS
+from ftpcli.training.recipe import AUGMENTATIONS, Augmentation
 from ftpcli.training.sources import CocoKeypoints
 from ftpcli.training.workers import batches
 
@@ -47,3 +50,25 @@ def test_windows_are_normalised_by_imagenet_s_mean_and_deviation() -> None:
     batch = Batch(torch.from_numpy(crops), torch.zeros(2, 19, 2), torch.zeros(2, 19))
     wanted = np.moveaxis((crops.astype(np.float32) / 255 - MEAN) / STD, -1, -3)
     torch.testing.assert_close(batch.windows(torch.device("cpu")), torch.from_numpy(wanted), rtol=0, atol=0)
+
+
+def test_mirrored_joints_are_those_of_the_model_s_own_joint_set() -> None:
+    """In another order than the default weights': each joint goes to its partner's row, wherever that stands."""
+    joints = ("right_wrist", "nose", "left_wrist")
+    place = {"right_wrist": (20.0, 50.0), "nose": (40.0, 30.0), "left_wrist": (60.0, 50.0)}
+
+    class One:
+        name, groups, lenders = "one", ["one"], ()
+
+        def __len__(self) -> int:
+            return 1
+
+        def example(self, index: int, frames: int) -> Example:
+            image = np.zeros((80, 80, 3), np.uint8)
+            where = np.array([place[joint] for joint in joints])
+            return Example([image], np.array([10.0, 10.0, 70.0, 70.0]), where, np.ones(3))
+
+    how = dataclasses.replace(Augmentation.none(), flip=1.0)
+    examples = Examples(Mixture([(One(), 1.0)], seed=0), (64, 64), 1, how, 0, joints)
+    _, points, weight = examples[0]
+    assert weight.all() and points[0, 0] < points[1, 0] < points[2, 0]  # mirrored and renamed: the right is left again
