@@ -75,11 +75,11 @@ PAINS: dict[str, list[str] | str] = {
     ],
     "23 checkpoints stop loading when torch changes": [
         "test_weights::test_round_trip_in_half_precision",
-        "test_detector::test_a_pickle_is_not_opened_unasked",
+        "test_loading::test_a_pickle_is_not_opened_unasked",
     ],
     "24 installs packages and reports usage unasked": [
         "test_offline::test_no_command_reaches_for_the_network",
-        "test_detector::test_ultralytics_stays_silent_and_private",
+        "test_loading::test_ultralytics_stays_silent_and_private",
     ],
     "25 all keypoints of a video in one COCO file": ["test_annotate::test_coco_loads_in_pycocotools"],
     "26 jitter": ["test_smoothing::test_a_resting_joint_calms_down_and_a_moving_one_is_followed"],
