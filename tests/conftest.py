@@ -21,6 +21,45 @@ ROOT = Path(__file__).resolve().parent.parent
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+#: Folders and modules whose tests run whole commands, train, or load the default weights: not part of ``-m quick``.
+_LONG = (
+    "annotation/",
+    "cli/",
+    "datasets/test_posetrack_index",
+    "drawing/test_render",
+    "evaluation/test_cli",
+    "evaluation/test_hostile",
+    "evaluation/test_model",
+    "formats/test_formats_hostile",
+    "model/test_model",
+    "people/test_cuts",
+    "people/test_gaps",
+    "people/test_inference",
+    "people/test_loading",
+    "pose/test_estimator",
+    "pose/test_second_look",
+    "pose/test_views",
+    "pose/test_weights",
+    "test_corrections",
+    "test_device",
+    "test_docs",
+    "test_samples",
+    "test_speed",
+    "training/detector/",
+    "training/test_initialise",
+    "training/test_loop",
+    "training/test_pose_trainer",
+    "training/test_train_cli",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test that is not long is quick, a new one too."""
+    for item in items:
+        name = item.path.relative_to(ROOT / "tests").as_posix()
+        if not name.startswith(_LONG) and item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.quick)
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
