@@ -53,7 +53,9 @@ def command(
     low_ratio: Annotated[int | None, typer.Option(help="Pruning, low resolution.", rich_help_panel=_MODEL)] = None,
     selector: Annotated[str | None, typer.Option(help="dpc, grid or random.", rich_help_panel=_MODEL)] = None,
     upsample: Annotated[int | None, typer.Option(help="Per side: 2 or 4.", rich_help_panel=_MODEL)] = None,
-    stem: Annotated[str | None, typer.Option(help="patch, residual or efficientnet.", rich_help_panel=_MODEL)] = None,
+    stem: Annotated[
+        str | None, typer.Option(help="patch, residual, efficientnet or movenet.", rich_help_panel=_MODEL)
+    ] = None,
     depth: Annotated[int | None, typer.Option(help="Blocks of the backbone.", rich_help_panel=_MODEL)] = None,
     heatmap: Annotated[str | None, typer.Option(help="gaussian or softmax.", rich_help_panel=_MODEL)] = None,
     image_size: Annotated[
@@ -71,7 +73,8 @@ def command(
     stem_weights: Annotated[
         Path | None,
         typer.Option(
-            help="A file of EfficientNet-Lite0's (timm or EfficientNet-PyTorch), for --stem efficientnet.",
+            help="For --stem efficientnet: EfficientNet-Lite0's (timm or EfficientNet-PyTorch); for --stem movenet: "
+            "MoveNet Thunder's ONNX file (needs onnx).",
             rich_help_panel=_MODEL,
         ),
     ] = None,
@@ -98,6 +101,10 @@ def command(
     lr: Annotated[float | None, typer.Option(rich_help_panel=_RECIPE)] = None,
     backbone_lr: Annotated[
         float | None, typer.Option(help="Of the backbone, relative to lr; 0 freezes it.", rich_help_panel=_RECIPE)
+    ] = None,
+    stem_lr: Annotated[
+        float | None,
+        typer.Option(help="Of the trained part of a stem, relative to the backbone's.", rich_help_panel=_RECIPE),
     ] = None,
     key_gradient_only: Annotated[
         bool | None,
@@ -209,6 +216,7 @@ def command(
             accumulate=accumulate,
             lr=lr,
             backbone_lr=backbone_lr,
+            stem_lr=stem_lr,
             key_gradient_only=key_gradient_only,
             warmup=warmup,
             schedule=schedule,
@@ -267,10 +275,9 @@ def _train_pose(
     import torch
 
     from ftpcli.estimator import choose_device
-    from ftpcli.model.backbone import Backbone
     from ftpcli.skeleton import Skeleton
     from ftpcli.training import distributed
-    from ftpcli.training.initialise import backbone_state, stem_state
+    from ftpcli.training.initialise import starting_state
     from ftpcli.training.loop import Run, train
     from ftpcli.training.sources import DataSpec, open_data
     from ftpcli.weights import sha256
@@ -284,15 +291,13 @@ def _train_pose(
     validation = [open_data(DataSpec.parse(text), skeleton, "val", skip_missing=skip_missing) for text in val]
     state: dict[str, torch.Tensor] = {}
     provenance: dict[str, str] = {}
-    from_file = backbone_weights not in ("random", "pretrained")
-    if from_file or stem_weights is not None:
-        own = Backbone(config.backbone, config.image_size, config.stem, depth=config.depth)
-        if from_file:
-            state |= backbone_state(Path(backbone_weights), own)
-            provenance["backbone_weights"] = sha256(Path(backbone_weights))
-        if stem_weights is not None:
-            state |= stem_state(stem_weights, own)
-            provenance["stem_weights"] = sha256(stem_weights)
+    backbone_file = None if backbone_weights in ("random", "pretrained") else Path(backbone_weights)
+    if backbone_file is not None or stem_weights is not None:
+        state = starting_state(config, backbone_file, stem_weights)
+    if backbone_file is not None:
+        provenance["backbone_weights"] = sha256(backbone_file)
+    if stem_weights is not None:
+        provenance["stem_weights"] = sha256(stem_weights)
     distributed.start(chosen)
     try:
         return train(
@@ -303,7 +308,7 @@ def _train_pose(
                 sources,
                 validation,
                 init=weights,
-                backbone=state or None,
+                start=state or None,
                 pretrained=backbone_weights == "pretrained",
                 provenance=provenance,
                 device=chosen,

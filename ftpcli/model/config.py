@@ -11,7 +11,7 @@ from ftpcli.skeleton import PERSON19
 
 BRANCHES = ("none", "low", "both")
 SELECTORS = ("dpc", "grid", "random")
-STEMS = ("patch", "residual", "efficientnet")
+STEMS = ("patch", "residual", "efficientnet", "movenet")
 HEATMAPS = ("gaussian", "softmax")
 
 
@@ -23,7 +23,8 @@ class ModelConfig:
         backbone: a timm ``vit_*_patch16_*`` name.
         stem: ``patch`` is ViT's 16x16 projection; ``residual`` replaces it by a small residual network, which learns
             much faster from random weights; ``efficientnet`` adds the first stages of EfficientNet-Lite0 to that, for
-            which weights trained on ImageNet exist.
+            which weights trained on ImageNet exist; ``movenet`` is MoveNet Thunder's trunk, whose finest map the head
+            reads as well.
         depth: Transformer blocks of the backbone; None is what its name has.
         image_size: height and width of a crop in pixels, multiples of 16.
         frames: window length T, odd; the key frame is in the middle.

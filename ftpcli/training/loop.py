@@ -53,7 +53,7 @@ class Run:
         sources: training sources with their weights.
         validation: sources that PCK is measured on; the mean of their ``all`` figures picks the best weights.
         init: weights file to start from (tensors of the same name and shape are taken).
-        backbone: state dictionary for the backbone (see ``initialise``), also in place of that of ``init``; or None.
+        start: tensors of the model by name (see ``initialise``), also in place of those of ``init``; or None.
         average_with: weights files of the same configuration. At the end, the mean of these and of the trained weights
             is written as well (Wortsman et al. 2022, Robust fine-tuning of zero-shot models; Model soups).
         validate_every: steps between validations.
@@ -67,7 +67,7 @@ class Run:
     sources: Sequence[tuple[Source, float]]
     validation: Sequence[Source] = ()
     init: Path | None = None
-    backbone: dict[str, torch.Tensor] | None = None
+    start: dict[str, torch.Tensor] | None = None
     pretrained: bool = False
     average_with: Sequence[Path] = ()
     resume: bool = False
@@ -143,9 +143,9 @@ class _Trainer:
             if not taken:
                 raise UsageError(f"{run.init}: no tensor of these weights fits the model")
             self._log({"event": "init", "from": run.init.name, "taken": len(taken), "fresh": len(left)})
-        if run.backbone is not None and not run.resume:  # named by itself, so it wins over the one in `init`
-            self.model.backbone.vit.load_state_dict(run.backbone, strict=False)
-            self._log({"event": "backbone", "taken": len(run.backbone)})
+        if run.start is not None and not run.resume:  # named by themselves, so they win over those in `init`
+            self.model.load_state_dict(run.start, strict=False)
+            self._log({"event": "backbone", "taken": len(run.start)})
 
     @property
     def _checkpoint(self) -> Path:

@@ -19,6 +19,8 @@ class Recipe:
         batch: windows a step, over all processes and accumulation steps.
         lr: of new modules. The backbone trains at ``backbone_lr`` times it, and each of its blocks ``layer_decay``
             times the rate of the one above; 0 freezes the backbone.
+        stem_lr: of the part of a stem that others trained (EfficientNet's, MoveNet's), relative to the backbone's first
+            layer.
         optimiser: ``adamw``; or ``muon``, which orthogonalises the updates of the Transformer blocks' matrices
             (Jordan et al. 2024, at AdamW's rates) and leaves the rest to AdamW.
         schedule: ``cosine`` down to ``final`` times the rate, or ``step``: tenfold down at ``drop_at`` (a fraction of
@@ -36,6 +38,7 @@ class Recipe:
     lr: float = 2e-3
     backbone_lr: float = 0.1
     layer_decay: float = 0.75
+    stem_lr: float = 1.0
     weight_decay: float = 0.05
     optimiser: str = "adamw"
     warmup: int = 500
