@@ -12,7 +12,7 @@ from ftpcli.errors import InputError
 from ftpcli.evaluation.coco_files import joint_names, load_detections, load_truth
 from ftpcli.evaluation.notices import Notices
 from ftpcli.evaluation.oks import coco_stats
-from ftpcli.evaluation.pck import pck
+from ftpcli.evaluation.pck import exchanged, pck
 from ftpcli.evaluation.pictures import Pictures
 from ftpcli.evaluation.report import write_json
 from ftpcli.evaluation.runs import PREDICTIONS, KeyFrame, PoseModel, Progress, RunOptions, estimate
@@ -53,7 +53,7 @@ def evaluate_coco_data(model: PoseModel, options: RunOptions, progress: Progress
     report = {"metric": "coco", **scored, **options.describe(model), "boxes": _boxes(options, len(people))}
     if options.boxes.file is None:
         sources = {image["id"]: str(image.get("source", "coco")) for image in truth["images"]}
-        report["pck"] = _pck(people, joints, model.joints, sources)
+        report |= _pck(people, joints, model.joints, sources)
     else:
         report |= {"pck": None, "pck_error": "PCK needs a box for each annotated person: give --boxes gt"}
     return {**report, "warnings": notices.lines()}
@@ -114,7 +114,8 @@ def _result(entry: Entry, pose: Pose, have: Sequence[str], want: Sequence[str]) 
 def _pck(
     people: list[tuple[Entry, Pose]], joints: Sequence[str], have: Sequence[str], sources: dict[int, str]
 ) -> dict[str, Any]:
-    """PCK over joints that people labelled: those of a teacher (``keypoint_source`` other than g) do not count."""
+    """PCK and exchanged joints, of those that people labelled: a teacher's (``keypoint_source`` other than g) do not
+    count."""
     columns = [joints.index(joint) if joint in joints else None for joint in BODY12]
     mine = [list(have).index(joint) for joint in BODY12]
     truth, visible = np.zeros((len(people), 12, 2)), np.zeros((len(people), 12), dtype=bool)
@@ -125,4 +126,7 @@ def _pck(
         for j, column in enumerate(columns):
             if column is not None and points[column, 2] > 0 and letters[column] == "g":
                 truth[n, j], visible[n, j] = points[column, :2], True
-    return pck(found, truth, visible, BODY12, sources=[sources[entry["image_id"]] for entry, _ in people])
+    return {
+        "pck": pck(found, truth, visible, BODY12, sources=[sources[entry["image_id"]] for entry, _ in people]),
+        "exchanged": exchanged(found, truth, visible, BODY12),
+    }
