@@ -13,6 +13,7 @@ from ftpcli.crops import normalise
 from ftpcli.errors import InputError, UsageError
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
+from ftpcli.model.fuse import fuse_batch_norms, pack_convolutions
 from ftpcli.model.movenet import FINE, MEAN, STD, MoveNetTrunk
 from ftpcli.skeleton import COCO17
 from ftpcli.training.initialise import starting_state
@@ -138,3 +139,21 @@ def test_the_trunk_learns_at_a_rate_of_its_own() -> None:
     assert model.backbone.trunk is not None
     assert {scales[id(p)] for p in model.backbone.trunk.parameters()} == {0.05}
     assert {scales[id(p)] for p in model.backbone.vit.blocks.parameters()} == {0.5}
+
+
+def test_packed_convolutions_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rectifiers done with the convolution before them; other sizes and numbers of pictures than the example's."""
+    model = fuse_batch_norms(FTPPose(CONFIG))
+    packed = fuse_batch_norms(model)
+    with torch.inference_mode():
+        pack_convolutions(packed, lambda: packed(torch.zeros(2, 1, 3, 64, 48)))
+        left = [m for m in packed.modules() if type(m) in (torch.nn.Conv2d, torch.nn.ReLU6)]
+        assert not left or not torch.backends.mkldnn.is_available()
+        for shape in ((2, 1, 3, 64, 48), (3, 1, 3, 80, 48)):
+            windows = torch.rand(shape)
+            own, wanted = packed(windows), model(windows)
+            assert (own - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    plain = fuse_batch_norms(model)
+    pack_convolutions(plain, lambda: None)
+    assert [type(m) for m in plain.modules()] == [type(m) for m in model.modules()]
