@@ -123,6 +123,23 @@ def test_joints_outside_the_crop_weigh_nothing() -> None:
     assert weight[5] == 1 and weight[6] == 0
 
 
+def test_a_cut_picture_ends_within_the_person_and_the_box_with_it(people: CocoKeypoints) -> None:
+    """What is beyond the edge is black and not taught; what is left lies where it did."""
+    how = dataclasses.replace(Augmentation.none(), cut=1.0)
+    cut_joints = 0
+    for seed in range(40):
+        example = people.example(seed % 12, 1)
+        crops, joints, weight = make_window(example, SIZE, 1, how, np.random.default_rng(seed))
+        _, _, before = make_window(example, SIZE, 1, Augmentation.none(), np.random.default_rng(seed))
+        taught = weight > 0
+        assert taught.sum() >= 4 and (before[taught] > 0).all()
+        lines = np.rint(joints[taught]).astype(int)
+        assert crops[0][lines[:, 1], lines[:, 0]].any(axis=1).all()  # a picture is nowhere black
+        cut_joints += int((before > 0).sum() - taught.sum())
+        assert example.images[0].shape == (200, 160, 3)  # the source's own stays as it is
+    assert cut_joints > 60
+
+
 def test_strong_augmentation_keeps_shape_and_is_a_function_of_the_seed(people: CocoKeypoints) -> None:
     for seed in range(30):
         a = make_window(people.example(seed % 12, 3), SIZE, 3, MODERATE, np.random.default_rng(seed))

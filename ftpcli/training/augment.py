@@ -28,6 +28,7 @@ class Augmentation:
         scale: relative size is 1 + scale * n, clipped to 1 +- scale (n standard normal).
         rotation: degrees times n, clipped to twice that.
         turn: any angle instead: gymnasts, divers and climbers are upside down.
+        cut: the picture ends within the person, as at the edge of a photograph, and the box with it.
         shift: of the centre, as a fraction of the box's width, uniform.
         motion: of stills made into windows: shift per frame as a fraction of the width (and a little turn, zoom).
         people: other people, where the data outlines any, pasted partly over the person or behind.
@@ -40,6 +41,7 @@ class Augmentation:
     rotate: float = 0.6
     rotation: float = 45.0
     turn: float = 0.0
+    cut: float = 0.0
     shift: float = 0.0
     colour: float = 0.0
     blur: float = 0.0
@@ -78,6 +80,7 @@ STRONG = dataclasses.replace(
     rotate=0.6,
     rotation=40.0,
     turn=0.2,
+    cut=0.15,
     shift=0.06,
     colour=0.5,
     blur=0.25,
@@ -137,6 +140,8 @@ def make_window(
     Returns:
         (T, h, w, 3) uint8 crops, (K, 2) joints in crop pixels, (K,) weights; joints outside the crop weigh 0.
     """
+    if how.cut and rng.random() < how.cut:
+        example = _cut_off(example, rng)
     centre, width = crop_frame(example.box, size)
     if rng.random() < how.half_body:
         centre, width = _half_body(example, size, rng, skeleton) or (centre, width)
@@ -171,6 +176,29 @@ def make_window(
         body = body_in_crop(example.box, key)
         crops = paste_people(crops, body, joints[weight > 0], others, moved, -angle if flip else angle, rng)
     return _change_pictures(crops, how, rng), joints, weight
+
+
+def _cut_off(example: Example, rng: np.random.Generator) -> Example:
+    """The example with up to half of the person beyond an edge of the picture, most often the lower one.
+
+    The box ends at the new edge, as a detector's does. Where fewer than four labelled joints would be left, the example
+    stays as it is.
+    """
+    low, high = example.box[:2].copy(), example.box[2:].copy()
+    side = rng.choice(4, p=(0.15, 0.1, 0.15, 0.6))  # left, top, right, bottom
+    axis, share = side % 2, float(rng.uniform(0.1, 0.5))
+    height, width = example.images[0].shape[:2]
+    start, end = np.zeros(2, int), np.array([width, height])
+    edge = low[axis] + share * (high - low)[axis] if side < 2 else high[axis] - share * (high - low)[axis]
+    (start if side < 2 else end)[axis] = round(float(np.clip(edge, 1, end[axis] - 1)))
+    inside = ((example.joints >= start - 0.5) & (example.joints < end - 0.5)).all(axis=1)
+    weight = np.where(inside, example.weight, 0.0)
+    box = np.concatenate([np.maximum(low, start), np.minimum(high, end)]) - np.tile(start, 2)
+    if (weight > 0).sum() < 4 or (box[2:] <= box[:2]).any():
+        return example
+    images = [image[start[1] : end[1], start[0] : end[0]] for image in example.images]
+    outline = [polygon - start for polygon in example.outline]
+    return Example(images, box, example.joints - start, weight, outline)
 
 
 def _half_body(
