@@ -77,7 +77,7 @@ def test_any_multiple_of_16(size: tuple[int, int]) -> None:
     trunk = MoveNetTrunk().eval()
     height, width = size
     with torch.no_grad():
-        seen, fine = trunk(torch.rand(2, 3, height, width))
+        seen, fine = trunk(torch.rand(2, 3, height, width)), trunk.pyramid(torch.rand(2, 3, height, width))[2]
         heatmaps = FTPPose(CONFIG).eval()(torch.rand(2, 1, 3, height, width))
     assert seen.shape == (2, MoveNetTrunk.token_channels, height // 16, width // 16)
     assert fine.shape == (2, FINE, height // 4, width // 4)
@@ -89,8 +89,8 @@ def test_cells_of_an_odd_grid_lie_where_those_of_an_even_one_do() -> None:
     picture = torch.zeros(1, 3, 960, 960)
     picture[..., 448:512, 448:512] = torch.rand(3, 64, 64)
     with torch.no_grad():
-        even = trunk(picture)[1]
-        odd = trunk(picture[..., 16:, 16:])[1]
+        even = trunk.pyramid(picture)[2]
+        odd = trunk.pyramid(picture[..., 16:, 16:])[2]
     inner = even[..., 112:128, 112:128]  # as far from the borders as the network sees
     assert torch.allclose(inner, odd[..., 108:124, 108:124], atol=1e-4 * inner.abs().max())
 

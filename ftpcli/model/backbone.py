@@ -146,8 +146,8 @@ class Backbone(nn.Module):
         """
         if self.trunk is None:
             return self._tokens(images)
-        seen, fine = self.trunk(images)
-        detail = nn.functional.pixel_unshuffle(fine, 4).flatten(2).transpose(1, 2)
+        seen = self.trunk(images)
+        detail = seen[:, : self.detail].flatten(2).transpose(1, 2)
         return torch.cat([self._tokens(seen), detail], dim=2)
 
     @property

@@ -57,7 +57,7 @@ class Separable(nn.Sequential):
 
 
 class MoveNetTrunk(nn.Module):
-    """Normalised RGB -> the pyramid's maps, whose cells of stride 4 say what MoveNet's heads read.
+    """Normalised RGB -> the pyramid's maps, the finest of which is what MoveNet's heads read.
 
     TensorFlow pads a convolution of stride 2 at the right and the bottom, torch at the left and the top. So the
     picture goes through turned by 180 degrees, with turned kernels, and the maps are turned back: the same numbers
@@ -67,7 +67,7 @@ class MoveNetTrunk(nn.Module):
     it needs; that half is cut off again where the pyramid goes up.
     """
 
-    #: Channels of :meth:`forward`'s first result: a token's cells at stride 4, 8 and 16.
+    #: What :meth:`forward` gives for a token: its 16 cells at stride 4, its 4 at stride 8, its own at stride 16.
     token_channels = 16 * FINE + 4 * _MIDDLE + _COARSE
     #: Blocks after which the pyramid takes the maps of strides 4, 8 and 16.
     taps = (2, 5, 9)
@@ -100,11 +100,10 @@ class MoveNetTrunk(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W) -> (B, token_channels, H/16, W/16) for tokens, and (B, FINE, H/4, W/4)."""
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, token_channels, H/16, W/16); the first 16 FINE channels are the finest map's."""
         coarse, middle, fine = self.pyramid(images)
-        cells = [pixel_unshuffle(fine, 4), pixel_unshuffle(middle, 2), coarse]
-        return torch.cat(cells, dim=1), fine
+        return torch.cat([pixel_unshuffle(fine, 4), pixel_unshuffle(middle, 2), coarse], dim=1)
 
     def pyramid(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 3, H, W) -> maps of 64, 32 and 24 channels at strides 16, 8 and 4."""
