@@ -116,10 +116,10 @@ def test_without_onnx(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         starting_state(CONFIG, None, tmp_path / "thunder.onnx")
 
 
-@pytest.mark.parametrize("branches", ["low", "both"])
-def test_windows_with_another_width_than_the_backbones(branches: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("branches", "depth"), [("low", 1), ("both", 1), ("both", 0)])
+def test_windows_with_another_width_than_the_backbones(branches: str, depth: int, tmp_path: Path) -> None:
     """The finest map goes past the encoder to the head, through a file of weights as well."""
-    config = CONFIG.replace(branches=branches, frames=3, width=128, shared_blocks=1)
+    config = CONFIG.replace(branches=branches, depth=depth, frames=3, width=128, shared_blocks=1)
     model = FTPPose(config).eval()
     windows = torch.rand(2, 3, 3, 64, 48)
     save_weights(tmp_path / "w.safetensors", model.state_dict(), config, {}, half=False)
@@ -130,6 +130,13 @@ def test_windows_with_another_width_than_the_backbones(branches: str, tmp_path: 
         assert torch.equal(heatmaps, again(windows))
     assert tokens.shape == (2, 12, 128 + 16 * FINE)
     assert heatmaps.shape == (2, 19, 16, 12)
+
+
+def test_only_this_stem_goes_without_blocks() -> None:
+    with pytest.raises(UsageError, match="depth = 0: it must be at least 1"):
+        CONFIG.replace(stem="residual", depth=0)
+    with pytest.raises(UsageError, match="depth = -1: it must be at least 0"):
+        CONFIG.replace(depth=-1)
 
 
 def test_the_trunk_learns_at_a_rate_of_its_own() -> None:
