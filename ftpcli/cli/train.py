@@ -104,7 +104,10 @@ class StartOptions:
     ] = "random"
     stem_weights: Annotated[
         Path | None,
-        typer.Option(help="A file of EfficientNet-Lite0's (timm or EfficientNet-PyTorch), for --stem efficientnet."),
+        typer.Option(
+            help="For --stem efficientnet: EfficientNet-Lite0's (timm or EfficientNet-PyTorch); for --stem movenet: "
+            "MoveNet Thunder's ONNX file (needs onnx)."
+        ),
     ] = None
     average_with: Annotated[
         list[Path] | None,
@@ -114,24 +117,16 @@ class StartOptions:
     def fields(self, config: ModelConfig, weights: Path | None) -> dict[str, Any]:
         """The fields of ``Run`` that these options are."""
         from ftpcli.files.tensors import sha256
-        from ftpcli.model.backbone import Backbone
         from ftpcli.pose.weights import weights_path
-        from ftpcli.training.initialise import backbone_state, stem_state
+        from ftpcli.training.initialise import starting_state
 
-        state: dict[str, Any] = {}
-        provenance: dict[str, str] = {}
-        from_file = self.backbone_weights not in ("random", "pretrained")
-        if from_file or self.stem_weights is not None:
-            own = Backbone(config.backbone, config.image_size, config.stem, depth=config.depth)
-            if from_file:
-                state |= backbone_state(Path(self.backbone_weights), own)
-                provenance["backbone_weights"] = sha256(Path(self.backbone_weights))
-            if self.stem_weights is not None:
-                state |= stem_state(self.stem_weights, own)
-                provenance["stem_weights"] = sha256(self.stem_weights)
+        named = self.backbone_weights not in ("random", "pretrained")
+        files = {"backbone_weights": Path(self.backbone_weights) if named else None, "stem_weights": self.stem_weights}
+        state = starting_state(config, **files) if any(files.values()) else None
+        provenance = {name: sha256(file) for name, file in files.items() if file is not None}
         return {
             "init": weights,
-            "backbone": state or None,
+            "start": state,
             "pretrained": self.backbone_weights == "pretrained",
             "average_with": [weights_path(path) for path in self.average_with or ()],
             "provenance": provenance,
@@ -147,6 +142,9 @@ class PoseRecipeOptions:
     augment: Annotated[AugmentationName | None, typer.Option(help="Augmentation.")] = None
     accumulate: Annotated[int | None, typer.Option(min=1, help="Parts a batch is done in.")] = None
     backbone_lr: Annotated[float | None, typer.Option(help="Of the backbone, relative to lr; 0 freezes it.")] = None
+    stem_lr: Annotated[
+        float | None, typer.Option(help="Of the trained part of a stem, relative to the backbone's.")
+    ] = None
     key_gradient_only: Annotated[
         bool | None, typer.Option(help="The backbone learns from key frames alone: half the time a step.")
     ] = None

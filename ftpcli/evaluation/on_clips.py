@@ -10,7 +10,7 @@ import numpy as np
 
 from ftpcli.datasets.clips import Clip, read_clips
 from ftpcli.errors import InputError, UsageError
-from ftpcli.evaluation.pck import jitter, pck, torso_lengths
+from ftpcli.evaluation.pck import exchanged, jitter, pck, torso_lengths
 from ftpcli.evaluation.pictures import blurred
 from ftpcli.evaluation.report import write_json
 from ftpcli.evaluation.runs import PREDICTIONS, KeyFrame, PoseModel, Progress, RunOptions, estimate
@@ -58,6 +58,7 @@ def evaluate_clips(model: PoseModel, options: RunOptions, progress: Progress) ->
     report = {
         "metric": "pck",
         "pck": pck(places, truth, seen, BODY12, sources=["clips"] * len(places)),
+        "exchanged": exchanged(places, truth, seen, BODY12),
         **options.describe(model),
         "boxes": {"source": "gt", "boxes": len(places)},
         "warnings": [],

@@ -15,7 +15,7 @@ from ftpcli.errors import InputError
 from ftpcli.evaluation.coco_files import PERSON, Truth, load_detections
 from ftpcli.evaluation.notices import Notices
 from ftpcli.evaluation.oks import coco_stats
-from ftpcli.evaluation.pck import pck
+from ftpcli.evaluation.pck import exchanged, pck
 from ftpcli.evaluation.pictures import Pictures
 from ftpcli.evaluation.report import write_json
 from ftpcli.evaluation.runs import PREDICTIONS, KeyFrame, PoseModel, Progress, RunOptions, estimate
@@ -58,7 +58,7 @@ def evaluate_coco_data(model: PoseModel, options: RunOptions, progress: Progress
         source |= {"source": "detected", "file": options.boxes.file.name, "min_score": options.min_score}
     report = {"metric": "coco", **scored, **options.describe(model), "boxes": source}
     if options.boxes.file is None:
-        report["pck"] = _pck(people, truth, model.joints)
+        report |= _pck(people, truth, model.joints)
     else:
         report |= {"pck": None, "pck_error": "PCK needs a box for each annotated person: give --boxes gt"}
     return {**report, "warnings": notices.lines()}
@@ -116,7 +116,8 @@ def _result(one: _Box, pose: Pose, have: Sequence[str], truth: Truth) -> dict[st
 
 
 def _pck(people: list[tuple[_Box, Pose]], truth: Truth, have: Sequence[str]) -> dict[str, Any]:
-    """PCK over joints that people labelled: those of a teacher (``keypoint_source`` other than g) do not count."""
+    """PCK and exchanged joints, of those that people labelled: a teacher's (``keypoint_source`` other than g) do not
+    count."""
     columns = [truth.joints.index(joint) if joint in truth.joints else None for joint in BODY12]
     mine = [list(have).index(joint) for joint in BODY12]
     places, visible = np.zeros((len(people), 12, 2)), np.zeros((len(people), 12), dtype=bool)
@@ -130,4 +131,7 @@ def _pck(people: list[tuple[_Box, Pose]], truth: Truth, have: Sequence[str]) -> 
             if column is not None and points[column, 2] > 0 and by_human[column]:
                 places[n, j], visible[n, j] = points[column, :2], True
     sources = [truth.file.images[one.image].source or "coco" for one, _ in people]
-    return pck(found, places, visible, BODY12, sources=sources)
+    return {
+        "pck": pck(found, places, visible, BODY12, sources=sources),
+        "exchanged": exchanged(found, places, visible, BODY12),
+    }

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ftpcli.skeleton import BODY12
+from ftpcli.skeleton import BODY12, Skeleton
 
 _DIAGONALS = (("left_shoulder", "right_hip"), ("right_shoulder", "left_hip"))
 
@@ -35,7 +35,7 @@ def pck(
     gt: np.ndarray,
     visible: np.ndarray,
     joints: Sequence[str],
-    thresholds: Sequence[float] = (0.2, 0.5),
+    thresholds: Sequence[float] = (0.1, 0.2, 0.5),
     sources: Sequence[str] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """PCK over the twelve body joints; persons without a labelled torso diagonal are not counted.
@@ -73,6 +73,31 @@ def pck(
             "joints": int(counted.sum()),
         }
     return result
+
+
+def exchanged(
+    pred: np.ndarray, gt: np.ndarray, visible: np.ndarray, joints: Sequence[str], threshold: float = 0.2
+) -> dict[str, Any]:
+    """Body joints found at the place of the same joint of the other side.
+
+    A joint counts where it lies within ``threshold`` torso lengths of its partner's label but not of its own, and its
+    partner does not lie there itself (two joints at one place are another mistake). Arguments as for ``pck``.
+
+    Returns:
+        "count", "joints" (those with both labels, of persons with a torso), "share" (NaN where there is none).
+    """
+    names = [joint for joint in joints if joint in BODY12]
+    columns = [list(joints).index(joint) for joint in names]
+    partner = Skeleton("body", tuple(names)).flip
+    pred, gt = np.asarray(pred, dtype=np.float64), np.asarray(gt, dtype=np.float64)
+    torso = torso_lengths(gt, np.asarray(visible, dtype=bool), joints)
+    pred, gt, seen = pred[:, columns], gt[:, columns], np.asarray(visible, dtype=bool)[:, columns]
+    counted = seen & seen[:, partner] & (torso > 0)[:, None]
+    reach = threshold * torso[:, None]
+    own = np.linalg.norm(pred - gt, axis=2) <= reach
+    other = np.linalg.norm(pred - gt[:, partner], axis=2) <= reach
+    wrong = counted & other & ~own & ~own[:, partner]
+    return {"count": int(wrong.sum()), "joints": int(counted.sum()), "share": _share(wrong, counted)}
 
 
 def _share(right: np.ndarray, counted: np.ndarray) -> float:

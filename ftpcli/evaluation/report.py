@@ -195,6 +195,10 @@ def _pck_text(report: Mapping[str, Any], boxes: str) -> str:
         sources = (f"{name} {_percent(value):.1f}" for name, value in result["per_source"].items())
         counts = f"{result['joints']} joints of {result['persons']} persons"
         lines.append(f"PCK@{threshold} {boxes}, {counts}: " + ", ".join(sources))
+    if report.get("exchanged"):
+        wrong = report["exchanged"]
+        share = f"{wrong['count']} of {wrong['joints']} joints ({_percent(wrong['share']):.1f} %)"
+        lines.append(f"left and right exchanged {boxes}: {share}")
     if report.get("jitter") is not None:
         own, labels = report["jitter"], report["jitter_of_labels"]
         lines.append(f"jitter {boxes}: {own:.4f} torso lengths per frame^2 (the labels' own: {labels:.4f})")

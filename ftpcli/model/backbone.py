@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ftpcli.errors import UsageError
+from ftpcli.model.movenet import FINE, MoveNetTrunk
 
 
 class ResidualStem(nn.Module):
@@ -96,7 +97,7 @@ class Backbone(nn.Module):
         name: a ``vit_*_patch16_*`` name.
         image_size: height and width that the stored position embedding is for; other multiples of 16 are
             taken too, the position embedding is resampled to their grid.
-        stem: ``patch``, ``residual`` or ``efficientnet``.
+        stem: ``patch``, ``residual``, ``efficientnet`` or ``movenet``.
         depth: Transformer blocks; None is what the name has.
         pretrained: load timm's weights for the name (downloads them: only where the user named it).
 
@@ -132,9 +133,44 @@ class Backbone(nn.Module):
             vit.patch_embed.proj = ResidualStem(self.width)
         elif stem == "efficientnet":
             vit.patch_embed.proj = EfficientNetStem(self.width, pretrained)
+        elif stem == "movenet":
+            vit.patch_embed = _MapEmbed(MoveNetTrunk.token_channels, self.width, vit.patch_embed.grid_size)
         self.vit = vit
+        self.trunk = MoveNetTrunk() if stem == "movenet" else None
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised RGB -> (B, N, C) tokens in row order, N = H/16 * W/16."""
+        """(B, 3, H, W) normalised RGB -> (B, N, C) tokens in row order, N = H/16 * W/16.
+
+        Those of the ``movenet`` stem have the 16 cells of its finest map behind their own numbers: (B, N, C + D),
+        D = ``detail``.
+        """
+        if self.trunk is None:
+            return self._tokens(images)
+        seen = self.trunk(images)
+        detail = seen[:, : self.detail].flatten(2).transpose(1, 2)
+        return torch.cat([self._tokens(seen), detail], dim=2)
+
+    @property
+    def detail(self) -> int:
+        """Numbers behind a token's own ``width``."""
+        return 16 * FINE if self.trunk is not None else 0
+
+    def _tokens(self, images: Tensor) -> Tensor:
         tokens: Tensor = self.vit.forward_features(images)  # type: ignore[operator]
         return tokens[:, self._prefix :]
+
+
+class _MapEmbed(nn.Module):
+    """In place of timm's patch embedding: a map of features, a cell a token, instead of a picture.
+
+    (B, I, h, w) -> (B, h, w, C). The features' strengths differ a hundredfold, hence the norm.
+    """
+
+    def __init__(self, inputs: int, width: int, grid_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.grid_size = grid_size  # timm asks for it
+        self.norm = nn.BatchNorm2d(inputs)
+        self.proj = nn.Conv2d(inputs, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.proj(self.norm(x)).permute(0, 2, 3, 1)

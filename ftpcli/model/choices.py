@@ -35,6 +35,7 @@ class Stem(StrEnum):
     PATCH = "patch"
     RESIDUAL = "residual"
     EFFICIENTNET = "efficientnet"
+    MOVENET = "movenet"
 
 
 class Heatmap(StrEnum):

@@ -19,8 +19,10 @@ class ModelConfig:
         backbone: a timm ``vit_*_patch16_*`` name.
         stem: ``patch`` is ViT's 16x16 projection; ``residual`` replaces it by a small residual network, which learns
             much faster from random weights; ``efficientnet`` adds the first stages of EfficientNet-Lite0 to that, for
-            which weights trained on ImageNet exist.
-        depth: Transformer blocks of the backbone; None is what its name has.
+            which weights trained on ImageNet exist; ``movenet`` is MoveNet Thunder's trunk, whose finest map the head
+            reads as well.
+        depth: Transformer blocks of the backbone; None is what its name has. 0 is for ``movenet`` alone, whose trunk
+            has seen the whole crop already.
         image_size: height and width of a crop in pixels, multiples of 16.
         frames: window length T, odd; the key frame is in the middle.
         width: token width C of the encoder. Where it differs from the backbone's, tokens are projected.
@@ -80,8 +82,9 @@ class ModelConfig:
         if height % 16 or width % 16 or min(height, width) < 32:
             raise UsageError(f"image size {height}x{width}: both sides must be multiples of 16, at least 32")
         counts = (self.width, self.shared_blocks, self.high_ratio, self.low_ratio, self.neighbours, self.head_width)
-        if self.depth is not None and self.depth < 1:
-            raise UsageError(f"model option depth = {self.depth}: it must be at least 1")
+        least = 0 if self.stem == Stem.MOVENET else 1
+        if self.depth is not None and self.depth < least:
+            raise UsageError(f"model option depth = {self.depth}: it must be at least {least}")
         if min(counts) < 1 or self.coarse_blocks < 0 or not self.joints:
             raise UsageError("model widths, blocks, ratios and joints must be at least 1")
         if self.temperature is not None and not self.temperature > 0:

@@ -25,19 +25,26 @@ class FTPPose(nn.Module):
         self.head = PoseHead(config)
 
     def encode(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised RGB crops -> (B, N, C) tokens."""
-        return self.project(self.backbone(images))
+        """(B, 3, H, W) normalised RGB crops -> (B, N, C + D) tokens; D is 0, or see ``Backbone.detail``."""
+        tokens = self.backbone(images)
+        if not self.backbone.detail:
+            return self.project(tokens)
+        width = self.backbone.width
+        return torch.cat([self.project(tokens[..., :width]), tokens[..., width:]], dim=2)
 
     def decode(self, tokens: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
-        """(B, T, N, C) tokens of a window's frames -> (B, K, H/4, W/4) heatmaps of the middle frame.
+        """(B, T, N, C + D) tokens of a window's frames -> (B, K, H/4, W/4) heatmaps of the middle frame.
 
         ``grid`` is the tokens' rows and columns where the crops are not of the configured size.
         """
         grid = grid or self.config.grid
+        key = tokens[:, tokens.shape[1] // 2]
+        width = self.config.width
+        detail = key[..., width:] if self.backbone.detail else None
         if self.encoder is None:
-            key = tokens[:, tokens.shape[1] // 2]
-            return self.head(Encoded(key, key, None, None), grid)
-        return self.head(self.encoder(tokens, grid), grid)
+            key = key[..., :width]
+            return self.head(Encoded(key, key, None, None), grid, detail)
+        return self.head(self.encoder(tokens[..., :width], grid), grid, detail)
 
     def forward(self, windows: Tensor, key_gradient_only: bool = False) -> Tensor:
         """(B, T, 3, H, W) -> (B, K, H/4, W/4).
@@ -59,6 +66,6 @@ class FTPPose(nn.Module):
         return self.decode(tokens, grid)
 
     def _tokens(self, windows: Tensor) -> Tensor:
-        """(B, T, 3, H, W) -> (B, T, N, C)."""
+        """(B, T, 3, H, W) -> (B, T, N, C + D)."""
         images = windows.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         return self.encode(images).unflatten(0, tuple(windows.shape[:2]))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.encoder import Encoded, attention_heads
+from ftpcli.model.movenet import MoveNetHead
 
 
 class CrossAttention(nn.Module):
@@ -39,7 +40,8 @@ class PoseHead(nn.Module):
 
     The key frame's tokens are projected and rearranged into a dense map of the high-resolution grid (each token
     fills its own cells); the pruned high-resolution tokens, after cross-attention and MLP, are added at the cells
-    they came from. Convolutions bring that map to a quarter of the crop's size.
+    they came from. Convolutions bring that map to a quarter of the crop's size. With the ``movenet`` stem its finest
+    map is read there as well.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -65,11 +67,16 @@ class PoseHead(nn.Module):
                 nn.BatchNorm2d(channels),
                 nn.ReLU(inplace=True),
             ]
-        layers.append(nn.Conv2d(channels, len(config.joints), 1))
+        self.fine = MoveNetHead(channels, len(config.joints)) if config.stem == "movenet" else None
+        if self.fine is None:
+            layers.append(nn.Conv2d(channels, len(config.joints), 1))
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, encoded: Encoded, grid: tuple[int, int]) -> Tensor:
-        """Encoder output on an (h, w) token grid -> (B, K, 4 h, 4 w) heatmaps."""
+    def forward(self, encoded: Encoded, grid: tuple[int, int], detail: Tensor | None = None) -> Tensor:
+        """Encoder output on an (h, w) token grid -> (B, K, 4 h, 4 w) heatmaps.
+
+        ``detail`` (B, h w, D): what the key frame's tokens carry besides, see ``Backbone.detail``.
+        """
         image = self.dense(encoded.key).transpose(1, 2).unflatten(2, grid)
         image = nn.functional.pixel_shuffle(image, self.factor)
         if encoded.high is not None and encoded.high_index is not None:
@@ -78,4 +85,8 @@ class PoseHead(nn.Module):
             cells = encoded.high_index[:, None].expand(-1, fine.shape[1], -1)
             flat = image.flatten(2)
             image = flat.scatter_add(2, cells, fine.to(flat.dtype)).unflatten(2, image.shape[2:])
-        return self.layers(image.contiguous(memory_format=torch.channels_last))
+        image = self.layers(image.contiguous(memory_format=torch.channels_last))
+        if self.fine is None or detail is None:
+            return image
+        fine = nn.functional.pixel_shuffle(detail.transpose(1, 2).unflatten(2, grid), 4)
+        return self.fine(image, fine)

@@ -58,6 +58,8 @@ def make_window(
     Returns:
         (T, h, w, 3) uint8 crops, (K, 2) joints in crop pixels, (K,) weights; joints outside the crop weigh 0.
     """
+    if how.cut and rng.random() < how.cut:
+        example = _cut_off(example, rng)
     centre, width = crop_frame(example.box, size)
     if rng.random() < how.half_body:
         centre, width = _half_body(example, size, rng, skeleton) or (centre, width)
@@ -92,6 +94,29 @@ def make_window(
         body = body_in_crop(example.box, key)
         crops = paste_people(crops, body, joints[weight > 0], others, moved, -angle if flip else angle, rng)
     return _change_pictures(crops, how, rng), joints, weight
+
+
+def _cut_off(example: Example, rng: np.random.Generator) -> Example:
+    """The example with up to half of the person beyond an edge of the picture, most often the lower one.
+
+    The box ends at the new edge, as a detector's does. Where fewer than four labelled joints would be left, the example
+    stays as it is.
+    """
+    low, high = example.box[:2].copy(), example.box[2:].copy()
+    side = rng.choice(4, p=(0.15, 0.1, 0.15, 0.6))  # left, top, right, bottom
+    axis, share = side % 2, float(rng.uniform(0.1, 0.5))
+    height, width = example.images[0].shape[:2]
+    start, end = np.zeros(2, int), np.array([width, height])
+    edge = low[axis] + share * (high - low)[axis] if side < 2 else high[axis] - share * (high - low)[axis]
+    (start if side < 2 else end)[axis] = round(float(np.clip(edge, 1, end[axis] - 1)))
+    inside = ((example.joints >= start - 0.5) & (example.joints < end - 0.5)).all(axis=1)
+    weight = np.where(inside, example.weight, 0.0)
+    box = np.concatenate([np.maximum(low, start), np.minimum(high, end)]) - np.tile(start, 2)
+    if (weight > 0).sum() < 4 or (box[2:] <= box[:2]).any():
+        return example
+    images = [image[start[1] : end[1], start[0] : end[0]] for image in example.images]
+    outline = [polygon - start for polygon in example.outline]
+    return Example(images, box, example.joints - start, weight, outline)
 
 
 def _half_body(

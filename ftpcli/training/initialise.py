@@ -1,5 +1,5 @@
-"""What a backbone may start from, by file: foreign checkpoints of plain ViTs (timm, MAE, ViTPose), or our weights;
-and what its EfficientNet stem may."""
+"""What a model may start from, by file: foreign checkpoints of plain ViTs (timm, MAE, ViTPose) or our weights for its
+backbone, EfficientNet's or MoveNet's for its stem."""
 
 from __future__ import annotations
 
@@ -13,9 +13,32 @@ from timm.layers import resample_abs_pos_embed
 from ftpcli.errors import InputError, UsageError
 from ftpcli.files.tensors import read_tensors
 from ftpcli.model.backbone import Backbone, EfficientNetStem
+from ftpcli.model.config import ModelConfig
+from ftpcli.training.movenet_weights import movenet_state
 
 _WRAPPERS = ("model", "state_dict", "module", "model_ema")
 _PREFIXES = ("module.", "backbone.vit.", "backbone.", "encoder.", "vit.")
+
+
+def starting_state(
+    config: ModelConfig, backbone_weights: Path | None, stem_weights: Path | None
+) -> dict[str, torch.Tensor]:
+    """The model's tensors, by name, that these files hold.
+
+    Raises:
+        UsageError: the stem takes no weights, or what reads them is not installed.
+        InputError: unreadable, or of another network.
+    """
+    own = Backbone(config.backbone, config.image_size, config.stem, depth=config.depth)
+    state: dict[str, torch.Tensor] = {}
+    if backbone_weights is not None:
+        state |= backbone_state(backbone_weights, own)
+    if stem_weights is not None and config.stem != "movenet":
+        state |= stem_state(stem_weights, own)
+    state = {f"backbone.vit.{name}": value for name, value in state.items()}
+    if stem_weights is not None and config.stem == "movenet":
+        state |= movenet_state(stem_weights, config.head_width, config.joints)
+    return state
 
 
 def backbone_state(path: Path, backbone: Backbone) -> dict[str, torch.Tensor]:
@@ -72,7 +95,7 @@ def stem_state(path: Path, backbone: Backbone) -> dict[str, torch.Tensor]:
     """
     stem = backbone.vit.patch_embed.proj  # type: ignore[union-attr]
     if not isinstance(stem, EfficientNetStem):
-        raise UsageError("weights for the stem need --stem efficientnet")
+        raise UsageError("weights for the stem need --stem efficientnet or movenet")
     found = {name.removeprefix("module."): value for name, value in _tensors(_read(path)).items()}
     if any(name.startswith("_blocks.") for name in found):
         found = _from_port(found, stem)

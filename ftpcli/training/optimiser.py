@@ -11,6 +11,9 @@ from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.training.muon import Float32Muon, needs_float32
 from ftpcli.training.recipe import Recipe
 
+#: Parts of the stems that others trained.
+_TRAINED_STEMS = ("backbone.trunk.", "backbone.vit.patch_embed.proj.net.")
+
 
 def build_optimisers(model: FTPPose, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """AdamW, with Muon before it for the blocks' matrices where the recipe says so.
@@ -24,6 +27,8 @@ def build_optimisers(model: FTPPose, recipe: Recipe) -> list[torch.optim.Optimiz
         if name.startswith("backbone."):
             depth = model.backbone.depth
             scale = recipe.backbone_lr * recipe.layer_decay ** (depth - _layer(name, depth))
+            if name.startswith(_TRAINED_STEMS):
+                scale *= recipe.stem_lr
         if scale == 0:
             parameter.requires_grad_(False)
             continue

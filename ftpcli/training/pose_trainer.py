@@ -37,7 +37,7 @@ class Run(RunOptions):
         sources: training sources with their weights.
         validation: sources that PCK is measured on; the mean of their ``all`` figures picks the best weights.
         init: weights file to start from (tensors of the same name and shape are taken).
-        backbone: state dictionary for the backbone (see ``initialise``), also in place of that of ``init``; or None.
+        start: tensors of the model by name (see ``initialise``), also in place of those of ``init``; or None.
         average_with: weights files of the same configuration. At the end, the mean of these and of the trained weights
             is written as well.
         validation_limit: examples of each validation source.
@@ -49,7 +49,7 @@ class Run(RunOptions):
     sources: Sequence[tuple[Source, float]]
     validation: Sequence[Source] = ()
     init: Path | None = None
-    backbone: State | None = None
+    start: State | None = None
     pretrained: bool = False
     average_with: Sequence[Path] = ()
     validation_limit: int = 500
@@ -106,9 +106,9 @@ class PoseTrainer(Trainer):
             if not taken:
                 raise UsageError(f"{run.init}: no tensor of these weights fits the model")
             self.log({"event": "init", "from": run.init.name, "taken": len(taken), "fresh": len(left)})
-        if run.backbone is not None:  # named by itself, so it wins over the one in `init`
-            model.backbone.vit.load_state_dict(run.backbone, strict=False)
-            self.log({"event": "backbone", "taken": len(run.backbone)})
+        if run.start is not None:  # named by themselves, so they win over those in `init`
+            model.load_state_dict(run.start, strict=False)
+            self.log({"event": "backbone", "taken": len(run.start)})
 
     def signature(self) -> dict[str, Any]:
         return {

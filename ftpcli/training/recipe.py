@@ -55,6 +55,7 @@ class Augmentation:
         scale: relative size is 1 + scale * n, clipped to 1 +- scale (n standard normal).
         rotation: degrees times n, clipped to twice that.
         turn: any angle instead: gymnasts, divers and climbers are upside down.
+        cut: the picture ends within the person, as at the edge of a photograph, and the box with it.
         shift: of the centre, as a fraction of the box's width, uniform.
         motion: of stills made into windows: shift per frame as a fraction of the width (and a little turn, zoom).
         people: other people, where the data outlines any, pasted partly over the person or behind.
@@ -67,6 +68,7 @@ class Augmentation:
     rotate: float = 0.6
     rotation: float = 45.0
     turn: float = 0.0
+    cut: float = 0.0
     shift: float = 0.0
     colour: float = 0.0
     blur: float = 0.0
@@ -101,6 +103,7 @@ _STRONG = dataclasses.replace(
     rotate=0.6,
     rotation=40.0,
     turn=0.2,
+    cut=0.15,
     shift=0.06,
     colour=0.5,
     blur=0.25,
@@ -163,6 +166,8 @@ class Recipe(BaseRecipe):
         accumulate: parts that a batch is computed in, one after the other.
         backbone_lr: the backbone's rate relative to ``lr``, each of its blocks ``layer_decay`` times the one above;
             0 freezes the backbone. ``lr`` itself is that of new modules.
+        stem_lr: of the part of a stem that others trained (EfficientNet's, MoveNet's), relative to the backbone's first
+            layer.
         optimiser: ``adamw``; or ``muon``, which orthogonalises the updates of the Transformer blocks' matrices
             (Jordan et al. 2024, at AdamW's rates) and leaves the rest to AdamW.
         key_gradient_only: the backbone learns from key frames alone; saves half of a three-frame step.
@@ -181,6 +186,7 @@ class Recipe(BaseRecipe):
     accumulate: int = 1
     backbone_lr: float = 0.1
     layer_decay: float = 0.75
+    stem_lr: float = 1.0
     sigma: float = 2.0
     foreground: float = 0.0
     weigh_joints: bool = False

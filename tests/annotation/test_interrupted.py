@@ -411,9 +411,13 @@ def test_two_runs_on_one_output(clip, tiny_model, unbroken, command, tmp_path) -
     out = tmp_path / "out.jsonl"
     run = Command(arguments(clip, tiny_model, out), tmp_path, use_slow_detector)
     wait_for(lambda: lines_in(part_of(out)) > 1, run)
-    for more in ([], ["--resume"], ["--overwrite"]):
-        ran = command(*arguments(clip, tiny_model, out, *more))
-        assert ran.code == 1 and "another run is writing this output" in ran.lines[-1]
+    run.signal(signal.SIGSTOP)  # or it might be done before the others have asked
+    try:
+        for more in ([], ["--resume"], ["--overwrite"]):
+            ran = command(*arguments(clip, tiny_model, out, *more))
+            assert ran.code == 1 and "another run is writing this output" in ran.lines[-1]
+    finally:
+        run.signal(signal.SIGCONT)
     assert run.wait() == 0, run.said
     assert out.read_bytes() == unbroken.read_bytes()
 

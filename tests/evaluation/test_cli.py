@@ -162,7 +162,7 @@ def test_a_model_on_pictures_and_clips(monkeypatch, capsys, tmp_path, weights) -
         code, out, err = ftp(monkeypatch, capsys, *words, "--report", report)
         assert (code, err) == (0, ""), err
         data = json.loads(report.read_text())
-        assert set(data["pck"]) == {"0.2", "0.5"} and 0 <= data["pck"]["0.2"]["mean"] <= 1
+        assert set(data["pck"]) == {"0.1", "0.2", "0.5"} and 0 <= data["pck"]["0.2"]["mean"] <= 1
         assert data["boxes"]["source"] == "gt" and "boxes=gt" in out
         assert ("jitter" in data) == (dataset == "clips") and ("stats" in data) == (dataset == "coco")
     assert data["jitter"] > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ftpcli.evaluation.pck import jitter, pck, torso_lengths
+from ftpcli.evaluation.pck import exchanged, jitter, pck, torso_lengths
 from ftpcli.skeleton import BODY12, PERSON19
 
 JOINTS = PERSON19.joints
@@ -42,12 +42,29 @@ def test_pck_pools_labelled_body_joints() -> None:
     visible[2, [AT["left_hip"], AT["right_hip"]]] = False  # no diagonal: the person does not count
     found[2] += 999
     result = pck(found, truth, visible, JOINTS, sources=["a", "b", "b"])
-    assert set(result) == {"0.2", "0.5"}
+    assert set(result) == {"0.1", "0.2", "0.5"}
     assert result["0.2"]["joints"] == 12 + 10 and result["0.2"]["persons"] == 2
     assert result["0.2"]["mean"] == pytest.approx(20 / 22) and result["0.5"]["mean"] == pytest.approx(21 / 22)
     assert list(result["0.2"]["per_joint"]) == sorted(BODY12, key=JOINTS.index)
     assert result["0.2"]["per_joint"]["left_knee"] == pytest.approx(0.5)
     assert result["0.2"]["per_source"] == {"a": pytest.approx(11 / 12), "b": pytest.approx(9 / 10)}
+
+
+def test_joints_at_the_place_of_the_other_side_are_exchanged() -> None:
+    truth, visible = people(4), np.ones((4, 19), dtype=bool)
+    for side, sign in (("left", 1), ("right", -1)):
+        for part in ("wrist", "knee", "ankle"):
+            truth[:, AT[f"{side}_{part}"], 0] += sign * 100
+    found = truth.copy()
+    left, right = AT["left_wrist"], AT["right_wrist"]
+    found[0, [left, right]] = truth[0, [right, left]]  # both
+    found[1, left] = truth[1, right]  # the right one is right: two at one place
+    found[2, [left, right]] = truth[2, [right, left]]
+    visible[2, right] = False  # where it should be is not known
+    found[3, [left, right]] = truth[3, right], truth[3, right] + 500
+    result = exchanged(found, truth, visible, JOINTS)
+    assert result == {"count": 3, "joints": 4 * 12 - 2, "share": pytest.approx(3 / 46)}
+    assert np.isnan(exchanged(people(1), people(1), np.zeros((1, 19), dtype=bool), JOINTS)["share"])
 
 
 def test_pck_of_nobody_is_no_number() -> None:

@@ -86,6 +86,7 @@ def make_clips(folder: Path, clips: int = 2, frames: int = 5) -> Path:
                 writer.write(draw(points, (200, 160), (60, 200, 255)), t)
                 labels.append(points[columns].tolist())
         split = "train" if number < (clips + 1) // 2 else "val"
-        entries.append({"file": f"{number}.mp4", "split": split, "fps": 25, "frames": frames, "keypoints": labels})
+        entry = {"file": f"{number}.mp4", "split": split, "fps": 25, "frames": frames, "width": 160, "height": 200}
+        entries.append({**entry, "keypoints": labels})
     (folder / "clips.json").write_text(json.dumps({"joints": joints, "clips": entries}))
     return folder

@@ -113,3 +113,20 @@ def test_named_augmentations_keep_the_recipe_s_own_damage() -> None:
     assert chosen.key_damage == 0.5 and chosen.rotation > moderate.rotation and chosen.occlude > moderate.occlude
     assert augmentation("none", Augmentation.none()) == Augmentation.none()
     assert augmentation("moderate", moderate) == moderate
+
+
+def test_a_cut_picture_ends_within_the_person_and_the_box_with_it(people: CocoKeypoints) -> None:
+    """What is beyond the edge is black and not taught; what is left lies where it did."""
+    how = dataclasses.replace(Augmentation.none(), cut=1.0)
+    cut_joints = 0
+    for seed in range(40):
+        example = people.example(seed % 12, 1)
+        crops, joints, weight = make_window(example, SIZE, 1, how, np.random.default_rng(seed))
+        _, _, before = make_window(example, SIZE, 1, Augmentation.none(), np.random.default_rng(seed))
+        taught = weight > 0
+        assert taught.sum() >= 4 and (before[taught] > 0).all()
+        lines = np.rint(joints[taught]).astype(int)
+        assert crops[0][lines[:, 1], lines[:, 0]].any(axis=1).all()  # a picture is nowhere black
+        cut_joints += int((before > 0).sum() - taught.sum())
+        assert example.images[0].shape == (200, 160, 3)  # the source's own stays as it is
+    assert cut_joints > 60
