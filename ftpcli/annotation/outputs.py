@@ -18,9 +18,8 @@ from ftpcli.annotation.fingerprint import fingerprint
 from ftpcli.annotation.finished import finished
 from ftpcli.errors import FtpError, InputError, OutputError, UsageError
 from ftpcli.files.inputs import STANDARD, can_reread, describe
-from ftpcli.formats import PartWriter, StandardOutput, check_joints, check_target, format_of, part_path
+from ftpcli.formats import PartWriter, StandardOutput, check_joints, check_target, format_of, joints_of, part_path
 from ftpcli.records import Header
-from ftpcli.skeleton import COCO17, POSETRACK15, POSETRACK17
 
 if TYPE_CHECKING:
     from ftpcli.video import VideoWriter
@@ -199,8 +198,9 @@ def _finished(source: str, target: Target, head: Annotation) -> Summary | None:
     """
     if target.overwrite or target.out is None or not target.out.exists():
         return None
-    done = finished(target.out, head.header, format_of(target.out, target.format))
-    if done is not None and done.header.joints != _joints(target.out, target, head):
+    name = format_of(target.out, target.format)
+    done = finished(target.out, head.header, name)
+    if done is not None and done.header.joints != joints_of(name, target.joints, head.header.joints):
         done = None
     if done is None or (target.overlay is not None and not target.overlay.exists()):
         raise OutputError(
@@ -223,14 +223,6 @@ def _finished(source: str, target: Target, head: Annotation) -> Summary | None:
         replayed=done.frames,
         already=True,
     )
-
-
-def _joints(out: Path, target: Target, head: Annotation) -> tuple[str, ...]:
-    """The joints that the output's format holds."""
-    name = format_of(out, target.format)
-    if name == "jsonl" or target.joints == "all":
-        return head.header.joints
-    return {"coco": COCO17, "posetrack": POSETRACK17, "posetrack17": POSETRACK15}[name].joints
 
 
 @contextmanager

@@ -309,7 +309,7 @@ def _targets(
     from ftpcli.annotation.outputs import Target
     from ftpcli.files.inputs import STANDARD, unique_stems
     from ftpcli.files.output import make_folder, name_beside
-    from ftpcli.formats import FORMATS, format_of
+    from ftpcli.formats import SINKS, format_of
 
     single = not several and not os.path.isdir(out) and (bool(Path(out).suffix) or format is not None)
     if single or (out == STANDARD and not several):
@@ -320,7 +320,7 @@ def _targets(
         if Path(name).suffix.lower() in (".json", ".jsonl", ".mp4", ".m4v", ".mov", ".mkv") and not os.path.isdir(name):
             raise UsageError(f"{name}: with several inputs --out and --overlay name folders")
         make_folder(name)
-    suffix = FORMATS[format_of("poses.json", format)]
+    suffix = SINKS[format_of("poses.json", format)].suffix
     stems = unique_stems(sources)
     outs = [name_beside(Path(out, stem), "", suffix) for stem in stems]
     overlays = [name_beside(Path(overlay, stem), "", ".mp4") if overlay else None for stem in stems]

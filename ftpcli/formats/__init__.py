@@ -8,10 +8,10 @@ from ftpcli.datasets.coco import VISIBLE
 from ftpcli.datasets.poses import open_poses
 from ftpcli.files.output import atomic_output, check_target, write_error
 from ftpcli.formats.partfile import PartRecord, PartWriter, part_path
-from ftpcli.formats.writer import FORMATS, StandardOutput, check_joints, format_of, write_poses
+from ftpcli.formats.writer import SINKS, StandardOutput, check_joints, format_of, joints_of, write_poses
 
 __all__ = [
-    "FORMATS",
+    "SINKS",
     "VISIBLE",
     "PartRecord",
     "PartWriter",
@@ -21,6 +21,7 @@ __all__ = [
     "check_joints",
     "check_target",
     "format_of",
+    "joints_of",
     "open_poses",
     "part_path",
     "write_error",

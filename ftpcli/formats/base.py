@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ftpcli.errors import OutputError
 from ftpcli.files.checked_json import MAX_COORDINATE
 from ftpcli.files.output import OutputStream
 from ftpcli.records import FramePoses, Header, Pose
+from ftpcli.skeleton import Skeleton
 
 #: Decimals of pixels in finished files: a thousandth of a pixel.
 DECIMALS = 3
@@ -34,7 +35,17 @@ class WriteOptions:
 
 
 class Sink(ABC):
-    """Writes one format to an open stream, frame by frame, in bounded memory."""
+    """Writes one format to an open stream, frame by frame, in bounded memory.
+
+    Attributes:
+        suffix: of its files' names.
+        skeleton: the format's own joints; None where it holds those of the model.
+        takes_all: can hold all joints of the model, too.
+    """
+
+    suffix: ClassVar[str] = ".json"
+    skeleton: ClassVar[Skeleton | None] = None
+    takes_all: ClassVar[bool] = False
 
     def __init__(self, stream: OutputStream, header: Header, options: WriteOptions) -> None:
         self.stream = stream

@@ -24,6 +24,9 @@ class CocoSink(ImageListSink):
     under ``info``.
     """
 
+    skeleton = COCO17
+    takes_all = True
+
     def __init__(self, stream: OutputStream, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
         skeleton = skeleton_of(header.joints) if options.joints == "all" else COCO17
@@ -62,3 +65,6 @@ class CocoSink(ImageListSink):
     def image(self, index: int, frames: int) -> dict[str, Any]:
         name = self.options.frame_name(index) if self.options.frame_name else f"{self._name}/{index:08d}.jpg"
         return {"id": index + 1, "video_id": 1, "file_name": name, **self._size}
+
+
+SINK = CocoSink

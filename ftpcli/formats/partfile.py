@@ -21,7 +21,7 @@ from ftpcli.files import checked_json as checks
 from ftpcli.files.lock import open_locked, same_file
 from ftpcli.files.output import check_target, name_beside, write_error
 from ftpcli.formats.base import dumps
-from ftpcli.formats.native import encode_header, encode_record
+from ftpcli.formats.jsonl import encode_header, encode_record
 from ftpcli.formats.writer import write_poses
 from ftpcli.records import FramePoses, Header
 

@@ -83,6 +83,8 @@ class PoseTrackSink(ImageListSink):
     - All keypoint numbers are floats; integers would make the 2021 evaluator cut its scores to integers.
     """
 
+    skeleton = POSETRACK17
+
     def __init__(self, stream: OutputStream, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
         source = skeleton_of(header.joints).joints
@@ -128,3 +130,6 @@ class PoseTrackSink(ImageListSink):
             "ignore_regions_y": [],
             **self._size,
         }
+
+
+SINK = PoseTrackSink

@@ -22,6 +22,8 @@ class PoseTrack17Sink(Sink):
     frames, and source and run under ``info``.
     """
 
+    skeleton = POSETRACK15
+
     def __init__(self, stream: OutputStream, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
         self._map = JointMap(skeleton_of(header.joints).joints, POSETRACK15.joints, head_stand_ins=True)
@@ -63,3 +65,6 @@ class PoseTrack17Sink(Sink):
 
     def close(self, frames: int) -> None:
         self.stream.write(b"\n]}\n")
+
+
+SINK = PoseTrack17Sink

@@ -5,27 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import PurePath
 
 from ftpcli.choices import Format, Joints
 from ftpcli.errors import OutputError, UsageError
 from ftpcli.files.output import atomic_output, write_error
 from ftpcli.formats.base import Sink, WriteOptions, dumps
-from ftpcli.formats.coco import CocoSink
-from ftpcli.formats.native import NativeSink, encode_header, encode_record
-from ftpcli.formats.posetrack import PoseTrackSink
-from ftpcli.formats.posetrack17 import PoseTrack17Sink
+from ftpcli.formats.jsonl import encode_header, encode_record
 from ftpcli.records import FramePoses, Header
 
-#: The formats that can be written, with the extension of their files.
-FORMATS = {name: ".jsonl" if name is Format.JSONL else ".json" for name in Format}
-
-_SINKS: dict[Format, type[Sink]] = {
-    Format.JSONL: NativeSink,
-    Format.COCO: CocoSink,
-    Format.POSETRACK: PoseTrackSink,
-    Format.POSETRACK17: PoseTrack17Sink,
-}
+#: What writes each format: ``SINK`` of the module that is called like it.
+SINKS: dict[Format, type[Sink]] = {name: import_module(f"ftpcli.formats.{name}").SINK for name in Format}
 
 
 def format_of(path: str | os.PathLike[str], explicit: str | None = None) -> Format:
@@ -39,24 +30,30 @@ def format_of(path: str | os.PathLike[str], explicit: str | None = None) -> Form
             raise UsageError(f"--format {explicit}: unknown; choose one of {', '.join(Format)}")
         return Format(explicit)
     suffix = PurePath(path).suffix.lower()
-    for name, extension in FORMATS.items():
-        if suffix == extension:
+    for name, sink in SINKS.items():
+        if suffix == sink.suffix:
             return name
     raise UsageError(
         f"{os.fspath(path)}: the name does not tell the format; end it in .jsonl or .json, or give --format"
     )
 
 
-def check_joints(format: str, joints: str) -> None:
+def check_joints(format: Format, joints: str) -> None:
     """Refuse a choice of joints that a format does not offer, before any work is done.
 
     Raises:
-        UsageError: an unknown choice, or "all" for a PoseTrack form, which has its own slots.
+        UsageError: an unknown choice, or "all" for a format with joints of its own.
     """
     if joints not in list(Joints):
         raise UsageError(f"--joints {joints}: unknown; choose one of {', '.join(Joints)}")
-    if joints == "all" and format.startswith("posetrack"):
-        raise UsageError("--joints all: PoseTrack files have their own joints; leave it out, or write .jsonl or COCO")
+    if joints == Joints.ALL and not SINKS[format].takes_all:
+        raise UsageError(f"--joints all: {format} files have their own joints; leave it out, or write .jsonl or COCO")
+
+
+def joints_of(format: Format, joints: str, model: tuple[str, ...]) -> tuple[str, ...]:
+    """The joints in a file of this format, of a model with these."""
+    own = SINKS[format].skeleton
+    return model if own is None or joints == Joints.ALL else own.joints
 
 
 class StandardOutput:
@@ -101,7 +98,7 @@ def write_poses(
 
     Args:
         frames: by rising index, one per frame.
-        format: a name in FORMATS; None goes by extension.
+        format: one of ``Format``; None goes by extension.
         joints: "default" or "all" (every joint of the header; changes COCO files only, which hold COCO's 17).
         frame_name: file name of the picture of a frame index, where the source is a folder of pictures.
 
@@ -116,7 +113,7 @@ def write_poses(
     name = format_of(path, format)
     check_joints(name, joints)
     with atomic_output(path, overwrite=overwrite) as stream:
-        sink = _SINKS[name](stream, header, WriteOptions(joints, frame_name))
+        sink = SINKS[name](stream, header, WriteOptions(joints, frame_name))
         count, last = 0, -1
         try:
             for frame in frames:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ftpcli.errors import FtpError, InputError
-from ftpcli.formats import FORMATS, open_poses, write_poses
+from ftpcli.formats import SINKS, open_poses, write_poses
 from ftpcli.skeleton import COCO17
 from tests.support.formats_samples import frames, header
 
@@ -422,15 +422,15 @@ def mutated_bytes(data: bytes, generator: random.Random) -> bytes:
     return bytes(result)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", SINKS)
 def test_300_mutated_files(tmp_path: Path, name: str) -> None:
     generator = random.Random(f"poses {name}")
-    original = tmp_path / ("seed" + FORMATS[name])
+    original = tmp_path / ("seed" + SINKS[name].suffix)
     write_poses(original, header(path="000342_mpii_test"), frames(6), name)
     data = original.read_bytes()
     values = [json.loads(line) for line in data.splitlines()] if name == "jsonl" else json.loads(data)
     outcomes = {"read": 0, "refused": 0}
-    path = tmp_path / ("fuzz" + FORMATS[name])
+    path = tmp_path / ("fuzz" + SINKS[name].suffix)
     for number in range(300):
         if number % 2:
             content = mutated_bytes(data, generator)

@@ -96,6 +96,9 @@ def encode_record(frame: FramePoses, joints: int, *, exact: bool = False) -> dic
 class NativeSink(Sink):
     """Writes finished JSON Lines. The header's ``records`` tells readers whether the file is whole."""
 
+    suffix = ".jsonl"
+    takes_all = True
+
     def __init__(self, stream: OutputStream, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
         self._room = len(dumps(encode_header(header, records=0))) - 1 + _PLACES
@@ -107,3 +110,6 @@ class NativeSink(Sink):
     def close(self, frames: int) -> None:
         line = dumps(encode_header(self.header, records=frames))
         self.stream.rewrite_start(line.ljust(self._room).encode("ascii"))
+
+
+SINK = NativeSink
