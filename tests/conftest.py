@@ -50,6 +50,7 @@ _LONG = (
     "training/test_loop",
     "training/test_pose_trainer",
     "training/test_train_cli",
+    "video/test_video",
 )
 
 
