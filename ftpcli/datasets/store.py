@@ -37,6 +37,7 @@ class PoseStore:
         # One entry per person: the frame's id, the track, the category, where its numbers stand, how many joints.
         self.images, self.tracks, self.categories = array("q"), array("q"), array("q")
         self.offsets, self.joints = array("q"), array("q")
+        self._free: int | None = None  # the first number that is no track's id
         self._spool = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 (closed by close())
         self._end = 0
 
@@ -95,11 +96,11 @@ class PoseStore:
         return Pose(track, values[:4].copy(), score, table[:, :2].copy(), table[:, 2].copy(), filled)
 
     def track_ids(self, people: np.ndarray) -> list[int]:
-        """Track ids of the people of one frame; those without one get the lowest free numbers."""
-        given = [self.tracks[person] for person in people]
-        taken = set(given)
-        free = (number for number in range(len(given) * 2) if number not in taken)
-        return [next(free) if track == _NO_TRACK else track for track in given]
+        """Track ids of the people of one frame; those without one are numbered beyond every id of the file."""
+        if self._free is None:
+            self._free = max(max(self.tracks, default=-1), -1) + 1
+        free = iter(range(self._free, self._free + len(people)))
+        return [next(free) if self.tracks[person] == _NO_TRACK else self.tracks[person] for person in people]
 
     def close(self) -> None:
         self._spool.close()
