@@ -36,7 +36,7 @@ class DetectorRecipe(BaseRecipe):
     architecture: str = "yolo11n"
     end2end: bool = False
     sized_for: int = 80
-    image_size: int = 352
+    image_size: int = 512
     min_size: int = 256
     max_size: int = 640
     muon: float = 2.0
