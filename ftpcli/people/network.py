@@ -30,7 +30,7 @@ class DetectorConfig:
     end2end: bool = False  # True: the one-to-one head of YOLO26 and v10; False: one-to-many head and NMS
     classes: tuple[str, ...] = ("person",)
     sized_for: int = 0  # the class branch is as wide as for this number of classes; 0: for those it has
-    score: float = 0.25  # from this score on a detection may start a track
+    score: float = 0.3  # from this score on a detection may start a track
     overlap: float = OVERLAP  # IoU from which non-maximum suppression drops the weaker box; unused where end2end
     provenance: dict[str, Any] = field(default_factory=dict)  # data, recipe, seed, measured numbers
 
