@@ -127,7 +127,7 @@ class Annotation:
             version=__version__,
             model=self._estimator.provenance,
             people=self._people.describe(),
-            device=self._estimator.device.type,
+            device=self._estimator.device.partition(":")[0],
             precision=self._estimator.precision,
             window=self._estimator.window,
             options=self._options.recorded(),

@@ -387,7 +387,7 @@ def test_a_run_after_one_that_ran_out_of_memory_can_be_resumed(tmp_path, tiny_mo
 
     def annotator() -> Annotator:
         one = Annotator(Options(weights=str(tiny_model), boxes=str(boxes)), batch=8)
-        one.estimator._threads = Threads(None)  # as on a GPU: whole batches
+        one.estimator.engine.threads = Threads(None)  # as on a GPU: whole batches
         return one
 
     clip, boxes = encode(tmp_path / "clip.mp4", count=20), mot_boxes(tmp_path / "boxes.txt", 20)

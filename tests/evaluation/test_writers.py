@@ -26,14 +26,11 @@ from tests.support.eval_support import FIGURE, person, save, video18
 FORMATS = {"jsonl": ".jsonl", "coco": ".json", "posetrack": ".json", "posetrack17": ".json"}
 
 
-class _Device:
-    type = "cpu"
-
-
 class AnnotateModel(KnowingModel):
     """As the estimator of ``annotate`` looks to the pipeline."""
 
-    device, precision = _Device(), "fp32"
+    device = "cpu"
+    precision = "fp32"
 
     def tokens(self) -> None:
         """It encodes nothing, so there is nothing to carry on."""
