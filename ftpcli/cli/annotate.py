@@ -13,6 +13,7 @@ import typer
 from ftpcli.choices import Format, Joints, Precision
 from ftpcli.cli.progress import Report, progress
 from ftpcli.cli.signals import EXIT_BROKEN_PIPE, Stop, stop_signals
+from ftpcli.device import no_other_threads
 from ftpcli.errors import EXIT_SOME_FAILED, FtpError, InputError, UsageError
 from ftpcli.people.tracking import TrackerName
 from ftpcli.pose.smoothing import Smoothing
@@ -170,6 +171,9 @@ def command(
     for option, value in {**files, "--out": out, "--overlay": overlay}.items():
         refuse_address(option, value)
 
+    if not quiet:  # what follows imports libraries and reads the models
+        typer.echo("ftp: starting", err=True)
+    no_other_threads()
     from ftpcli.annotation.chain import Annotator, Options
     from ftpcli.pose.weights import weights_path
     from ftpcli.video.selection import Selection, check_rotation

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from ftpcli.choices import Dataset, Metric
+from ftpcli.device import no_other_threads
 
 _FILES, _MODEL, _OUT = "Prediction files", "A model on a data set", "Output"
 
@@ -85,6 +86,7 @@ def command(
 
     Two uses: --annotations GT --predictions PRED --metric METRIC, or --data ROOT --dataset NAME [--weights FILE].
     """
+    no_other_threads()
     from ftpcli.errors import InputError, UsageError
     from ftpcli.evaluation.report import summary, write_json
     from ftpcli.evaluation.runs import BoxSource
