@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ftpcli.choices import Precision
 from ftpcli.errors import FtpError, UsageError
+from ftpcli.files.stages import current, stage
 
 if TYPE_CHECKING:
     import torch
@@ -169,10 +170,12 @@ class Threads:
         count = max(-(-len(items) // self.most), min(len(items), _LEAST))
         bounds = (len(items) * n // count for n in range(count + 1))
         before = torch.get_num_threads()
+        name = current()
 
         def alone(part: Sequence[T]) -> list[R]:
             torch.set_num_threads(1)  # OpenMP keeps the number per thread
-            return list(work(part))
+            with stage(name):
+                return list(work(part))
 
         parts = [self._pool.submit(alone, items[a:b]) for a, b in pairwise(bounds)]
         try:

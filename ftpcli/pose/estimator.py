@@ -11,6 +11,7 @@ import numpy as np
 
 from ftpcli.device import is_out_of_memory
 from ftpcli.errors import FtpError, UsageError
+from ftpcli.files.stages import Stage, stage
 from ftpcli.files.tensors import sha256
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.heatmap import decode_heatmaps
@@ -162,17 +163,21 @@ class Estimator:
     def _encode(self, crops: Sequence[Crop]) -> list[tuple[Tokens, ...]]:
         """For each crop its tokens; with the flip test those of its mirror image as well."""
         size = self.config.image_size
-        pixels = np.stack([cut(crop.frame.image, box_affine(crop.view, size), size) for crop in crops])
+        with stage(Stage.CROP):
+            pixels = np.stack([cut(crop.frame.image, box_affine(crop.view, size), size) for crop in crops])
         sides = [pixels] if self._mirror is None else [pixels, np.ascontiguousarray(pixels[:, :, ::-1])]
-        return list(zip(*(self.engine.encode(side) for side in sides), strict=True))
+        with stage(Stage.ENCODE_CROPS):
+            return list(zip(*(self.engine.encode(side) for side in sides), strict=True))
 
     def _joints(self, windows: Sequence[Sequence[tuple[Tokens, ...]]]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Tokens of each window's T crops -> joints (K, 2) in pixels of the crop, confidences (K,)."""
-        heatmaps = self.engine.decode([[own for own, *_ in crops] for crops in windows])
-        if self._mirror is not None:
-            mirrored = self.engine.decode([[other for _, other in crops] for crops in windows])
-            heatmaps = _average(heatmaps, mirrored[..., ::-1][:, self._mirror], self.config.heatmap)
-        points, confidence = decode_heatmaps(heatmaps, self.config.heatmap, self._sigma)
+        with stage(Stage.DECODE_TOKENS):
+            heatmaps = self.engine.decode([[own for own, *_ in crops] for crops in windows])
+            if self._mirror is not None:
+                mirrored = self.engine.decode([[other for _, other in crops] for crops in windows])
+                heatmaps = _average(heatmaps, mirrored[..., ::-1][:, self._mirror], self.config.heatmap)
+        with stage(Stage.HEATMAPS):
+            points, confidence = decode_heatmaps(heatmaps, self.config.heatmap, self._sigma)
         return list(zip(points, confidence, strict=True))
 
 
