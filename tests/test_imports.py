@@ -53,7 +53,7 @@ FLOOR = (
     {"model", "video"},
     {"datasets"},
     {"formats"},
-    {"pose", "drawing"},
+    {"pose", "drawing", "inspection"},
     {"people"},
     {"annotation", "evaluation"},
     {"training"},
