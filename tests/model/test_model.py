@@ -205,3 +205,14 @@ def test_configuration_survives_a_dictionary() -> None:
     assert ModelConfig.from_dict(config.to_dict()) == config
     with pytest.raises(ValueError, match="colour"):
         ModelConfig.from_dict({"colour": 1})
+
+
+def test_a_model_trains_after_another_was_used_for_inference() -> None:
+    """They share tables of positions."""
+    model = build(SMALL.replace(image_size=(32, 96)))  # of a size that no other test has
+    windows = torch.rand(1, 3, 3, 32, 96)
+    with torch.inference_mode():
+        expected = model(windows)
+    found = model(windows)
+    found.square().sum().backward()
+    assert torch.equal(found, expected) and model.encoder.time.grad is not None
