@@ -7,6 +7,7 @@ import torch
 
 from ftpcli.errors import UsageError
 from ftpcli.model.config import PRESETS, ModelConfig
+from ftpcli.model.encoder import sine_cosine
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.model.fuse import fuse_batch_norms
 
@@ -207,12 +208,8 @@ def test_configuration_survives_a_dictionary() -> None:
         ModelConfig.from_dict({"colour": 1})
 
 
-def test_a_model_trains_after_another_was_used_for_inference() -> None:
-    """They share tables of positions."""
-    model = build(SMALL.replace(image_size=(32, 96)))  # of a size that no other test has
-    windows = torch.rand(1, 3, 3, 32, 96)
+def test_a_table_of_positions_that_inference_made_serves_training() -> None:
     with torch.inference_mode():
-        expected = model(windows)
-    found = model(windows)
-    found.square().sum().backward()
-    assert torch.equal(found, expected) and model.encoder.time.grad is not None
+        first = sine_cosine(5, 7, 64, torch.device("cpu"))
+    assert not first.is_inference()
+    assert sine_cosine(5, 7, 64, torch.device("cpu")) is first
