@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ftpcli.datasets.coco import Annotation, Id
+from ftpcli.datasets.detections import read_detections
 from ftpcli.datasets.pictures import all_pictures
 from ftpcli.errors import InputError
-from ftpcli.evaluation.coco_files import PERSON, Truth, load_detections
+from ftpcli.evaluation.coco_files import PERSON, Truth
 from ftpcli.evaluation.notices import Notices
 from ftpcli.evaluation.oks import coco_stats
 from ftpcli.evaluation.pck import exchanged, pck
@@ -71,9 +72,15 @@ def _boxes(truth: Truth, options: RunOptions, notices: Notices) -> Iterator[_Box
             if box is not None:
                 yield _Box(annotation.image, box, 1.0, annotation)
     else:
-        for image, box, score in load_detections(options.boxes.file, truth, notices):
-            if score >= options.min_score:
-                yield _Box(image, box, score)
+        detections, left_out = read_detections(
+            options.boxes.file,
+            lambda entry: entry.image if truth.number(entry.image) is not None else None,
+            options.min_score,
+            truth.file.people.id,
+        )
+        for line in left_out.lines():
+            notices.add("boxes left out", options.boxes.file, line)
+        yield from (_Box(image, row[:4], float(row[4])) for image, rows in detections.items() for row in rows)
 
 
 def coco_file(data: Path, split: str) -> Path:

@@ -24,7 +24,7 @@ _REASONS = {
     errno.EROFS: "the file system is read-only; choose another place",
     errno.EACCES: "writing there is not permitted; choose another place",
     errno.EPERM: "writing there is not permitted; choose another place",
-    errno.ENOENT: "the folder does not exist (any more); make it or choose another place",
+    errno.ENOENT: "the folder does not exist; make it or choose another place",
     errno.ENOTDIR: "part of the path is a file, not a folder; choose another place",
     errno.EISDIR: "this is a folder; name a file",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",

@@ -46,7 +46,7 @@ class VideoFrame:
     position: int  # place among the pictures of the video
     name: str  # as the file gives it
     image: Path
-    image_id: int | None  # 2018 and 2021
+    image_id: int | str | None  # 2018 and 2021
     labelled: bool  # has poses to learn from and to be evaluated on
     regions: tuple[np.ndarray, ...]  # ignore polygons, each (n, 2) pixels
     people: tuple[AnnotatedPerson, ...]

@@ -83,20 +83,16 @@ class CocoKeypoints(Source):
         self.missing = len(set(absent))
         if not self._people:
             raise InputError(f"{path}: no labelled person to train on{file.left_out.why()}")
-        self.warnings = [f"{path}: {line}" for line in file.left_out.lines()]
+        self.warnings = [f"{path}: {line}" for line in (*file.assumed, *file.left_out.lines())]
         self._cache = ImageCache()
         self.lenders = [partial(self._lend, index) for index, person in enumerate(self._people) if person[4]]
 
     def _labels(self, annotation: Annotation) -> tuple[np.ndarray, np.ndarray]:
         """The model's joints (J, 2) and what they weigh (J,), none of them 0 where all are unlabelled."""
         joints, weight = np.zeros((self._joints, 2)), np.zeros(self._joints)
-        points = annotation.keypoints
-        if points is None:
+        points = annotation.keypoints_of(len(self._columns))
+        if not points.any():
             return joints, weight
-        if len(points) != len(self._columns):
-            raise InputError(
-                f"{annotation.where}: 'keypoints' should be {3 * len(self._columns)} numbers, not {points.size}"
-            )
         by_human = annotation.by_human(len(points))
         sure = annotation.numbers_a_joint("keypoint_confidence", len(points))
         weights = np.where(by_human, 1.0, PSEUDO_WEIGHT * (1.0 if sure is None else sure))
