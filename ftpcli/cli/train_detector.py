@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -53,14 +54,20 @@ def command(
     Several GPUs: torchrun --nproc-per-node N -m ftpcli train-detector ... Exit code: 0 done, 1 failed, 2 wrong usage,
     130 interrupted (go on with --resume).
     """
+    from ftpcli.files.inputs import require, require_file
+    from ftpcli.people.loading import BUNDLED
     from ftpcli.training.folder import claimed
 
     files = [_source(text) for text in source.data]
     if len({name for name, _, _ in files}) < len(files):
         raise UsageError("--data: two files of the same name; give each its own")
+    weights = BUNDLED if source.weights == "default" else source.weights and Path(source.weights)
+    require_file(*(path for _, path, _ in files), source.val, weights or None)
+    require(source.images)
+    if source.val is not None and find_spec("pycocotools") is None:
+        raise UsageError("--val: average precision needs pycocotools; pip install 'ftp-pose[eval]'")
     context.with_resource(claimed(running.out, resume=running.resume))
 
-    from ftpcli.people.loading import BUNDLED
     from ftpcli.training.detector.recipe import DetectorRecipe
     from ftpcli.training.detector.samples import Scenes
     from ftpcli.training.detector.trainer import DetectorRun, train_detector
@@ -68,7 +75,6 @@ def command(
     fields = running.prepare()
     recipe = DetectorRecipe(**numbers.changes(), **given(**asdict(sizes)))
     sources = [(Scenes(name, path, source.images), weight) for name, path, weight in files]
-    weights = BUNDLED if source.weights == "default" else source.weights and Path(source.weights)
     run = DetectorRun(recipe, running.out, sources, source.val, weights or None, source.images, **fields)
     running.carry_out(lambda tell: train_detector(run, tell), run.device)
 

@@ -30,7 +30,6 @@ _PERSON = frozenset(("person", "persons", "people", "pedestrian", "human"))
 _MOST_NUMBERS = 3_000
 #: Ids are numbers; some tools write text.
 Id = int | str
-ASSUMED = "names no joints: COCO's 17 in their order are assumed"
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 
@@ -247,6 +246,24 @@ class Category:
         return cls(number, str(entry.get("name") or ""), tuple(names))
 
 
+#: The category of people in a file that lists no categories.
+COCO_PERSON = Category(1, "person", ())
+
+
+def joints_of(people: Category, needed: bool, path: Path | str) -> tuple[str, ...]:
+    """Names of the keypoints of people; COCO's 17 where the file names none and they are not ``needed``.
+
+    Raises:
+        InputError: they are needed and the file names none.
+    """
+    if needed and not people.joints:
+        raise InputError(
+            f"{path}: no category names its keypoints, so nobody can tell which joint is which; list their names in "
+            "order as 'keypoints' of the category of people"
+        )
+    return people.joints or COCO17.joints
+
+
 def category_of_people(categories: Sequence[Category], path: str | Path) -> Category:
     """The category with keypoints; among several, or where none has any, the one that is called person. COCO's own
     where a file lists none.
@@ -255,7 +272,7 @@ def category_of_people(categories: Sequence[Category], path: str | Path) -> Cate
         InputError: none, or several, are that; the message lists them.
     """
     if not categories:
-        return Category(1, "person", ())
+        return COCO_PERSON
     found = [category for category in categories if category.joints] or list(categories)
     if len(found) > 1 or not any(category.joints for category in found):
         called = [category for category in found if category.name.strip().lower() in _PERSON]
@@ -274,19 +291,13 @@ class CocoFile:
     images: dict[Id, Image] = field(default_factory=dict)
     categories: list[Category] = field(default_factory=list)
     annotations: list[Annotation] = field(default_factory=list)
-    people: Category = category_of_people((), "")
+    people: Category = COCO_PERSON
     left_out: LeftOut = field(default_factory=LeftOut)
 
     @property
     def joints(self) -> tuple[str, ...]:
-        """Names of the keypoints, COCO's 17 where the file names none."""
-        return self.people.joints or COCO17.joints
-
-    @property
-    def assumed(self) -> list[str]:
-        """What was assumed of the joints, one line, or none."""
-        unnamed = not self.people.joints and any(one.entry.get("keypoints") for one in self.annotations)
-        return [ASSUMED] if unnamed else []
+        """Names of the keypoints; COCO's 17 where nobody has any. Raises InputError where they have no names."""
+        return joints_of(self.people, any(one.entry.get("keypoints") for one in self.annotations), self.path)
 
 
 def read_coco(path: Path | str) -> CocoFile:

@@ -160,5 +160,5 @@ class _Scanner:
                 )
             if not self._grow() and problem != _NO_END:
                 if ahead >= len(self._buffer.rstrip()) or problem.startswith("Unterminated"):
-                    raise self.error("the file ends in the middle of an entry, so its end is missing", len(self._buffer) - 1)
+                    raise self.error("the file ends in mid-entry, so its end is missing,", len(self._buffer) - 1)
                 raise self.error(problem, ahead)

@@ -107,7 +107,7 @@ class Lines:
         try:
             return line.decode("utf-8-sig" if self.number == 1 else "utf-8")
         except UnicodeDecodeError as error:
-            raise checks.unreadable(self._path, error) from None
+            raise checks.unreadable(self._path, error, self.where) from None
 
 
 class NativeReader(PosesReader):

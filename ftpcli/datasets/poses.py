@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ftpcli.datasets.base import PosesReader
-from ftpcli.datasets.coco import ASSUMED, LISTS, Annotation, Category, Id, Image, category_of_people
+from ftpcli.datasets.coco import LISTS, Annotation, Category, Id, Image, category_of_people, joints_of
 from ftpcli.datasets.document import Document
 from ftpcli.datasets.header import decode_run, decode_source
 from ftpcli.datasets.left_out import CROWD, EMPTY
@@ -25,7 +25,7 @@ from ftpcli.datasets.store import PoseStore, StoredReader
 from ftpcli.errors import InputError
 from ftpcli.files import checked_json as checks
 from ftpcli.records import Header, SourceInfo
-from ftpcli.skeleton import COCO17, POSETRACK15, POSETRACK17
+from ftpcli.skeleton import POSETRACK15, POSETRACK17
 
 _FORMAT = re.compile(rb'\s*\{\s*"format"\s*:\s*"([a-z-]{1,40})"')
 
@@ -156,11 +156,11 @@ class _Collector:
             if one != number:
                 store.left_out.add(f"of category {names[one]}", count)
         store.categories = kept
-        joints = checks.joint_names(list(people.joints), f"{store.path}, 'categories'") if people.joints else ()
-        if not joints and any(store.joints):
-            store.notes.append(ASSUMED)
+        joints = checks.joint_names(
+            list(joints_of(people, any(store.joints), store.path)), f"{store.path}, 'categories'"
+        )
         posetrack = set(joints) in (set(POSETRACK17.joints), set(POSETRACK15.joints))
-        return number, joints or COCO17.joints, "posetrack" if posetrack else "coco"
+        return number, joints, "posetrack" if posetrack else "coco"
 
     def size(self) -> tuple[int, int] | None:
         """Width and height, where all images state the same."""

@@ -25,13 +25,12 @@ class PoseStore:
 
     Attributes:
         left_out: annotations that were not taken, by reason.
-        notes: what was assumed.
         names_of_tracks: for track ids that are text the numbers that stand for them meanwhile, above all others.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.left_out, self.notes = LeftOut(), list[str]()
+        self.left_out = LeftOut()
         self.names_of_tracks: dict[int | str, int] = {}
         self.ids, self.pts, self.seconds = array("q"), array("q"), array("d")
         self.timed = True
@@ -169,7 +168,6 @@ class StoredReader(PosesReader):
             raise InputError(f"{store.path}: no person is left{store.left_out.why()}")
         self.warnings = [
             *([numbers.warning] if numbers.warning else []),
-            *store.notes,
             *store.left_out.lines(),
             *store.number_tracks(self._people),
         ]

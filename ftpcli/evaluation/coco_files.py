@@ -49,8 +49,8 @@ class Truth:
             entries.append(self._entry(annotation, len(self.people), box))
         if not any(entry["num_keypoints"] for entry in entries):
             raise InputError(f"{path}: no person has a labelled joint, nothing can be evaluated{left_out.why()}")
-        for line in (*self.file.assumed, *left_out.lines()):
-            notices.add(line, path, line)
+        for line in left_out.lines():
+            notices.add("left out", path, line)
         if unlabelled := sum(not entry["num_keypoints"] and not entry["iscrowd"] for entry in entries):
             who = counted(unlabelled, "person has", "people have")
             notices.add("unlabelled", path, f"{who} no labelled joint: neither they nor who is found there count")
@@ -123,7 +123,9 @@ def load_results(path: Path, truth: Truth, notices: Notices) -> list[Entry]:
         notices.add("no scores", path, f"{counted(unscored, 'prediction has', 'predictions have')} no score: 1 counts")
     repeats = len(results) - len({result["score"] for result in results})
     if repeats:
-        notices.add("ties", path, f"{counted(repeats, 'score repeats', 'scores repeat')} another; earlier entries rank first")
+        notices.add(
+            "ties", path, f"{counted(repeats, 'score repeats', 'scores repeat')} another; earlier entries rank first"
+        )
     return results
 
 
@@ -135,10 +137,13 @@ def _predictions(
     own = truth.file
     if is_list(path):
         left_out = LeftOut("prediction")
-        return of_people(read_results(path), own.categories, own.people, left_out), left_out, {i: i for i in own.images}, ()
+        return (
+            of_people(read_results(path), own.categories, own.people, left_out),
+            left_out,
+            {i: i for i in own.images},
+            (),
+        )
     file = read_coco(path)
-    for line in file.assumed:
-        notices.add(line, path, line)
     pictures = _pictures(file, own)
     if any(key != picture for key, picture in pictures.items()):
         notices.add("names", path, "its image ids are not the annotations': images are paired by their file names")

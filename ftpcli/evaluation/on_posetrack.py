@@ -51,7 +51,9 @@ def evaluate_posetrack(model: PoseModel, options: RunOptions, progress: Progress
     result["boxes"] = {"source": "gt"} if detections is None else detections.describe()
     more = [] if detections is None else [f"{detections.path}: {line}" for line in detections.left_out.lines()]
     if not set(HEAD_POINTS) <= set(model.joints):
-        more.append("the model lacks head_bottom and head_top: the customary stand-ins of shoulders and nose are scored")
+        more.append(
+            "the model lacks head_bottom and head_top: the customary stand-ins of shoulders and nose are scored"
+        )
     return result | {"warnings": [*result["warnings"], *more]}
 
 

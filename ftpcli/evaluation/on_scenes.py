@@ -41,6 +41,7 @@ def labelled_part(file: CocoFile, label: str | None = "gt") -> dict[str, Any]:
             annotations.append({**entry, "bbox": [x1, y1, x2 - x1, y2 - y1], **more})
     if file.left_out.counts and not annotations:
         raise InputError(f"{file.path}: no person is left{file.left_out.why()}")
+    # Pictures of nobody have a figure of their own, the share with false alarms.
     images = [{"id": number[key], "key": key, "source": file.images[key].source} for key in kept]
     return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
 
@@ -73,7 +74,7 @@ def evaluate(
     found: list[dict[str, Any]] = []
     for start in range(0, len(truth["images"]), batch):
         part = truth["images"][start : start + batch]
-        pictures = [read_picture(paths[i["id"]]) for i in part]
+        pictures = [read_picture(paths[i["id"]], file.images[i["key"]].size) for i in part]
         for record, rows in zip(part, detect(pictures), strict=True):
             found += [
                 {
@@ -84,7 +85,8 @@ def evaluate(
                 }
                 for r in rows
             ]
-    report = _score(truth, found) | {"warnings": [f"{val}: {line}" for line in file.left_out.lines()]}
+    lines = file.left_out.lines() if truth["annotations"] else ["there is nobody in it: no average precision"]
+    report = _score(truth, found) | {"warnings": [f"{val}: {line}" for line in lines]}
     sources = sorted({i["source"] for i in truth["images"]})
     if len(sources) > 1:
         report["sources"] = {}

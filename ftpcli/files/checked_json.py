@@ -62,13 +62,13 @@ def load(path: str | Path) -> Any:
     return parse(text, str(path))
 
 
-def unreadable(path: str | Path, error: OSError | ValueError) -> InputError:
-    """What is to be raised where a text file cannot be read."""
+def unreadable(path: str | Path, error: OSError | ValueError, where: str = "") -> InputError:
+    """What is to be raised where a text file cannot be read; ``where`` in it the text is not UTF-8."""
     if isinstance(error, UnicodeDecodeError):
         with open(path, "rb") as file:
             start = file.read(4)
         known = (then for magic, then in _OTHERS if start.startswith(magic))
-        return InputError(f"{path}: {next(known, 'is not text in UTF-8; save it in that encoding')}")
+        return InputError(f"{where or path}: {next(known, 'is not text in UTF-8; save it in that encoding')}")
     if isinstance(error, FileNotFoundError):
         return missing(path)
     if isinstance(error, IsADirectoryError):
@@ -181,7 +181,7 @@ def number(value: Any, what: str, where: str, limit: float = math.inf) -> float:
 
 
 def _why_not(value: float) -> str:
-    return "which is no number; leave the entry out, or write what it is" if math.isnan(value) else "which is too large"
+    return "which is no number" if math.isnan(value) else "which is out of range"
 
 
 def numbers(value: Any, what: str, where: str, count: int | None = None) -> np.ndarray:
@@ -195,7 +195,7 @@ def numbers(value: Any, what: str, where: str, count: int | None = None) -> np.n
     try:
         result = np.array(values, dtype=np.float64)
     except OverflowError:
-        raise InputError(f"{where}: {what} holds a number that is too large") from None
+        raise InputError(f"{where}: {what} holds a number that is out of range") from None
     fits = np.abs(result) <= MAX_COORDINATE  # written so that a NaN fails it as well
     if not fits.all():
         wrong = values[int(fits.argmin())]

@@ -80,12 +80,19 @@ def missing(name: object) -> InputError:
     return InputError(f"{name}: no such file or folder")
 
 
-def require_file(name: str | os.PathLike[str]) -> None:
-    """Raises InputError where an input is missing or a folder."""
-    if os.path.isdir(name):
-        raise InputError(f"{os.fspath(name)}: is a folder; name a file")
-    if not os.path.exists(name):
-        raise missing(os.fspath(name))
+def require(*names: str | os.PathLike[str] | None) -> None:
+    """Raises InputError where one of the inputs that were named is missing."""
+    for name in names:
+        if name is not None and not os.path.exists(name):
+            raise missing(os.fspath(name))
+
+
+def require_file(*names: str | os.PathLike[str] | None) -> None:
+    """Raises InputError where one of them is missing or a folder."""
+    require(*names)
+    for name in names:
+        if name is not None and os.path.isdir(name):
+            raise InputError(f"{os.fspath(name)}: is a folder; name a file")
 
 
 def describe(name: str) -> str:

@@ -141,6 +141,9 @@ class OutputStream:
         except OSError as error:
             raise write_error(self._path, error) from error
 
+    def flush(self) -> None:
+        """Nothing: for libraries that call it, such as torch."""
+
     def rewrite_start(self, data: bytes) -> None:
         """Replace as many bytes at the start of the file, and leave the position there."""
         try:

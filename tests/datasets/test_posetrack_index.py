@@ -294,7 +294,7 @@ def test_detections_of_2018_by_name_and_by_id(tmp_path: Path) -> None:
         ('[{"score": 1}]', "entry 1: 'bbox' is missing"),
         ('[{"score": 1, "bbox": [1, 2, 3], "image_id": 7}]', "'bbox' has 3 numbers, expected 4"),
         ('[{"score": 1, "bbox": [1, 2, 3, 4]}]', "neither 'image_id' nor 'image_name'"),
-        ('[{"score": 1, "bbox": [1, 2, 3, 4], "image_id": 7}]', "none of its 1 boxes belongs"),
+        ('[{"score": 1, "bbox": [1, 2, 3, 4], "image_id": 7}]', "1 of pictures that the data set does not list"),
     ],
 )
 def test_wrong_detection_lists_are_one_line(tmp_path: Path, content: str, text: str) -> None:

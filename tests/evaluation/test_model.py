@@ -284,7 +284,7 @@ def test_coco_picture_names_do_not_climb_out(tmp_path: Path) -> None:
     (root / "other" / "secret.png").write_bytes((root / name).read_bytes())
     data["images"][0]["file_name"] = "../other/../other/secret.png"
     (root / "val.json").write_text(json.dumps(data))
-    with pytest.raises(InputError, match=r"1 pictures are missing, first .*secret.png; name their folder"):
+    with pytest.raises(InputError, match=r"1 picture is missing, first .*secret.png; name their folder"):
         evaluate_pose_model(KnowingModel(known), RunOptions(root, "coco", tmp_path / "pred"))
 
 

@@ -101,7 +101,7 @@ class _Form2018:
                     jointless += 1
                     continue
                 # any() stops at the first float, so this costs nothing for ordinary files.
-                whole = whole and bool(points) and not any(type(v) is float for v in points)
+                whole = whole and not any(type(v) is float for v in points or (0.0,))
                 empty += annotation.entry.get("scores") == []
                 _add_person(rows, annotation, len(names), columns)
             checks.field(image.entry, "file_name", image.where)

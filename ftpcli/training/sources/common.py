@@ -44,11 +44,11 @@ class ImageCache:
         self._images: dict[Path, np.ndarray] = {}
         self._room = limit
 
-    def read(self, path: Path) -> np.ndarray:
-        """(H, W, 3) uint8 RGB; raises InputError where the file is no picture."""
+    def read(self, path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+        """(H, W, 3) uint8 RGB; arguments and errors as for `read_picture`."""
         if path in self._images:
             return self._images[path]
-        image = read_picture(path)
+        image = read_picture(path, size)
         if image.nbytes <= self._room:
             self._room -= image.nbytes
             self._images[path] = image

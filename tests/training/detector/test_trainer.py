@@ -71,7 +71,7 @@ def test_training_starts_from_weights(random_detector: Path, tmp_path: Path) -> 
     assert load_network(out / "detector.safetensors")[1].provenance["start"] == config.provenance["start"]
     with pytest.raises(InputError, match=r"random\.safetensors: its end2end is False, this training's True"):
         train_detector(detector_run(path, tmp_path / "other", weights=random_detector, end2end=True))
-    with pytest.raises(InputError, match="no such detector file"):
+    with pytest.raises(InputError, match="no such file or folder"):
         train_detector(detector_run(path, tmp_path / "none", weights=tmp_path / "none.safetensors"))
 
 
