@@ -127,7 +127,11 @@ def test_equal_and_missing_scores_are_told(tmp_path: Path) -> None:
         ("gt", lambda d: [a.pop("keypoints") for a in d["annotations"]], "no person has a labelled joint"),
         ("gt", lambda d: d["annotations"][0].update(keypoints=[1.0] * 9), "should be 51 numbers"),
         ("gt", lambda d: d.update(annolist=[]), "PoseTrack17 file"),
-        ("pred", lambda d: [a.update(image_id=99) for a in d], "3 of images that the annotations do not have); give them"),
+        (
+            "pred",
+            lambda d: [a.update(image_id=99) for a in d],
+            "3 of images that the annotations do not have); give them",
+        ),
         ("pred", lambda d: d[0].update(keypoints=[1.0] * 45), "has 45 keypoint numbers"),
         ("pred", lambda d: d[0].pop("image_id"), "'image_id' is missing"),
         ("pred", lambda d: d[0].update(score="high"), "'score' should be a number, not 'high'"),
