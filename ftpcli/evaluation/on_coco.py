@@ -78,6 +78,7 @@ def _boxes(truth: Truth, options: RunOptions, notices: Notices) -> Iterator[_Box
         def picture(entry: Annotation) -> Id | None:
             return entry.image if entry.image in images else None
 
+        detections: dict[Id, np.ndarray]
         detections, left_out = read_detections(file, picture, options.min_score, truth.file.people.id)
         for line in left_out.lines():
             notices.add("boxes left out", file, line)
