@@ -11,6 +11,7 @@ from ftpcli.errors import InputError
 from ftpcli.files.checked_json import MAX_ELEMENT, as_list, unreadable
 
 _CHUNK = 1 << 20
+_WORD = 9  # characters of the longest word of JSON, which may be cut: -Infinity
 _NO_END = "the value has no end"
 #: NaN and Infinity are read here, as Python's own programs write them; the check of the field that holds one names it.
 _DECODER = json.JSONDecoder()
@@ -159,6 +160,6 @@ class _Scanner:
                     f"an entry is longer than {MAX_ELEMENT >> 20} MB, or {problem[0].lower()}{problem[1:]}", ahead
                 )
             if not self._grow() and problem != _NO_END:
-                if ahead >= len(self._buffer.rstrip()) or problem.startswith("Unterminated"):
+                if ahead >= len(self._buffer.rstrip()) - _WORD or problem.startswith("Unterminated"):
                     raise self.error("the file ends in mid-entry, so its end is missing,", len(self._buffer) - 1)
                 raise self.error(problem, ahead)
