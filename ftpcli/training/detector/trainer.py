@@ -80,11 +80,11 @@ class DetectorTrainer(Trainer):
         self.config = DetectorConfig(recipe.architecture, recipe.image_size, recipe.end2end)
         network: Any = build_network(self.config).to(self.device).to(memory_format=torch.channels_last)
         self.measured: dict[str, Any] = {}
-        if not any(len(picture.people) for source, weight in run.sources if weight for picture in source.pictures):
-            raise InputError("nobody to learn from: not one picture of the training data shows a person")
         if run.weights is not None and not run.resume:
             self._start_from(run.weights, network)
         self.prepare(network, [make_optimiser(network, recipe)], Mixture(run.sources, recipe.seed))
+        if not any(len(picture.people) for source, weight in run.sources if weight for picture in source.pictures):
+            raise InputError("nobody to learn from: not one picture of the training data shows a person")
         epochs = self.steps * recipe.batch / len(self.mixture)
         vars(network.args)["epochs"] = max(2, math.ceil(epochs))  # the end-to-end loss counts them
         self.criterion: Any = network.init_criterion()
