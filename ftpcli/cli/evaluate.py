@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from ftpcli.choices import Dataset, Metric, Precision
+from ftpcli.cli.progress import progress
 from ftpcli.model.choices import Selector
 
 _FILES, _MODEL, _OUT = "Prediction files", "A model on a data set", "Output"
@@ -143,16 +144,17 @@ def command(
                 overwrite=overwrite,
             )
             changes = {"high_ratio": high_ratio, "low_ratio": low_ratio, "selector": selector}
-            result = evaluate_model(
-                options,
-                weights,
-                device=device,
-                precision=precision,
-                batch=batch,
-                quiet=quiet,
-                flip_test=flip_test,
-                **{name: value for name, value in changes.items() if value is not None},
-            )
+            with progress(f"evaluating, boxes={box_source.label}", "parts", quiet=quiet) as show:
+                result = evaluate_model(
+                    options,
+                    weights,
+                    device=device,
+                    precision=precision,
+                    batch=batch,
+                    progress=lambda done, total: show(done, total, ""),
+                    flip_test=flip_test,
+                    **{name: value for name, value in changes.items() if value is not None},
+                )
 
     for line in result.get("warnings", ()):
         typer.echo(f"ftp: warning: {line}", err=True)

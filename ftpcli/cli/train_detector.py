@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -55,6 +54,7 @@ def command(
     Several GPUs: torchrun --nproc-per-node N -m ftpcli train-detector ... Exit code: 0 done, 1 failed, 2 wrong usage,
     130 or 143 interrupted (go on with --resume).
     """
+    from ftpcli.evaluation.oks import pycocotools
     from ftpcli.files.inputs import require, require_file
     from ftpcli.people.loading import BUNDLED
     from ftpcli.training.folder import claimed
@@ -65,8 +65,8 @@ def command(
     weights = BUNDLED if source.weights == "default" else source.weights and Path(source.weights)
     require_file(*(path for _, path, _ in files), source.val, weights or None)
     require(source.images)
-    if source.val is not None and find_spec("pycocotools") is None:
-        raise UsageError("--val: average precision needs pycocotools; pip install 'ftp-pose[eval]'")
+    if source.val is not None:
+        pycocotools()
     context.with_resource(claimed(running.out, resume=running.resume))
 
     from ftpcli.training.detector.recipe import DetectorRecipe

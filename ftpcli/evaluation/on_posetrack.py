@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ftpcli.datasets.posetrack import Detections, PoseTrackIndex, VideoFrame, VideoSequence, clipped_box
+from ftpcli.datasets.posetrack.detections import Detections
+from ftpcli.datasets.posetrack.index import PoseTrackIndex, VideoFrame, VideoSequence, clipped_box
 from ftpcli.evaluation.files import evaluate_files
 from ftpcli.evaluation.pictures import Pictures
 from ftpcli.evaluation.runs import KeyFrame, PoseModel, Progress, RunOptions, estimate

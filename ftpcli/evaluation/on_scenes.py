@@ -14,6 +14,7 @@ from ftpcli.datasets.coco import CocoFile, read_coco
 from ftpcli.datasets.left_out import EMPTY
 from ftpcli.datasets.pictures import all_pictures
 from ftpcli.errors import InputError
+from ftpcli.evaluation.oks import pycocotools
 from ftpcli.files.pictures import read_picture
 
 #: Weakest detection that counts when average precision is measured.
@@ -65,7 +66,7 @@ def evaluate(
 
     Raises:
         InputError: the file or a picture cannot be read.
-        ModuleNotFoundError: pycocotools is not installed (extra ``eval``).
+        UsageError: pycocotools is not installed (extra ``eval``).
     """
     file = read_coco(val)
     truth = labelled_part(file, label)
@@ -102,9 +103,7 @@ def _only(truth: dict[str, Any], source: str) -> dict[str, Any]:
 
 
 def _score(truth: dict[str, Any], found: list[dict[str, Any]]) -> dict[str, Any]:
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
+    COCO, COCOeval = pycocotools()
     kept = {i["id"] for i in truth["images"]}
     found = [d for d in found if d["image_id"] in kept]
     people = [a for a in truth["annotations"] if not a["iscrowd"]]

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from ftpcli.datasets.boxes import POSETRACK2017, box_of_joints
-from ftpcli.datasets.posetrack import Detections, PoseTrackIndex, clipped_box, read_video
+from ftpcli.datasets.posetrack.detections import Detections
+from ftpcli.datasets.posetrack.index import PoseTrackIndex, clipped_box
+from ftpcli.datasets.posetrack.reading import read_video
 from ftpcli.errors import InputError, UsageError
 from ftpcli.skeleton import POSETRACK15
 from tests.support.eval_support import FIGURE, HEAD, as_2017, person, save, video18

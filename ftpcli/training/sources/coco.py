@@ -14,7 +14,7 @@ from ftpcli.datasets.pictures import find_pictures, missing_pictures
 from ftpcli.errors import InputError
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
-from ftpcli.training.sources.common import PSEUDO_WEIGHT, ImageCache, Source
+from ftpcli.training.sources.common import PSEUDO_WEIGHT, ImageCache, Labels, Source, taught
 
 _BY_MODEL = "labelled by a model"
 _NO_PICTURE = "whose picture is missing"
@@ -90,19 +90,13 @@ class CocoKeypoints(Source):
         self._read(self._people[0][0])  # where pictures were replaced, nobody wants to learn it an hour later
         self.lenders = [partial(self._lend, index) for index, person in enumerate(self._people) if person[4]]
 
-    def _labels(self, annotation: Annotation) -> tuple[np.ndarray, np.ndarray]:
+    def _labels(self, annotation: Annotation) -> Labels:
         """The model's joints (J, 2) and what they weigh (J,), none of them 0 where all are unlabelled."""
-        joints, weight = np.zeros((self._joints, 2)), np.zeros(self._joints)
         points = annotation.keypoints_of(len(self._columns))
-        if not points.any():
-            return joints, weight
         by_human = annotation.by_human(len(points))
         sure = annotation.numbers_a_joint("keypoint_confidence", len(points))
         weights = np.where(by_human, 1.0, PSEUDO_WEIGHT * (1.0 if sure is None else sure))
-        for point, worth, column in zip(points, weights, self._columns, strict=True):
-            if column is not None and point[2] > 0:
-                joints[column], weight[column] = point[:2], worth
-        return joints, weight
+        return taught(points[:, :2], weights * (points[:, 2] > 0), self._columns, self._joints)
 
     def _lend(self, index: int) -> Cutout | None:
         picture, *_, outline = self._people[index]
