@@ -177,7 +177,6 @@ def test_windows_take_unlabelled_neighbours_and_the_key_frame_at_the_ends(tmp_pa
     assert numbers(0) == [0, 0, 1] and sequence.window(0)[1] == (True, False, False)
     assert numbers(4) == [3, 4, 4] and sequence.window(4)[1] == (False, False, True)
     assert numbers(1, size=5) == [1, 0, 1, 2, 3] and numbers(0, size=1) == [0]
-    assert numbers(2, size=3, spacing=2) == [0, 2, 4]
     with pytest.raises(UsageError, match="has no middle"):
         sequence.window(0, 2)
 
