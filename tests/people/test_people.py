@@ -178,7 +178,8 @@ def test_mot_ground_truth_flags_and_classes(tmp_path: Path) -> None:
 def test_mot_ground_truth_says_what_it_leaves_out(tmp_path: Path) -> None:
     path = write(tmp_path / "gt.txt", "1,1,10,10,20,20,1,1,0.9", "1,2,50,10,20,20,0,1,0.9", "1,3,90,10,20,20,1,3,1")
     assert list(BoxesFile(path, INFO).warnings) == [
-        "gt.txt: 2 boxes are left out: 1 marked with 0, to be ignored, 1 of class 3, where people are class 1 or 2 or 7",
+        "gt.txt: 2 boxes are left out: 1 marked with 0, to be ignored, "
+        "1 of class 3, where people are class 1 or 2 or 7",
     ]
 
 
