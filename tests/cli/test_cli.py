@@ -72,7 +72,7 @@ BAD = [
     ([*ONE, "--fps", "0"], 2, "0: is not a frame rate"),
     ([*ONE, "--rotate", "45"], 2, "rotation of 45 degrees"),
     # people
-    ([*DETECT, "--boxes", "missing.txt"], 1, "missing.txt: no such boxes file"),
+    ([*DETECT, "--boxes", "missing.txt"], 1, "missing.txt: no such file or folder"),
     ([*DETECT, "--boxes", "words.txt"], 1, "words.txt: line 1 is not MOT text"),
     ([*DETECT, "--boxes", "long.txt"], 1, "long.txt: line"),
     ([*DETECT, "--boxes", "large.txt"], 1, "large.txt: "),
