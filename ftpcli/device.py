@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
-from typing import TypeVar
-
-import torch
+from typing import TYPE_CHECKING, TypeVar
 
 from ftpcli.choices import Precision
 from ftpcli.errors import FtpError, UsageError
+from ftpcli.files.stages import current, stage
+
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,6 +34,8 @@ def check_fork() -> None:
     Raises:
         FtpError: this process was forked from one that had called this with several torch threads.
     """
+    import torch
+
     global _owner
     if torch.get_num_threads() == 1:
         return
@@ -54,6 +58,8 @@ def choose_device(name: str) -> torch.device:
     Raises:
         FtpError: torch would hang in this process (``check_fork``).
     """
+    import torch
+
     check_fork()
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
@@ -68,6 +74,8 @@ def choose_device(name: str) -> torch.device:
 
 def choose_precision(name: str, device: torch.device) -> str:
     """``auto`` takes bf16 where the hardware multiplies it natively, else fp32."""
+    import torch
+
     if name not in tuple(Precision):
         raise UsageError(f"--precision {name}: choose one of {', '.join(Precision)}")
     if name != Precision.AUTO:
@@ -81,8 +89,8 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """CUDA has a class for it; the CPU and MPS allocators raise a plain RuntimeError."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    """CUDA's class for it says so as well; the allocators of CPU and MPS raise a plain RuntimeError."""
+    if isinstance(error, MemoryError):
         return True
     text = str(error)
     return "can't allocate memory" in text or "not enough memory" in text or "out of memory" in text
@@ -94,7 +102,19 @@ def fix_threads() -> None:
     Before that MKL may take fewer as it sees fit, and sums in another order are other sums: the last bits of equal
     runs could differ.
     """
+    import torch
+
     torch.set_num_threads(torch.get_num_threads())
+
+
+def no_other_threads() -> None:
+    """To be called before numpy and OpenCV are imported: neither then starts threads of its own.
+
+    They would run, or spin for milliseconds after each larger product, beside threads that have work (``Threads``).
+    Variables that are set already stay.
+    """
+    for name in ("OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
+        os.environ.setdefault(name, "1")
 
 
 class Threads:
@@ -116,6 +136,8 @@ class Threads:
     """
 
     def __init__(self, most: int | None, count: int | None = None) -> None:
+        import torch
+
         check_fork()
         self.most = most
         self._process = os.getpid()
@@ -138,6 +160,8 @@ class Threads:
             FtpError: in a process that was forked from the one that made this object.
             what ``work`` raises; of several errors that of the first part, after all parts have ended.
         """
+        import torch
+
         if not items:
             return []
         _refuse_child_of(self._process)
@@ -146,10 +170,12 @@ class Threads:
         count = max(-(-len(items) // self.most), min(len(items), _LEAST))
         bounds = (len(items) * n // count for n in range(count + 1))
         before = torch.get_num_threads()
+        name = current()
 
         def alone(part: Sequence[T]) -> list[R]:
             torch.set_num_threads(1)  # OpenMP keeps the number per thread
-            return list(work(part))
+            with stage(name):
+                return list(work(part))
 
         parts = [self._pool.submit(alone, items[a:b]) for a, b in pairwise(bounds)]
         try:

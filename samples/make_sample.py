@@ -4,6 +4,10 @@ The camera pans and zooms slowly and shakes by a degree or two, so the people mo
 in a hand-held video. The same arguments make the same frames.
 
     python samples/make_sample.py sample.mp4
+
+With ``--people`` cut-outs of three of them walk to and fro before a blurred background instead, as many as are wanted:
+
+    python samples/make_sample.py ten.mp4 --people 10 --width 1280 --height 720
 """
 
 from __future__ import annotations
@@ -21,6 +25,9 @@ import numpy as np
 
 from ftpcli.errors import FtpError, InputError
 from ftpcli.video import VideoWriter
+
+#: Boxes (xyxy) of three people in the photograph.
+PEOPLE = ((50, 398, 245, 903), (222, 405, 345, 860), (669, 392, 810, 880))
 
 
 def find_photograph() -> Path:
@@ -61,6 +68,24 @@ def camera(photograph: np.ndarray, frames: int, rate: int, width: int, height: i
         )
 
 
+def crowd(photograph: np.ndarray, people: int, frames: int, width: int, height: int) -> Iterator[np.ndarray]:
+    """Pictures (height, width, 3) with ``people`` people each, side by side, every one with a pace of their own."""
+    background = cv2.GaussianBlur(cv2.resize(photograph, (width, height)), (0, 0), width / 40)
+    space = width / people
+    for frame in range(frames):
+        picture = background.copy()
+        for person in range(people):
+            x1, y1, x2, y2 = PEOPLE[person % len(PEOPLE)]
+            scale = min(0.8 * height / (y2 - y1), 0.9 * space / (x2 - x1))
+            cutout = cv2.resize(photograph[y1:y2, x1:x2], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            high, wide = cutout.shape[:2]
+            swing = math.sin(2 * math.pi * frame / (50 + 5 * person) + person) * min(0.1 * space, 0.04 * width)
+            left = min(max(0, round((person + 0.5) * space - wide / 2 + swing)), width - wide)
+            top = (height - high) // 2 + round(0.02 * height * math.cos(person))
+            picture[top : top + high, left : left + wide] = cutout
+        yield picture
+
+
 def make_sample(
     out: Path,
     *,
@@ -69,9 +94,13 @@ def make_sample(
     width: int = 640,
     height: int = 480,
     photo: Path | None = None,
+    people: int | None = None,
     overwrite: bool = False,
 ) -> int:
     """Write the clip.
+
+    Args:
+        people: so many cut-outs, see :func:`crowd`; None: the photograph seen by a moving camera.
 
     Returns:
         The number of frames.
@@ -86,20 +115,25 @@ def make_sample(
         raise InputError(f"{path}: not a readable picture")
     photograph = cv2.cvtColor(photograph, cv2.COLOR_BGR2RGB)
     frames = max(1, round(seconds * rate))
+    if people is None:
+        views = camera(photograph, frames, rate, width, height)
+    else:
+        views = crowd(photograph, people, frames, width, height)
     with VideoWriter(out, width, height, Fraction(1, rate), rate=Fraction(rate), overwrite=overwrite) as writer:
-        for index, view in enumerate(camera(photograph, frames, rate, width, height)):
+        for index, view in enumerate(views):
             writer.write(view.astype(np.uint8, copy=False), index)
     return frames
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Make a short clip of four people to try ftp on.")
+    parser = argparse.ArgumentParser(description="Make a short clip of people to try ftp on.")
     parser.add_argument("out", type=Path, help="the clip to write, .mp4")
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rate", type=int, default=25, help="frames per second")
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--photo", type=Path, help="another photograph")
+    parser.add_argument("--people", type=int, help="so many cut-outs of people instead")
     parser.add_argument("--overwrite", action="store_true")
     options = parser.parse_args(arguments)
     try:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import pytest
 import torch
@@ -136,3 +139,22 @@ def test_a_fork_is_fine_where_torch_has_one_thread_in_the_parent() -> None:
     used, made = _after_fork(_one_thread, _use_threads, _alone)
     assert "was forked after process" in used
     assert made == "[0, 1, 2, 3]"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads as Linux lists them")
+@pytest.mark.parametrize("command", [["annotate", "--out", "x.jsonl", "--weights", "none"], ["eval"]])
+def test_no_library_has_threads_of_its_own(command: list[str], tmp_path: Path) -> None:
+    """numpy's BLAS and OpenCV would start one for each core as they are imported."""
+    (tmp_path / "clip.mp4").touch()
+    script = (
+        "import os, sys; before = len(os.listdir('/proc/self/task'))\n"
+        "from ftpcli.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code\n"
+        "import cv2, numpy\n"
+        "print(len(os.listdir('/proc/self/task')) - before, cv2.getNumThreads())"
+    )
+    name, *options = command
+    arguments = [sys.executable, "-c", script, name, *(["clip.mp4"] if name == "annotate" else []), *options]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    run = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert run.stdout.split() == ["0", "1"], run.stderr

@@ -48,7 +48,8 @@ def test_one_home_for_each_library(library: str, home: str) -> None:
 FLOOR = (
     {"choices", "errors", "version", "skeleton"},
     {"records"},
-    {"device", "files"},
+    {"files"},
+    {"device"},
     {"model", "video"},
     {"datasets"},
     {"formats"},

@@ -17,7 +17,7 @@ from ftpcli.errors import InputError
 from ftpcli.video import VideoReader
 from samples.make_picture import main as draw_picture
 from samples.make_picture import make_picture
-from samples.make_sample import camera, find_photograph, main, make_sample
+from samples.make_sample import camera, crowd, find_photograph, main, make_sample
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -110,3 +110,12 @@ def test_the_readme_s_picture_is_small_and_moves():
     assert path.stat().st_size < 400_000
     with Image.open(path) as picture:
         assert picture.n_frames > 10
+
+
+def test_a_crowd(photograph, tmp_path):
+    assert make_sample(tmp_path / "crowd.mp4", people=10, seconds=0.2, width=320, height=180) == 5
+    image = cv2.imread(str(photograph))
+    one, ten = (next(crowd(image, people, 1, 1280, 720)).astype(int) for people in (1, 10))
+    assert one.shape == (720, 1280, 3)
+    changed = (np.abs(one - ten).max(axis=(0, 2)) > 40).reshape(10, 128).any(axis=1)
+    assert changed.all()  # somebody in every tenth of the picture

@@ -15,6 +15,7 @@ from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.people import load_detector
 from ftpcli.people.sources import DetectAndTrack
 from ftpcli.pose.estimator import Estimator
+from ftpcli.pose.torch_engine import TorchEngine
 from ftpcli.pose.views import HoldViews
 from ftpcli.pose.windows import Windows, held_frames
 from ftpcli.records import TrackedFrame
@@ -32,7 +33,8 @@ def test_time_of_the_pose_model(tmp_path: Path) -> None:
         people = DetectAndTrack(load_detector(), frame_rate=25)
         tracked, chunk = list(followed(people, source)), held_frames(source.info)
     three = Estimator.load(device="cpu", precision="fp32")
-    one = Estimator(FTPPose(three.config.replace(frames=1, branches="none")).eval(), device="cpu", precision="fp32")
+    single = FTPPose(three.config.replace(frames=1, branches="none")).eval()
+    one = Estimator(TorchEngine(single, device="cpu", precision="fp32"))
 
     def run(estimator: Estimator, frames: Iterable[TrackedFrame]) -> float:
         windows, tokens, seconds = Windows(estimator.window)(frames), estimator.tokens(), 0.0

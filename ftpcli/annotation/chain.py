@@ -18,9 +18,10 @@ import numpy as np
 
 from ftpcli.annotation.options import OptionFields, Options
 from ftpcli.errors import InputError
+from ftpcli.files.stages import Stage, in_stage, stage
 from ftpcli.people.cuts import Shots
 from ftpcli.people.gaps import FillGaps
-from ftpcli.people.sources import BoxesFile, DetectAndTrack
+from ftpcli.people.sources import BoxesFile, DetectAndTrack, check_boxes
 from ftpcli.pose.smoothing import Smoothing
 from ftpcli.pose.views import HoldViews
 from ftpcli.pose.windows import Windows, held_frames
@@ -60,8 +61,8 @@ class Stored:
     detections: np.ndarray | None
 
 
-#: A stage of the chain: frames in, the same frames out, in order, with more known of each.
-Stage = Callable[[Iterator[TrackedFrame]], Iterator[TrackedFrame]]
+#: A step of the chain: frames in, the same frames out, in order, with more known of each.
+Step = Callable[[Iterator[TrackedFrame]], Iterator[TrackedFrame]]
 #: A key frame and the windows of its people, in their order.
 Key = tuple[TrackedFrame, tuple[Window, ...]]
 
@@ -83,11 +84,11 @@ class Annotation:
         self._source, self._people, self._estimator = source, people, estimator
         self._options = o = options or Options()
         held = held_frames(source.info)
-        self._stages: list[Stage] = [people.follow]
+        self._steps: list[Step] = [people.follow]
         if o.fill_gaps and o.boxes is None:
-            self._stages.append(FillGaps(o.fill_gaps, held))
+            self._steps.append(FillGaps(o.fill_gaps, held))
         if o.hold_views:
-            self._stages.append(HoldViews(o.hold_views))
+            self._steps.append(HoldViews(o.hold_views))
         self._begin_shot(0)
         #: Frames in a chunk: fewer where pictures are large.
         self.chunk_frames = held
@@ -126,7 +127,7 @@ class Annotation:
             version=__version__,
             model=self._estimator.provenance,
             people=self._people.describe(),
-            device=self._estimator.device.type,
+            device=self._estimator.device.partition(":")[0],
             precision=self._estimator.precision,
             window=self._estimator.window,
             options=self._options.recorded(),
@@ -165,7 +166,7 @@ class Annotation:
         frames = self._detected(iter(stored))
         if self._options.cuts:
             frames = Shots(self.chunk_frames)(frames)
-        keys, tokens = self._keys(frames), self._estimator.tokens()
+        keys, tokens = in_stage(Stage.TRACK, self._keys(frames)), self._estimator.tokens()
         while chunk := list(islice(keys, self.chunk_frames)):
             yield self._annotate(chunk, tokens)
         if self._options.end is None:  # else the people of a boxes file may be in later frames
@@ -178,7 +179,7 @@ class Annotation:
         As many frames as a chunk has are looked at together; stored ones come in whole chunks, so that all frames of
         such a group are stored, or none.
         """
-        frames = iter(self._source)
+        frames = in_stage(Stage.DECODE, self._source)
         while group := deque(islice(frames, self.chunk_frames)):
             known = list(islice(stored, len(group)))
             for frame, one in zip(group, known, strict=False):
@@ -188,7 +189,8 @@ class Annotation:
                         "start again with --overwrite"
                     )
             new = list(islice(group, len(known), None))
-            found = self._people.detect(new) if new else []
+            with stage(Stage.DETECT):
+                found = self._people.detect(new) if new else []
             del new  # each frame is released as it is yielded
             for one in known:
                 yield TrackedFrame(group.popleft(), detections=one.detections, stored=one.raw)
@@ -198,8 +200,8 @@ class Annotation:
     def _keys(self, frames: Iterator[TrackedFrame]) -> Iterator[Key]:
         """Key frames with their windows. Every shot goes through the stages as a video of its own."""
         for _, shot in groupby(frames, key=lambda tracked: tracked.shot):
-            for stage in self._stages:
-                shot = stage(shot)
+            for step in self._steps:
+                shot = step(shot)
             yield from Windows(self._estimator.window)(shot)
 
     def _begin_shot(self, shot: int) -> None:
@@ -256,6 +258,8 @@ class Annotator:
 
         self.options = options or Options()
         self.allow_network = allow_network
+        if self.options.boxes is not None:
+            check_boxes(self.options.boxes)
         self.estimator = Estimator.load(
             self.options.weights,
             device=device,
@@ -274,8 +278,6 @@ class Annotator:
                 image_size=self.options.detector_size,
                 trust=trust,
             )
-        elif not Path(self.options.boxes).is_file():
-            raise InputError(f"{self.options.boxes}: no such boxes file")
 
     def open(self, source: str) -> Annotation:
         """Open a video, a folder of pictures, or ``-`` for standard input.

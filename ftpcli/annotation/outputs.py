@@ -18,6 +18,7 @@ from ftpcli.annotation.fingerprint import fingerprint
 from ftpcli.annotation.finished import finished
 from ftpcli.errors import FtpError, InputError, OutputError, UsageError
 from ftpcli.files.inputs import STANDARD, can_reread, describe
+from ftpcli.files.stages import Stage, stage
 from ftpcli.formats import PartWriter, StandardOutput, check_joints, check_target, format_of, joints_of, part_path
 from ftpcli.records import Header
 
@@ -151,9 +152,11 @@ def annotate_file(
         stopped: tuple[str, ...] = ()
         with _overlay(annotation, target, options) as video:
             for chunk in annotation.chunks(output.stored()):
-                output.keep(chunk)
+                with stage(Stage.WRITE):
+                    output.keep(chunk)
                 if video is not None:
-                    video.draw(chunk)
+                    with stage(Stage.DRAW):
+                        video.draw(chunk)
                 for one in chunk:
                     progress.people += len(one.poses.poses)
                     tracks.update(pose.track_id for pose in one.poses.poses)
@@ -173,7 +176,8 @@ def annotate_file(
         tell(progress)
         header = annotation.header
         header = replace(header, source=replace(header.source, warnings=header.source.warnings + stopped))
-        output.finish(header)
+        with stage(Stage.WRITE):
+            output.finish(header)
     return Summary(
         source=source,
         out=STANDARD if target.out is None else str(target.out),

@@ -59,6 +59,9 @@ def command(
     Several GPUs: torchrun --nproc-per-node N -m ftpcli train-detector ... Exit code: 0 done, 1 failed, 2 wrong usage,
     130 or 143 interrupted (go on with --resume).
     """
+    from ftpcli.evaluation.oks import pycocotools
+    from ftpcli.files.inputs import require, require_file
+    from ftpcli.people.loading import BUNDLED
     from ftpcli.training.folder import claimed
 
     files = [_source(text) for text in source.data]
@@ -66,9 +69,13 @@ def command(
         raise UsageError("--data: two files of the same name; give each its own")
     if source.weights and source.features:
         raise UsageError("--weights and --features: give one of them")
+    weights = BUNDLED if source.weights == "default" else source.weights and Path(source.weights)
+    require_file(*(path for _, path, _ in files), source.val, weights or None, source.features)
+    require(source.images)
+    if source.val is not None:
+        pycocotools()
     context.with_resource(claimed(running.out, resume=running.resume))
 
-    from ftpcli.people.loading import BUNDLED
     from ftpcli.training.detector.recipe import DetectorRecipe
     from ftpcli.training.detector.samples import Scenes
     from ftpcli.training.detector.trainer import DetectorRun, train_detector
@@ -76,7 +83,6 @@ def command(
     fields = running.prepare()
     recipe = DetectorRecipe(**numbers.changes(), **given(**asdict(sizes)))
     sources = [(Scenes(name, path, source.images), weight) for name, path, weight in files]
-    weights = BUNDLED if source.weights == "default" else source.weights and Path(source.weights)
     start = (weights or None, source.features)
     run = DetectorRun(recipe, running.out, sources, source.val, *start, source.images, **fields)
     running.carry_out(partial(train_detector, run), run.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -26,8 +27,13 @@ def attention_heads(width: int) -> int:
     return max(1, width // 64)
 
 
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)  # one table serves inference and training
 def sine_cosine(rows: int, columns: int, width: int, device: torch.device) -> Tensor:
-    """(rows * columns, width) fixed position embedding; cell centres span 0..1 whatever the grid's size."""
+    """(rows * columns, width) fixed position embedding; cell centres span 0..1 whatever the grid's size.
+
+    The same tensor each time: not to be changed in place.
+    """
     quarter = width // 4
     frequency = 10000 ** (-torch.arange(quarter, device=device, dtype=torch.float32) / max(1, quarter))
     y = (torch.arange(rows, device=device) + 0.5)[:, None] / rows * 100 * frequency

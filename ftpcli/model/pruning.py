@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Above this many tokens samples are scored one after the other: a batch of distance matrices would not fit.
-_BATCHED_TOKENS = 1024
+# So many distances (16 MB) at a time: more samples together are no faster, and would not fit in memory.
+_DISTANCES = 1 << 22
 
 
 def _squared_distances(x: Tensor, broken: Tensor) -> Tensor:
@@ -43,9 +43,8 @@ def density_peak_scores(x: Tensor, neighbours: int = 5, temperature: float | Non
     with torch.autocast(x.device.type, enabled=False):
         x = x.detach().float()
         tau = float(x.shape[2]) if temperature is None else temperature
-        if x.shape[1] <= _BATCHED_TOKENS:
-            return _scores(x, neighbours, tau)
-        return torch.cat([_scores(sample, neighbours, tau) for sample in x.split(1)])
+        at_once = max(1, _DISTANCES // x.shape[1] ** 2)
+        return torch.cat([_scores(samples, neighbours, tau) for samples in x.split(at_once)])
 
 
 def _scores(x: Tensor, neighbours: int, tau: float) -> Tensor:
@@ -64,7 +63,7 @@ def _scores(x: Tensor, neighbours: int, tau: float) -> Tensor:
     rank = torch.empty_like(order).scatter_(1, order, torch.arange(count, device=x.device).expand(batch, -1))
     from_densest = distances.gather(1, order[:, :1, None].expand(-1, -1, count))[:, 0]
     farthest = from_densest.masked_fill(from_densest.isinf(), 0.0).amax(dim=1, keepdim=True)
-    to_denser = distances.masked_fill_(rank[:, None, :] >= rank[:, :, None], infinity).amin(dim=2)
+    to_denser = torch.where(rank[:, None, :] >= rank[:, :, None], infinity, distances).amin(dim=2)
     separation = torch.where(torch.isfinite(to_denser), to_denser, farthest)
     return (log_density + 0.5 * separation.log()).masked_fill(broken, -infinity)
 

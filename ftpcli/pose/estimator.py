@@ -8,27 +8,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from ftpcli.device import Threads, choose_device, choose_precision, is_out_of_memory
+from ftpcli.device import is_out_of_memory
 from ftpcli.errors import FtpError, UsageError
+from ftpcli.files.stages import Stage, stage
 from ftpcli.files.tensors import sha256
 from ftpcli.model.config import ModelConfig
-from ftpcli.model.ftp_pose import FTPPose
-from ftpcli.model.fuse import fuse_batch_norms, pack_convolutions
 from ftpcli.model.heatmap import decode_heatmaps
-from ftpcli.pose.crops import box_affine, cut, invert, normalise, transform
+from ftpcli.pose.crops import box_affine, cut, invert, transform
+from ftpcli.pose.engine import PoseEngine, Tokens, load_engine
 from ftpcli.pose.tokens import Crop, SharedTokens
-from ftpcli.pose.weights import build_model, weights_path
+from ftpcli.pose.weights import weights_path
 from ftpcli.records import Pose, Window
 from ftpcli.skeleton import Skeleton
-
-#: Crops or windows that a CPU thread takes at a time. Four cost it 6 % less each, but leave more cores with nothing.
-_PART = 2
 
 
 class Estimator:
     """A pose model ready to look at windows.
+
+    Args:
+        engine: what computes the model.
+        sigma: of the heatmaps that it was trained on, in cells.
+        flip_test: average the heatmaps of each window and of its mirror image: better joints at twice the cost.
 
     Attributes:
         joints: names of the keypoints it returns.
@@ -39,36 +40,17 @@ class Estimator:
 
     notice: Callable[[str], None]
 
-    def __init__(
-        self,
-        model: FTPPose,
-        *,
-        device: str = "auto",
-        precision: str = "auto",
-        batch: int = 16,
-        sigma: float = 2.0,
-        flip_test: bool = False,
-    ) -> None:
+    def __init__(self, engine: PoseEngine, *, batch: int = 16, sigma: float = 2.0, flip_test: bool = False) -> None:
         if batch < 1:
             raise UsageError(f"--batch {batch}: must be at least 1")
-        self.device = choose_device(device)
-        self.precision = choose_precision(precision, self.device)
-        self._threads = Threads.of(self.device, _PART)
+        self.engine = engine
+        self.config: ModelConfig = engine.config
+        self.device, self.precision = engine.device, engine.precision
         self.batch = self._fitting = batch  # `_fitting` is smaller once that many did not fit in memory
-        self.config: ModelConfig = model.config
         self.provenance: dict[str, Any] = {}
         self.notice = lambda text: warnings.warn(text, RuntimeWarning, stacklevel=3)
         self._sigma = sigma
-        self._mirror: torch.Tensor | None = None
-        if flip_test:
-            self._mirror = torch.from_numpy(Skeleton("model", model.config.joints).flip).to(self.device)
-        self._model = fuse_batch_norms(model).to(self.device)
-        self._model.to(memory_format=torch.channels_last)
-        trunk = self._model.backbone.trunk  # hundreds of small steps, which gain a quarter; other stems gain little
-        if trunk is not None and self.device.type == "cpu" and self.precision == "fp32":
-            window = torch.zeros(_PART, self.window, 3, *self.config.image_size)
-            with torch.inference_mode():
-                pack_convolutions(self._model, lambda: self._model(window))
+        self._mirror = Skeleton("model", engine.config.joints).flip if flip_test else None
 
     @classmethod
     def load(
@@ -83,22 +65,19 @@ class Estimator:
     ) -> Estimator:
         """From a weights file; ``changes`` override model options that keep its tensors (ratios, selector).
 
-        ``flip_test`` averages the heatmaps of each window and of its mirror image: better joints at twice the cost.
-
         Raises:
             InputError: the file is missing, damaged or not ours.
             UsageError: the device or precision is not available.
             FtpError: torch would hang in this process (``check_fork``).
         """
-        choose_device(device)  # refused before the weights are read
         path = weights_path(weights)
-        model, provenance = build_model(path, **changes)
-        sigma = float(provenance.get("recipe", {}).get("sigma", 2.0))
-        estimator = cls(model, device=device, precision=precision, batch=batch, sigma=sigma, flip_test=flip_test)
+        engine = load_engine(path, device=device, precision=precision, **changes)
+        sigma = float(engine.provenance.get("recipe", {}).get("sigma", 2.0))
+        estimator = cls(engine, batch=batch, sigma=sigma, flip_test=flip_test)
         estimator.provenance = {
             "name": path.name,
             "sha256": sha256(path),
-            "config": {k: v for k, v in model.config.to_dict().items() if k != "joints"},
+            "config": {k: v for k, v in engine.config.to_dict().items() if k != "joints"},
             "flip_test": flip_test,
         }
         return estimator
@@ -167,13 +146,13 @@ class Estimator:
     def _shown(self, window: Window) -> list[Crop]:
         """The crops of the frames that the model looks at."""
         view = window.view
-        frames = window.frames if self._model.encoder is not None else (window.key,)
+        frames = window.frames if self.config.branches != "none" else (window.key,)
         return [Crop(frame, view) for frame in frames]
 
     def _estimate(self, windows: Sequence[Window], shown: list[list[Crop]], tokens: SharedTokens) -> list[Pose]:
         for crops in tokens.due(shown):
-            tokens.add(crops, self._threads.map(self._encode, crops))
-        found = self._threads.map(self._joints, [tokens.window(crops) for crops in shown])
+            tokens.add(crops, self.engine.threads.map(self._encode, crops))
+        found = self.engine.threads.map(self._joints, [tokens.window(crops) for crops in shown])
         poses = []
         for window, (points, confidence) in zip(windows, found, strict=True):
             person = window.person
@@ -181,36 +160,34 @@ class Estimator:
             poses.append(Pose(person.track_id, person.box, person.score, points, confidence, person.filled))
         return poses
 
-    @torch.inference_mode()
-    def _encode(self, crops: Sequence[Crop]) -> torch.Tensor:
-        """(B, 1, N, C) tokens of B crops; (B, 2, N, C) with those of the mirror images."""
+    def _encode(self, crops: Sequence[Crop]) -> list[tuple[Tokens, ...]]:
+        """For each crop its tokens; with the flip test those of its mirror image as well."""
         size = self.config.image_size
-        pixels = np.stack([cut(crop.frame.image, box_affine(crop.view, size), size) for crop in crops])
-        with self._autocast():
-            images = normalise(torch.from_numpy(pixels), self.device)
-            sides = [images] if self._mirror is None else [images, images.flip(-1)]
-            encoded = [self._model.encode(side.contiguous(memory_format=torch.channels_last)) for side in sides]
-            return torch.stack(encoded, dim=1)
+        with stage(Stage.CROP):
+            pixels = np.stack([cut(crop.frame.image, box_affine(crop.view, size), size) for crop in crops])
+        sides = [pixels] if self._mirror is None else [pixels, np.ascontiguousarray(pixels[:, :, ::-1])]
+        with stage(Stage.ENCODE_CROPS):
+            return list(zip(*(self.engine.encode(side) for side in sides), strict=True))
 
-    @torch.inference_mode()
-    def _joints(self, windows: Sequence[Sequence[torch.Tensor]]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Each window's T tokens (1 or 2, N, C) -> joints (K, 2) in pixels of the crop, confidences (K,)."""
-        with self._autocast():
-            heatmaps = self._heatmaps(torch.stack([torch.stack(list(tokens)) for tokens in windows]))
-        points, confidence = decode_heatmaps(heatmaps.cpu().numpy(), self.config.heatmap, self._sigma)
+    def _joints(self, windows: Sequence[Sequence[tuple[Tokens, ...]]]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Tokens of each window's T crops -> joints (K, 2) in pixels of the crop, confidences (K,)."""
+        with stage(Stage.DECODE_TOKENS):
+            heatmaps = self.engine.decode([[own for own, *_ in crops] for crops in windows])
+            if self._mirror is not None:
+                mirrored = self.engine.decode([[other for _, other in crops] for crops in windows])
+                heatmaps = _average(heatmaps, mirrored[..., ::-1][:, self._mirror], self.config.heatmap)
+        with stage(Stage.HEATMAPS):
+            points, confidence = decode_heatmaps(heatmaps, self.config.heatmap, self._sigma)
         return list(zip(points, confidence, strict=True))
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
-    def _heatmaps(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(B, T, 1 or 2, N, C) -> (B, K, h, w) float32."""
-        heatmaps = self._model.decode(tokens[:, :, 0]).float()
-        if self._mirror is None:
-            return heatmaps
-        mirrored = self._model.decode(tokens[:, :, 1]).float().flip(-1)[:, self._mirror]
-        if self.config.heatmap == "gaussian":
-            return (heatmaps + mirrored) / 2
-        # Distributions are averaged, not their logits: one side's certainty must survive the other's doubt.
-        chances = heatmaps.flatten(2).softmax(2) + mirrored.flatten(2).softmax(2)
-        return (chances / 2).clamp_min(1e-12).log().view_as(heatmaps)
+def _average(heatmaps: np.ndarray, others: np.ndarray, kind: str) -> np.ndarray:
+    """Of two (B, K, h, w). Distributions are averaged, not their logits: one side's certainty must survive the
+    other's doubt."""
+    if kind == "gaussian":
+        return (heatmaps + others) / 2
+    chances = []
+    for logits in (heatmaps, others):
+        powers = np.exp(logits - logits.max(axis=(2, 3), keepdims=True))
+        chances.append(powers / powers.sum(axis=(2, 3), keepdims=True))
+    return np.log(np.maximum((chances[0] + chances[1]) / 2, 1e-12))

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import torch
 
+from ftpcli.pose.engine import Tokens
 from ftpcli.records import Frame
 
 
@@ -40,7 +40,7 @@ class SharedTokens:
     def __init__(self) -> None:
         self._uses: Counter[Crop] = Counter()
         self._last = -1
-        self._of: dict[Crop, torch.Tensor] = {}
+        self._of: dict[Crop, Tokens] = {}
         self._late: dict[Crop, list[Crop]] = {}  # passed over: the batch that each is in
 
     def begin(self, windows: Sequence[Sequence[Crop]], last: int) -> None:
@@ -64,15 +64,15 @@ class SharedTokens:
     def _new(self, shown: Iterable[Crop]) -> list[Crop]:
         return [crop for crop in shown if crop not in self._of and crop not in self._late]
 
-    def add(self, crops: Sequence[Crop], tokens: Iterable[torch.Tensor]) -> None:
-        """Tokens (...) of each of the crops; those of a crop that no window shows any more are not kept."""
+    def add(self, crops: Sequence[Crop], tokens: Iterable[Tokens]) -> None:
+        """Tokens of each of the crops; those of a crop that no window shows any more are not kept."""
         for crop, one in zip(crops, tokens, strict=True):
             self._late.pop(crop, None)
             if self._uses[crop]:
                 self._of[crop] = one
 
-    def window(self, crops: Sequence[Crop]) -> list[torch.Tensor]:
-        """Tokens (...) of each of a window's crops."""
+    def window(self, crops: Sequence[Crop]) -> list[Tokens]:
+        """Tokens of each of a window's crops."""
         return [self._of[crop] for crop in crops]
 
     def done(self, windows: Iterable[Sequence[Crop]]) -> None:

@@ -223,7 +223,8 @@ def test_summary_for_machines(run, tmp_path) -> None:  # type: ignore[no-untyped
 def test_what_is_printed(run, tmp_path) -> None:  # type: ignore[no-untyped-def]
     clip = encode(tmp_path / "clip.mp4", count=3)
     ran = run(clip, "--out", tmp_path / "out.jsonl", "--device", "cpu", boxes=mot_boxes(tmp_path / "boxes.txt", 3))
-    assert ran.err.startswith("ftp: on cpu in ") and "weights tiny.safetensors" in ran.err and ran.out == ""
+    assert ran.err.startswith("ftp: starting\nftp: on cpu in ")
+    assert "weights tiny.safetensors" in ran.err and ran.out == ""
     assert ran.lines[-1].startswith(f"{tmp_path / 'out.jsonl'}: 3 frames, 2 tracks, ")
     run_of = records(tmp_path / "out.jsonl")[0]["run"]
     assert run_of["device"] == "cpu" and run_of["precision"] in ("fp32", "bf16")
@@ -387,7 +388,7 @@ def test_a_run_after_one_that_ran_out_of_memory_can_be_resumed(tmp_path, tiny_mo
 
     def annotator() -> Annotator:
         one = Annotator(Options(weights=str(tiny_model), boxes=str(boxes)), batch=8)
-        one.estimator._threads = Threads(None)  # as on a GPU: whole batches
+        one.estimator.engine.threads = Threads(None)  # as on a GPU: whole batches
         return one
 
     clip, boxes = encode(tmp_path / "clip.mp4", count=20), mot_boxes(tmp_path / "boxes.txt", 20)

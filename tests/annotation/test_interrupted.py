@@ -466,7 +466,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_said(clip, tiny_model, command,
         return honest(self, tokens)
 
     monkeypatch.setattr(FTPPose, "decode", small)
-    monkeypatch.setattr("ftpcli.pose.estimator.Threads.of", lambda *_: Threads(None))  # as on a GPU: whole batches
+    monkeypatch.setattr("ftpcli.pose.torch_engine.Threads.of", lambda *_: Threads(None))  # as on a GPU: whole batches
     out = tmp_path / "out.jsonl"
     ran = command("annotate", clip, "--weights", tiny_model, "--out", out, "--batch", "8")
     assert ran.code == 0 and sizes[:3] == [8, 4, 2] and max(sizes[3:]) == 2

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ftpcli.annotation.chain import Annotation, Options
-from ftpcli.datasets.posetrack import PoseTrackIndex, VideoSequence
+from ftpcli.datasets.posetrack.index import PoseTrackIndex, VideoSequence
 from ftpcli.evaluation.files import evaluate_files
 from ftpcli.evaluation.report import plain
 from ftpcli.formats import write_poses
@@ -26,14 +26,11 @@ from tests.support.eval_support import FIGURE, person, save, video18
 FORMATS = {"jsonl": ".jsonl", "coco": ".json", "posetrack": ".json", "posetrack17": ".json"}
 
 
-class _Device:
-    type = "cpu"
-
-
 class AnnotateModel(KnowingModel):
     """As the estimator of ``annotate`` looks to the pipeline."""
 
-    device, precision = _Device(), "fp32"
+    device = "cpu"
+    precision = "fp32"
 
     def tokens(self) -> None:
         """It encodes nothing, so there is nothing to carry on."""

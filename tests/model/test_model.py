@@ -7,6 +7,7 @@ import torch
 
 from ftpcli.errors import UsageError
 from ftpcli.model.config import PRESETS, ModelConfig
+from ftpcli.model.encoder import sine_cosine
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.model.fuse import fuse_batch_norms
 
@@ -205,3 +206,10 @@ def test_configuration_survives_a_dictionary() -> None:
     assert ModelConfig.from_dict(config.to_dict()) == config
     with pytest.raises(ValueError, match="colour"):
         ModelConfig.from_dict({"colour": 1})
+
+
+def test_a_table_of_positions_that_inference_made_serves_training() -> None:
+    with torch.inference_mode():
+        first = sine_cosine(5, 7, 64, torch.device("cpu"))
+    assert not first.is_inference()
+    assert sine_cosine(5, 7, 64, torch.device("cpu")) is first

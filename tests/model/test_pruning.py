@@ -61,11 +61,21 @@ def test_neighbours_and_temperature(k: int, tau: float) -> None:
     assert chosen.tolist() == literal_selection(x, 6, k, tau)
 
 
-def test_many_tokens_one_sample_at_a_time_agree_with_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("distances", "calls"), [(1, 4), (2 * 96**2, 2), (3 * 96**2, 2)])
+def test_parts_of_a_large_batch_agree_with_the_batch(
+    distances: int, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many samples at a time as have so many distances, one at least."""
+    from ftpcli.model import pruning
+
     x = torch.from_numpy(np.stack([tokens("random", seed) for seed in range(4)]))
     whole = select_tokens(x, 6)
-    monkeypatch.setattr("ftpcli.model.pruning._BATCHED_TOKENS", 10)
+    assert x.shape[1] == 96
+    honest, sizes = pruning._scores, []
+    monkeypatch.setattr(pruning, "_scores", lambda x, k, tau: sizes.append(len(x)) or honest(x, k, tau))
+    monkeypatch.setattr(pruning, "_DISTANCES", distances)
     assert torch.equal(select_tokens(x, 6), whole)
+    assert len(sizes) == calls and sum(sizes) == 4
 
 
 def test_no_underflow_where_rho_itself_would_vanish() -> None:

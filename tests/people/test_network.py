@@ -42,7 +42,7 @@ def test_weights_files_that_are_none(random_detector: Path, tmp_path: Path) -> N
     save_file({"a": torch.zeros(2)}, foreign, {"format": "something-else"})
     with pytest.raises(InputError, match="weights of another model"):
         load_detector(foreign)
-    with pytest.raises(InputError, match="no such detector file"):
+    with pytest.raises(InputError, match="no such file or folder"):
         load_detector(tmp_path / "absent.safetensors")
     mixed = tmp_path / "mixed.safetensors"
     config = DetectorConfig(architecture="yolov8n")

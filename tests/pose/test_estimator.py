@@ -52,7 +52,7 @@ def test_people_of_several_frames_share_a_batch(
     honest, sizes = FTPPose.decode, []
     monkeypatch.setattr(FTPPose, "decode", lambda self, x: sizes.append(len(x)) or honest(self, x))
     estimator = Estimator.load(tiny_model, device="cpu", precision="fp32", batch=4 if most is None else 8)
-    estimator._threads = Threads(most, threads)
+    estimator.engine.threads = Threads(most, threads)
     estimator.estimate(windows(10))
     assert sorted(sizes) == expected
 
@@ -63,7 +63,7 @@ def test_the_number_of_threads_changes_nothing(flip_test: bool, tiny_model: Path
     estimator = Estimator.load(tiny_model, device="cpu", precision="fp32", flip_test=flip_test)
     of = {}
     for count in (1, 2, 5):
-        estimator._threads = Threads(2, count)
+        estimator.engine.threads = Threads(2, count)
         of[count] = estimator.estimate(walking(3, 6, np.array([5.0, 5, 50, 105])))
     for count in (2, 5):
         for one, other in zip(of[1], of[count], strict=True):
@@ -107,7 +107,7 @@ def test_shared_tokens_are_those_of_whole_windows(
     sides = 2 if flip_test else 1
     assert sum(encoded) == sides * (2 * 6 if view is not None else 2 * (3 * 6 - 2))  # padding is shared as well
 
-    model, size = estimator._model, estimator.config.image_size
+    model, size = estimator.engine._model, estimator.config.image_size
     flip = torch.from_numpy(Skeleton("model", estimator.joints).flip)
     for window, pose in zip(given, poses, strict=True):
         matrix = box_affine(window.view, size)
@@ -201,7 +201,7 @@ def test_a_full_memory_is_told(tiny_model: Path, monkeypatch: pytest.MonkeyPatch
     from ftpcli.model.ftp_pose import FTPPose
 
     estimator = Estimator.load(tiny_model, device="cpu", precision="fp32", batch=4)
-    estimator._threads = Threads(None)  # as on a GPU: whole batches
+    estimator.engine.threads = Threads(None)  # as on a GPU: whole batches
     honest = FTPPose.decode
 
     def small(self, tokens):  # type: ignore[no-untyped-def]
@@ -234,4 +234,4 @@ def test_devices_and_precisions() -> None:
     with pytest.raises(UsageError, match="--precision half"):
         choose_precision("half", torch.device("cpu"))
     with pytest.raises(UsageError, match="--batch 0"):
-        Estimator.__init__(object.__new__(Estimator), None, batch=0)  # type: ignore[arg-type]
+        Estimator(None, batch=0)  # type: ignore[arg-type]

@@ -100,7 +100,8 @@ def _serve(pipe: Connection) -> None:
 
 
 def _judge(code: int, said: str, out: Path, video: str | None) -> tuple[str, str]:
-    lines = [line for line in said.splitlines() if line and not line.startswith(("ftp: on ", "ftp: warning: "))]
+    usual = ("ftp: starting", "ftp: on ", "ftp: warning: ")
+    lines = [line for line in said.splitlines() if line and not line.startswith(usual)]
     last = lines[-1] if lines else ""
     if "Traceback" in said or "a fault of the program" in said or code not in (0, 1, 2):
         return "wrong", said[-2000:]

@@ -70,8 +70,8 @@ class Ran:
 
     @property
     def lines(self) -> list[str]:
-        """Lines of stderr but for the one that names the device."""
-        return [line for line in self.err.splitlines() if not line.startswith("ftp: on ")]
+        """Lines of stderr but for those that name the device and say that the program is there."""
+        return [line for line in self.err.splitlines() if not line.startswith(("ftp: on ", "ftp: starting"))]
 
 
 # --- the command in a process of its own --------------------------------------------------------------------------

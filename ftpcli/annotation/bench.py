@@ -1,0 +1,136 @@
+"""How long ``annotate`` takes, stage by stage, and against another program on the same clip in the same run."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ftpcli.annotation.chain import Annotator, Options
+from ftpcli.annotation.outputs import Summary, Target, annotate_file
+from ftpcli.files.stages import Stage, measured
+from ftpcli.records import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One pass over the clip: seconds on the clock and of CPU time, and CPU seconds of each stage."""
+
+    wall: float
+    cpu: float
+    stages: dict[str, float]
+
+
+def bench(
+    video: str,
+    *,
+    weights: str = "default",
+    detector: str = "default",
+    device: str = "auto",
+    precision: str = "auto",
+    batch: int = 16,
+    overlay: bool = False,
+    against: str | None = None,
+    rounds: int = 3,
+    tell: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Annotate a clip again and again, into a temporary folder, in turn with the other program; medians.
+
+    The first round warms up and does not count.
+
+    Args:
+        against: a pose model of ultralytics, see :class:`ftpcli.people.yolo_pose.YoloPose`.
+        rounds: that count.
+        tell: takes a line for each round.
+
+    Raises:
+        FtpError: see ``annotate_file``.
+    """
+    began, spent = time.perf_counter(), time.process_time()
+    annotator = Annotator(Options(weights=weights, detector=detector), device=device, precision=precision, batch=batch)
+    start = Round(time.perf_counter() - began, time.process_time() - spent, {})
+    ours: list[Round] = []
+    theirs: list[Round] = []
+    tell("warming up")
+    _, summary = _annotate(annotator, video, overlay)
+    memory = _peak_memory()  # before the other program is loaded
+    other = None
+    if against is not None:
+        from ftpcli.people.yolo_pose import YoloPose
+
+        other = YoloPose(against)
+        other.follow(frame.image for frame in _frames(video))
+    for number in range(rounds):
+        tell(f"round {number + 1} of {rounds}")
+        ours.append(_annotate(annotator, video, overlay)[0])
+        if other is not None:
+            theirs.append(_timed(partial(other.follow, (frame.image for frame in _frames(video)))))
+    return _report(summary, start, ours, theirs, against) | {"peak_memory_mib": memory}
+
+
+def _report(
+    summary: Summary, start: Round, ours: list[Round], theirs: list[Round], against: str | None
+) -> dict[str, Any]:
+    cpu = statistics.median(one.cpu for one in ours)
+    stages = {str(name): statistics.median(one.stages.get(name, 0.0) for one in ours) for name in Stage}
+    stages["other threads"] = max(0.0, cpu - sum(stages.values()))  # FFmpeg's, and what no stage claims
+    wall = statistics.median(one.wall for one in ours)
+    report: dict[str, Any] = {
+        "video": Path(summary.source).name,
+        "frames": summary.frames,
+        "poses": summary.people,
+        "start": {"wall": start.wall, "cpu": start.cpu},
+        "wall": wall,
+        "cpu": cpu,
+        "frames_per_second": summary.frames / wall,
+        "poses_per_second": summary.people / wall,
+        "stages": {name: {"cpu": seconds, "share": seconds / cpu} for name, seconds in stages.items() if seconds},
+    }
+    if against is not None:
+        pairs = list(zip(ours, theirs, strict=True))
+        report["against"] = {
+            "name": against,
+            "wall": statistics.median(one.wall for one in theirs),
+            "cpu": statistics.median(one.cpu for one in theirs),
+            "speed_ratio": statistics.median(b.wall / a.wall for a, b in pairs),
+            "speed_ratio_cpu": statistics.median(b.cpu / a.cpu for a, b in pairs),
+        }
+    return report
+
+
+def _annotate(annotator: Annotator, video: str, overlay: bool) -> tuple[Round, Summary]:
+    with tempfile.TemporaryDirectory(prefix="ftp-bench-") as folder, measured() as stages:
+        out = Path(folder)
+        target = Target(out / "poses.jsonl", overlay=out / "overlay.mp4" if overlay else None)
+        found: list[Summary] = []
+        one = _timed(lambda: found.append(annotate_file(annotator, video, target)))
+        return Round(one.wall, one.cpu, {str(name): seconds for name, seconds in stages.items()}), found[0]
+
+
+def _timed(work: Callable[[], object]) -> Round:
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return Round(time.perf_counter() - wall, time.process_time() - cpu, {})
+
+
+def _frames(video: str) -> Iterator[Frame]:
+    from ftpcli.video import open_source
+
+    with open_source(video) as source:
+        yield from source
+
+
+def _peak_memory() -> float | None:
+    """Of this process since it began, in MiB; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak) / (1024 * 1024 if sys.platform == "darwin" else 1024)
