@@ -38,6 +38,21 @@ class Stem(StrEnum):
     MOVENET = "movenet"
 
 
+class Head(StrEnum):
+    """What turns tokens into heatmaps."""
+
+    DENSE = "dense"
+    DECONVOLUTION = "deconvolution"
+    SIMPLE = "simple"
+
+
+class Codec(StrEnum):
+    """Where a crop's and a heatmap's cells lie, and how peaks are refined."""
+
+    CENTRED = "centred"
+    UDP = "udp"
+
+
 class Heatmap(StrEnum):
     """What the values of a heatmap are."""
 

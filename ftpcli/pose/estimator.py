@@ -177,15 +177,15 @@ class Estimator:
         poses = []
         for window, (points, confidence) in zip(windows, found, strict=True):
             person = window.person
-            points = transform(points, invert(box_affine(window.view, self.config.image_size)))
+            points = transform(points, invert(box_affine(window.view, self.config.image_size, self.config.codec)))
             poses.append(Pose(person.track_id, person.box, person.score, points, confidence, person.filled))
         return poses
 
     @torch.inference_mode()
     def _encode(self, crops: Sequence[Crop]) -> torch.Tensor:
         """(B, 1, N, C) tokens of B crops; (B, 2, N, C) with those of the mirror images."""
-        size = self.config.image_size
-        pixels = np.stack([cut(crop.frame.image, box_affine(crop.view, size), size) for crop in crops])
+        size, codec = self.config.image_size, self.config.codec
+        pixels = np.stack([cut(crop.frame.image, box_affine(crop.view, size, codec), size) for crop in crops])
         with self._autocast():
             images = normalise(torch.from_numpy(pixels), self.device)
             sides = [images] if self._mirror is None else [images, images.flip(-1)]
@@ -197,7 +197,9 @@ class Estimator:
         """Each window's T tokens (1 or 2, N, C) -> joints (K, 2) in pixels of the crop, confidences (K,)."""
         with self._autocast():
             heatmaps = self._heatmaps(torch.stack([torch.stack(list(tokens)) for tokens in windows]))
-        points, confidence = decode_heatmaps(heatmaps.cpu().numpy(), self.config.heatmap, self._sigma)
+        points, confidence = decode_heatmaps(
+            heatmaps.cpu().numpy(), self.config.heatmap, self._sigma, self.config.codec
+        )
         return list(zip(points, confidence, strict=True))
 
     def _autocast(self) -> torch.autocast:

@@ -29,7 +29,7 @@ def starting_state(
         UsageError: the stem takes no weights, or what reads them is not installed.
         InputError: unreadable, or of another network.
     """
-    own = Backbone(config.backbone, config.image_size, config.stem, depth=config.depth)
+    own = Backbone(config)
     state: dict[str, torch.Tensor] = {}
     if backbone_weights is not None:
         state |= backbone_state(backbone_weights, own)

@@ -120,7 +120,8 @@ class PoseTrainer(Trainer):
     def examples(self) -> Examples:
         recipe = self.recipe
         config = self.settings.config
-        return Examples(self.mixture, self.size, config.frames, recipe.augmentation, recipe.seed, config.joints)
+        how, joints = recipe.augmentation, config.joints
+        return Examples(self.mixture, self.size, config.frames, how, recipe.seed, joints, config.codec)
 
     def collate(self, rows: list[Any]) -> Batch:
         return collate(rows)

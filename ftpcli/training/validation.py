@@ -31,10 +31,10 @@ def validate(
     right: dict[str, float] = defaultdict(float)
     count: dict[str, float] = defaultdict(float)
     model.eval()
-    for data, part in plain_batches(source, indices, size, config.frames, batch):
+    for data, part in plain_batches(source, indices, size, config.frames, batch, config.codec):
         with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
             heatmaps = model(data.windows(device))
-        points, _ = decode_heatmaps(heatmaps.float().cpu().numpy(), config.heatmap, sigma)
+        points, _ = decode_heatmaps(heatmaps.float().cpu().numpy(), config.heatmap, sigma, config.codec)
         truth, weight = data.joints.numpy(), data.weight.numpy() > 0
         torso = torso_lengths(truth, weight, config.joints)
         hit = np.linalg.norm(points - truth, axis=2) <= 0.2 * torso[:, None]
