@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ftpcli.choices import Format, Joints, Precision
+from ftpcli.choices import HUB_MODELS, Format, Joints, Precision
 from ftpcli.cli.progress import Report, progress
 from ftpcli.cli.signals import EXIT_BROKEN_PIPE, Stop, stop_signals
 from ftpcli.errors import EXIT_SOME_FAILED, FtpError, InputError, UsageError
@@ -123,7 +123,12 @@ def command(
         typer.Option(help="MOT text or a poses file in place of detector and tracker.", rich_help_panel=_PEOPLE),
     ] = None,
     weights: Annotated[
-        str, typer.Option(help="default (bundled) or a file made by ftp train.", rich_help_panel=_MODEL)
+        str,
+        typer.Option(
+            help=f"default (bundled), a file of ftp train or of ViTPose, or a model that is then downloaded: "
+            f"{', '.join(HUB_MODELS)} (usyd-community/NAME on the Hugging Face hub; NAME@COMMIT for a revision).",
+            rich_help_panel=_MODEL,
+        ),
     ] = "default",
     flip_test: Annotated[
         bool,

@@ -93,7 +93,8 @@ class StartOptions:
 
     PANEL: ClassVar = "Starting weights"
     weights: Annotated[
-        Path | None, typer.Option(help="Start from weights of ftp train; 'default' is the bundled file.")
+        Path | None,
+        typer.Option(help="Start from these: 'default' (bundled), or what --weights of ftp annotate takes."),
     ] = None
     backbone_weights: Annotated[
         str,
@@ -114,14 +115,26 @@ class StartOptions:
         typer.Option(help="Also write averaged.safetensors, the mean of the trained weights and of these; repeatable."),
     ] = None
 
+    @property
+    def backbone_file(self) -> Path | None:
+        """The file that --backbone-weights names."""
+        from ftpcli.pose.weights import weights_path
+
+        return None if self.backbone_weights in ("random", "pretrained") else weights_path(self.backbone_weights)
+
+    def structure(self, config: ModelConfig) -> ModelConfig:
+        """The configuration, its backbone's structure that of --backbone-weights; raises InputError."""
+        from ftpcli.training.initialise import structure_of
+
+        return config if self.backbone_file is None else structure_of(self.backbone_file, config)
+
     def fields(self, config: ModelConfig, weights: Path | None) -> dict[str, Any]:
         """The fields of ``Run`` that these options are."""
         from ftpcli.files.tensors import sha256
         from ftpcli.pose.weights import weights_path
         from ftpcli.training.initialise import starting_state
 
-        named = self.backbone_weights not in ("random", "pretrained")
-        files = {"backbone_weights": Path(self.backbone_weights) if named else None, "stem_weights": self.stem_weights}
+        files = {"backbone_weights": self.backbone_file, "stem_weights": self.stem_weights}
         state = starting_state(config, **files) if any(files.values()) else None
         provenance = {name: sha256(file) for name, file in files.items() if file is not None}
         return {
@@ -180,7 +193,7 @@ def command(
     from ftpcli.training.folder import claimed
 
     weights = None if start.weights is None else weights_path(start.weights)
-    config, recipe = model.config(weights), special.chosen(numbers)
+    config, recipe = start.structure(model.config(weights)), special.chosen(numbers)
     context.with_resource(claimed(running.out, resume=running.resume))
 
     from ftpcli.training.pose_trainer import Run, train

@@ -12,14 +12,13 @@ import torch
 
 from ftpcli.device import Threads, choose_device, choose_precision, is_out_of_memory
 from ftpcli.errors import FtpError, UsageError
-from ftpcli.files.tensors import sha256
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.model.fuse import fuse_batch_norms, pack_convolutions
 from ftpcli.model.heatmap import decode_heatmaps
 from ftpcli.pose.crops import box_affine, cut, invert, normalise, transform
 from ftpcli.pose.tokens import Crop, SharedTokens
-from ftpcli.pose.weights import build_model, weights_path
+from ftpcli.pose.weights import build_model, describe_weights, weights_path
 from ftpcli.records import Pose, Window
 from ftpcli.skeleton import Skeleton
 
@@ -96,8 +95,7 @@ class Estimator:
         sigma = float(provenance.get("recipe", {}).get("sigma", 2.0))
         estimator = cls(model, device=device, precision=precision, batch=batch, sigma=sigma, flip_test=flip_test)
         estimator.provenance = {
-            "name": path.name,
-            "sha256": sha256(path),
+            **describe_weights(path),
             "config": {k: v for k, v in model.config.to_dict().items() if k != "joints"},
             "flip_test": flip_test,
         }

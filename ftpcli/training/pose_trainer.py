@@ -101,8 +101,8 @@ class PoseTrainer(Trainer):
     def _initialise(self, model: FTPPose) -> None:
         run = self.settings
         if run.init is not None:
-            _, state, _ = load_weights(run.init)
-            taken, left = transfer(model, state)
+            given, state, _ = load_weights(run.init)
+            taken, left = transfer(model, state, given)
             if not taken:
                 raise UsageError(f"{run.init}: no tensor of these weights fits the model")
             self.log({"event": "init", "from": run.init.name, "taken": len(taken), "fresh": len(left)})
