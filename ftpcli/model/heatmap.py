@@ -19,6 +19,8 @@ STRIDE = 4
 _OFFSET = (STRIDE - 1) / 2
 #: DARK's blur in cells, its reach, and the value that weaker cells are raised to, as in transformers' processor.
 _DARK_SIGMA, _DARK_REACH, _DARK_FLOOR = 0.8, 5, 0.001
+#: Added to its curvatures, so that a plateau has some.
+_DARK_EPSILON = float(np.finfo(np.float32).eps)
 #: Cells beyond which the vertex of DARK's surface says nothing about the peak that it was fitted to.
 _DARK_FARTHEST = 2.0
 
@@ -118,7 +120,7 @@ def _parabola(logs: np.ndarray, y: np.ndarray, x: np.ndarray, dy: int, dx: int) 
 
 
 def _dark(maps: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """(M, 2) offsets dx, dy of DARK's vertex from the peak cells; 0 where the surface is no peak there.
+    """(M, 2) offsets dx, dy of DARK's vertex from the peak cells; 0 where the vertex is too far to be about that peak.
 
     The logarithm of the blurred map is taken for a quadratic surface about the peak cell (Zhang et al. 2020).
     Differences reach over the map's edge as ``transformers`` has them: the edge's own values, repeated.
@@ -133,13 +135,13 @@ def _dark(maps: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
 
     here, right, left, down, up = value(0, 0), value(0, 1), value(0, -1), value(1, 0), value(-1, 0)
     gx, gy = 0.5 * (right - left), 0.5 * (down - up)
-    xx, yy = right - 2 * here + left, down - 2 * here + up
+    xx, yy = right - 2 * here + left + _DARK_EPSILON, down - 2 * here + up + _DARK_EPSILON
     xy = 0.5 * (value(1, 1) - right - down + 2 * here - left - up + value(-1, -1))
     determinant = xx * yy - xy * xy
-    peak = (determinant > 1e-12) & (xx < 0)
-    safe = np.where(peak, determinant, 1.0)
-    offset = np.stack([(xy * gy - yy * gx) / safe, (xy * gx - xx * gy) / safe], axis=1)
-    return np.where(peak[:, None] & (np.abs(offset) <= _DARK_FARTHEST).all(axis=1, keepdims=True), offset, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        offset = np.stack([xy * gy - yy * gx, xy * gx - xx * gy], axis=1) / determinant[:, None]
+        near = (np.abs(offset) <= _DARK_FARTHEST).all(axis=1, keepdims=True)
+    return np.where(near, offset, 0.0)
 
 
 @lru_cache(maxsize=16)
