@@ -12,7 +12,14 @@ from safetensors.torch import save_file
 
 from ftpcli.errors import FtpError, InputError
 from ftpcli.pose.weights import build_model, load_weights, save_weights
-from tests.support.vitpose import OriginalViTPose, mmpose_names, write_mae, write_mmpose, write_vitpose
+from tests.support.vitpose import (
+    OriginalViTPose,
+    mmpose_names,
+    transformers_names,
+    write_mae,
+    write_mmpose,
+    write_vitpose,
+)
 
 
 def near(found: torch.Tensor, wanted: torch.Tensor) -> None:
@@ -102,7 +109,7 @@ def test_other_architectures_are_refused(tmp_path: Path, change: str, message: s
 
 def test_a_configuration_beside_the_file_is_believed(tmp_path: Path) -> None:
     """No tensor tells how many heads there are; transformers' config.json does."""
-    state = _transformers_names(OriginalViTPose(heads=6))
+    state = transformers_names(OriginalViTPose(heads=6))
     path = tmp_path / "model.safetensors"
     save_file(state, path)
     assert load_weights(path)[0].heads == 12
@@ -115,33 +122,6 @@ def test_a_configuration_beside_the_file_is_believed(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="activation relu"):
         load_weights(path)
-
-
-def _transformers_names(original: OriginalViTPose) -> dict[str, torch.Tensor]:
-    state = {}
-    names = (
-        ("backbone.pos_embed", "backbone.embeddings.position_embeddings"),
-        ("backbone.patch_embed.proj.", "backbone.embeddings.patch_embeddings.projection."),
-        ("backbone.last_norm.", "backbone.layernorm."),
-        ("backbone.blocks.", "backbone.encoder.layer."),
-        (".norm1.", ".layernorm_before."),
-        (".norm2.", ".layernorm_after."),
-        (".attn.proj.", ".attention.output.dense."),
-        ("keypoint_head.deconv_layers.0.", "head.deconv1."),
-        ("keypoint_head.deconv_layers.1.", "head.batchnorm1."),
-        ("keypoint_head.deconv_layers.3.", "head.deconv2."),
-        ("keypoint_head.deconv_layers.4.", "head.batchnorm2."),
-        ("keypoint_head.final_layer.", "head.conv."),
-    )
-    for name, value in original.state_dict().items():
-        for old, new in names:
-            name = name.replace(old, new)
-        if ".attn.qkv." in name:
-            for part, one in zip(("query", "key", "value"), value.chunk(3), strict=True):
-                state[name.replace(".attn.qkv.", f".attention.attention.{part}.")] = one.contiguous()
-        else:
-            state[name] = value
-    return state
 
 
 def test_pickles_with_code_and_damaged_files_are_one_line(tmp_path: Path) -> None:

@@ -176,6 +176,36 @@ def write_mmpose(path: Path, model: OriginalViTPose) -> None:
             del sys.modules[name]
 
 
+def transformers_names(original: OriginalViTPose) -> dict[str, Tensor]:
+    """The same tensors as transformers calls them, with a pose head for COCO alone."""
+    state = {}
+    names = (
+        ("backbone.pos_embed", "backbone.embeddings.position_embeddings"),
+        ("backbone.patch_embed.proj.", "backbone.embeddings.patch_embeddings.projection."),
+        ("backbone.last_norm.", "backbone.layernorm."),
+        ("backbone.blocks.", "backbone.encoder.layer."),
+        (".norm1.", ".layernorm_before."),
+        (".norm2.", ".layernorm_after."),
+        (".attn.proj.", ".attention.output.dense."),
+        ("keypoint_head.deconv_layers.0.", "head.deconv1."),
+        ("keypoint_head.deconv_layers.1.", "head.batchnorm1."),
+        ("keypoint_head.deconv_layers.3.", "head.deconv2."),
+        ("keypoint_head.deconv_layers.4.", "head.batchnorm2."),
+        ("keypoint_head.final_layer.", "head.conv."),
+    )
+    for name, value in original.state_dict().items():
+        if name.startswith("associate"):
+            continue
+        for old, new in names:
+            name = name.replace(old, new)
+        if ".attn.qkv." in name:
+            for part, one in zip(("query", "key", "value"), value.chunk(3), strict=True):
+                state[name.replace(".attn.qkv.", f".attention.attention.{part}.")] = one.contiguous()
+        else:
+            state[name] = value
+    return state
+
+
 def write_mae(path: Path, width: int = 192, depth: int = 2) -> dict[str, Tensor]:
     """As MAE writes pretraining checkpoints, with its command line's options."""
     import timm
