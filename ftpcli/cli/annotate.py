@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -226,6 +227,11 @@ def command(
         typer.echo(f"ftp: on {e.device} in {e.precision}, weights {e.provenance['name']}", err=True)
     with stop_signals("stopping after this chunk") as stop:
         done = _run_all(annotator, work, errors, quiet, stop)
+    if done and not quiet and boxes is None and detector == "default" and sys.stderr.isatty():
+        from ftpcli.people.loading import stronger_detector
+
+        if hint := stronger_detector():
+            typer.echo(f"ftp: {hint}", err=True)
     if as_json:
         typer.echo(json.dumps({"done": [s.to_dict() for s in done], "failed": [str(e) for e in errors]}))
     if stop():

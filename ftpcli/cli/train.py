@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -11,7 +12,8 @@ import typer
 
 from ftpcli.choices import DataKind
 from ftpcli.cli.training_options import RecipeOptions, RunningOptions, given, grouped, size
-from ftpcli.model.choices import Branches, Heatmap, Preset, Selector, Stem
+from ftpcli.errors import UsageError
+from ftpcli.model.choices import ADAPTIVE, Branches, Heatmap, Preset, Selector, Stem
 from ftpcli.training.recipe import RECIPES, AugmentationName, Recipe, RecipeName, augmentation
 
 if TYPE_CHECKING:
@@ -70,6 +72,9 @@ class ModelOptions:
     high_ratio: Annotated[int | None, typer.Option(help="Pruning, high resolution.")] = None
     low_ratio: Annotated[int | None, typer.Option(help="Pruning, low resolution.")] = None
     selector: Annotated[Selector | None, typer.Option(help="How pruning picks tokens.")] = None
+    temperature: Annotated[
+        str | None, typer.Option(help=f"tau of pruning: a number, or {ADAPTIVE} for each sample's own.")
+    ] = None
     upsample: Annotated[int | None, typer.Option(help="Per side: 2 or 4.")] = None
     stem: Annotated[Stem | None, typer.Option(help="First layers.")] = None
     depth: Annotated[int | None, typer.Option(help="Blocks of the backbone.")] = None
@@ -77,14 +82,30 @@ class ModelOptions:
     image_size: Annotated[str | None, typer.Option(help="Crop the model is for, HxW, as in 256x192.")] = None
     backbone: Annotated[str | None, typer.Option(help="A timm vit_*_patch16_* name.")] = None
 
-    def config(self, weights: Path | None) -> ModelConfig:
-        """The configuration; raises UsageError, and InputError where ``weights`` cannot be read."""
+    def config(self, weights: Path | None, recipe: RecipeName) -> ModelConfig:
+        """The configuration; raises UsageError, and InputError where ``weights`` cannot be read.
+
+        The temporal recipe puts an encoder on single-frame weights; the paper's trains squared error.
+        """
         from ftpcli.model.config import PRESETS
         from ftpcli.pose.weights import load_weights
 
         like = PRESETS[self.preset or Preset.TINY] if weights is None or self.preset else load_weights(weights)[0]
+        if recipe == RecipeName.TEMPORAL and like.branches == Branches.NONE:
+            like = like.replace(frames=3, branches=Branches.BOTH)
+        if recipe == RecipeName.PAPER:
+            if self.heatmap == Heatmap.SOFTMAX:
+                raise UsageError("--heatmap softmax: --recipe paper trains squared error; name another recipe")
+            like = like.replace(heatmap=Heatmap.GAUSSIAN)
         changes = dataclasses.asdict(self) | {"preset": None, "image_size": size(self.image_size)}
-        return like.replace(**given(**changes))
+        return like.replace(**given(**changes | {"temperature": _temperature(self.temperature)}))
+
+
+def _temperature(text: str | None) -> float | str | None:
+    try:
+        return text if text in (None, ADAPTIVE) else float(text)
+    except ValueError:
+        raise UsageError(f"--temperature {text}: a number above 0, or {ADAPTIVE}") from None
 
 
 @dataclass(frozen=True)
@@ -187,17 +208,17 @@ def command(
     """Train the pose model, with a checkpoint every few minutes and on interruption.
 
     Several GPUs: torchrun --nproc-per-node N -m ftpcli train ... Exit code: 0 done, 1 failed, 2 wrong usage,
-    130 interrupted (go on with --resume).
+    130 or 143 interrupted (go on with --resume).
     """
     from ftpcli.pose.weights import weights_path
     from ftpcli.training.folder import claimed
 
     weights = None if start.weights is None else weights_path(start.weights)
-    config, recipe = start.structure(model.config(weights)), special.chosen(numbers)
+    config, recipe = start.structure(model.config(weights, special.recipe)), special.chosen(numbers)
     context.with_resource(claimed(running.out, resume=running.resume))
 
     from ftpcli.training.pose_trainer import Run, train
 
     fields = running.prepare() | sources.sources(config.joints) | start.fields(config, weights)
     run = Run(config, recipe, running.out, **fields)
-    running.carry_out(lambda tell: train(run, tell), run.device)
+    running.carry_out(partial(train, run), run.device)

@@ -21,6 +21,10 @@ class Branches(StrEnum):
     BOTH = "both"
 
 
+#: A temperature of pruning that follows each sample's own distances.
+ADAPTIVE = "adaptive"
+
+
 class Selector(StrEnum):
     """How pruning picks tokens: by density peaks; the others are controls for ablation."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftpcli.errors import UsageError
-from ftpcli.model.choices import Branches, Codec, Head, Heatmap, Preset, Selector, Stem
+from ftpcli.model.choices import ADAPTIVE, Branches, Codec, Head, Heatmap, Preset, Selector, Stem
 from ftpcli.skeleton import PERSON19
 
 #: Left out of :meth:`ModelConfig.to_dict` where they are not changed.
@@ -37,7 +37,8 @@ class ModelConfig:
         high_ratio, low_ratio: the pruning ratio epsilon of each branch (Table III); 1 keeps every token.
         neighbours: k of eq. 1, the token itself not counted.
         temperature: tau of eq. 1; None is the token width, because LayerNormed tokens are about sqrt(2 C) apart
-            and rho would vanish for all of them with tau = 1.
+            and rho would vanish for all of them with tau = 1. ``adaptive`` is the median of a sample's mean squared
+            distances to the neighbours, in each branch, so that density counts however far apart its tokens are.
         selector: ``dpc`` (density peaks); ``grid`` and ``random`` are controls for ablation.
         head_width: channels of the dense map and of the pose head.
         mlp_ratio, cross_mlp_ratio: hidden width over C, in the blocks and after the cross-attention.
@@ -69,7 +70,7 @@ class ModelConfig:
     high_ratio: int = 6
     low_ratio: int = 6
     neighbours: int = 5
-    temperature: float | None = None
+    temperature: float | str | None = None
     selector: str = "dpc"
     head_width: int = 64
     mlp_ratio: float = 4.0
@@ -113,8 +114,10 @@ class ModelConfig:
             raise UsageError(f"model option patch_padding = {self.patch_padding}: it must lie between 0 and 7")
         if self.stem == Stem.MOVENET and self.head != Head.DENSE:
             raise UsageError(f"model option head = {self.head!r}: the movenet stem has a head of its own")
-        if self.temperature is not None and not self.temperature > 0:
-            raise UsageError(f"model option temperature = {self.temperature}: it must be above 0")
+        if self.temperature not in (None, ADAPTIVE) and not (
+            isinstance(self.temperature, int | float) and self.temperature > 0
+        ):
+            raise UsageError(f"model option temperature = {self.temperature}: a number above 0, or {ADAPTIVE}")
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ftpcli.model.choices import ADAPTIVE
+
 # Above this many tokens samples are scored one after the other: a batch of distance matrices would not fit.
 _BATCHED_TOKENS = 1024
 
@@ -24,7 +26,7 @@ def _squared_distances(x: Tensor, broken: Tensor) -> Tensor:
     return distances
 
 
-def density_peak_scores(x: Tensor, neighbours: int = 5, temperature: float | None = None) -> Tensor:
+def density_peak_scores(x: Tensor, neighbours: int = 5, temperature: float | str | None = None) -> Tensor:
     """Logarithm of the cluster-centre score of every token, in fp32 whatever autocast says.
 
     log score_i = log rho_i + log delta_i, the order of rho_i * delta_i without its underflow. With d_ij the
@@ -35,20 +37,20 @@ def density_peak_scores(x: Tensor, neighbours: int = 5, temperature: float | Non
     Args:
         x: (B, N, C) tokens. A token that is not finite counts as infinitely far from all and scores -inf.
         neighbours: k, clipped to N - 1. A single token has density 1.
-        temperature: tau; None is C.
+        temperature: tau; None is C; ``adaptive`` the median of a sample's mean squared distances to the neighbours.
 
     Returns:
         (B, N) float32.
     """
     with torch.autocast(x.device.type, enabled=False):
         x = x.detach().float()
-        tau = float(x.shape[2]) if temperature is None else temperature
+        tau = float(x.shape[2]) if temperature is None else None if temperature == ADAPTIVE else float(temperature)
         if x.shape[1] <= _BATCHED_TOKENS:
             return _scores(x, neighbours, tau)
         return torch.cat([_scores(sample, neighbours, tau) for sample in x.split(1)])
 
 
-def _scores(x: Tensor, neighbours: int, tau: float) -> Tensor:
+def _scores(x: Tensor, neighbours: int, tau: float | None) -> Tensor:
     batch, count = x.shape[:2]
     infinity = float("inf")
     broken = ~torch.isfinite(x).all(dim=2)
@@ -56,7 +58,10 @@ def _scores(x: Tensor, neighbours: int, tau: float) -> Tensor:
 
     k = min(neighbours, count - 1)
     if k > 0:
-        log_density = -distances.topk(k, dim=2, largest=False, sorted=False).values.mean(dim=2) / tau
+        near = distances.topk(k, dim=2, largest=False, sorted=False).values.mean(dim=2)
+        # The median is of the tokens that are finite; of identical ones it is 0, and so is every distance.
+        scale = near.median(dim=1, keepdim=True).values.clamp(1e-12, 1e30) if tau is None else tau
+        log_density = -near / scale
     else:
         log_density = torch.zeros_like(distances[:, :, 0])
 
@@ -75,7 +80,7 @@ def kept_tokens(count: int, ratio: int) -> int:
 
 
 def select_tokens(
-    x: Tensor, ratio: int, selector: str = "dpc", neighbours: int = 5, temperature: float | None = None
+    x: Tensor, ratio: int, selector: str = "dpc", neighbours: int = 5, temperature: float | str | None = None
 ) -> Tensor:
     """Indices of the N // ratio tokens with the highest scores, ties by index.
 

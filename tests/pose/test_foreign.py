@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from ftpcli.errors import FtpError, InputError
-from ftpcli.pose.weights import build_model, load_weights, save_weights
+from ftpcli.model.ftp_pose import FTPPose
+from ftpcli.pose.weights import build_model, load_weights, save_weights, transfer
 from tests.support.vitpose import (
     OriginalViTPose,
     mmpose_names,
@@ -151,3 +152,16 @@ def test_mmpose_positions_are_not_folded_twice(tmp_path: Path) -> None:
     positions = original.backbone.pos_embed
     wanted = positions[:, 1:] + positions[:, :1]
     assert torch.equal(load_weights(path)[1]["backbone.vit.pos_embed"], wanted)
+
+
+def test_an_encoder_on_vitpose_begins_with_its_output(tmp_path: Path) -> None:
+    """What ``ftp train --recipe temporal --weights`` builds and fills, before its first step."""
+    write_vitpose(tmp_path / "model.pth", OriginalViTPose())
+    single, _ = build_model(tmp_path / "model.pth")
+    config, state, _ = load_weights(tmp_path / "model.pth")
+    full = FTPPose(config.replace(frames=3, branches="both", temperature="adaptive")).eval()
+    taken, fresh = transfer(full, state, config)
+    assert set(taken) == set(state) and not any(name.startswith("backbone.") for name in fresh)
+    windows = torch.randn(2, 3, 3, 256, 192)
+    with torch.no_grad():
+        assert torch.equal(full(windows), single(windows))
