@@ -227,7 +227,7 @@ def command(
         typer.echo(f"ftp: on {e.device} in {e.precision}, weights {e.provenance['name']}", err=True)
     with stop_signals("stopping after this chunk") as stop:
         done = _run_all(annotator, work, errors, quiet, stop)
-    if done and not quiet and boxes is None and detector == "default" and sys.stderr.isatty():
+    if done and not quiet and boxes is None and detector == "default" and _at_a_terminal():
         from ftpcli.people.loading import stronger_detector
 
         if hint := stronger_detector():
@@ -238,6 +238,10 @@ def command(
         raise typer.Exit(stop.exit_code)
     if errors:
         raise typer.Exit(EXIT_SOME_FAILED if several else errors[0].exit_code)
+
+
+def _at_a_terminal() -> bool:
+    return sys.stderr.isatty()
 
 
 def _run_all(
