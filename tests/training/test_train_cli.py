@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ftpcli.cli import main
+from ftpcli.skeleton import COCO17
 from ftpcli.training.folder import claimed
 from tests.conftest import ROOT
 from tests.support.tiny import Command
@@ -88,7 +89,7 @@ def test_weights_bring_their_configuration(monkeypatch: pytest.MonkeyPatch, tmp_
         (["--device", "cuda:77"], 2, "--device cuda:77"),
         (["--size", "64"], 2, "size 64"),
         (["--resume"], 1, "no checkpoint here"),
-        (["--backbone-weights", "missing.pth"], 1, "missing.pth: no such checkpoint"),
+        (["--backbone-weights", "missing.pth"], 1, "missing.pth: no such weights file"),
         (["--weights", "missing.safetensors"], 1, "no such weights file"),
         (["--batch", "5", "--accumulate", "2"], 2, "does not divide"),
         (["--frames", "2"], 2, "frames"),
@@ -213,7 +214,13 @@ def test_an_encoder_is_trained_on_vitpose(monkeypatch: pytest.MonkeyPatch, tmp_p
     from tests.support.vitpose import OriginalViTPose, write_vitpose
 
     write_vitpose(tmp_path / "vitpose.pth", OriginalViTPose(depth=1))
-    words = ["train", "--data", f"coco={make_coco(tmp_path / 'coco')}", "--weights", tmp_path / "vitpose.pth"]
+    data = make_coco(tmp_path / "coco", 4)
+    content = json.loads(data.read_text())  # COCO's joints come first among ours
+    content["categories"][0]["keypoints"] = list(COCO17.joints)
+    for annotation in content["annotations"]:
+        annotation["keypoints"] = annotation["keypoints"][: 3 * len(COCO17.joints)]
+    data.write_text(json.dumps(content))
+    words = ["train", "--data", f"coco={data}", "--weights", tmp_path / "vitpose.pth"]
     words += ["--recipe", "temporal", "--steps", "2", "--batch", "2", "--precision", "fp32", "-q"]
     words += ["--temperature", "adaptive"]
     assert ftp(monkeypatch, *words, "--out", tmp_path / "run") == 0
