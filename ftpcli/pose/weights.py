@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftpcli.choices import HUB_MODELS
 from ftpcli.errors import InputError, UsageError
+from ftpcli.files.inputs import require_file
 from ftpcli.files.tensors import read_tensors, sha256, write_tensors
 from ftpcli.model.config import ModelConfig
 from ftpcli.pose.hub import hub_file, hub_origin, is_hub_name
@@ -34,14 +34,10 @@ def weights_path(name: str | Path) -> Path:
         InputError: no such file, or it cannot be downloaded.
     """
     path = DEFAULT_WEIGHTS if str(name) == "default" else Path(name)
-    if path.is_file():
-        return path
-    if is_hub_name(str(name)):
+    if not path.is_file() and is_hub_name(str(name)):
         return hub_file(str(name))
-    raise InputError(
-        f"{path}: no such weights file; give --weights a file of 'ftp train' or of ViTPose, or one of the names "
-        f"{', '.join(HUB_MODELS)}"
-    )
+    require_file(path)
+    return path
 
 
 def describe_weights(path: Path) -> dict[str, Any]:
@@ -73,8 +69,7 @@ def read_tensors_of(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    if not path.is_file():
-        raise InputError(f"{path}: no such weights file")
+    require_file(path)
     with open(path, "rb") as file:
         pickled = file.read(2) in _PICKLED
     if not pickled:
