@@ -72,6 +72,21 @@ class Metric(StrEnum):
     COCO = "coco"
 
 
+#: Pose models of others on the Hugging Face hub, by the name that ``--weights`` takes. All give COCO's 17 joints.
+HUB_MODELS = {
+    name: f"usyd-community/{name}"
+    for name in (
+        "vitpose-plus-small",
+        "vitpose-base-simple",
+        "vitpose-base",
+        "vitpose-base-coco-aic-mpii",
+        "vitpose-plus-base",
+        "vitpose-plus-large",
+        "vitpose-plus-huge",
+    )
+}
+
+
 class Dataset(StrEnum):
     """Data sets that a model can be evaluated on."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ftpcli.choices import Format, Joints, Precision
+from ftpcli.choices import HUB_MODELS, Format, Joints, Precision
 from ftpcli.cli.progress import Report, progress
 from ftpcli.cli.signals import EXIT_BROKEN_PIPE, Stop, stop_signals
 from ftpcli.device import no_other_threads
@@ -124,7 +125,12 @@ def command(
         typer.Option(help="MOT text or a poses file in place of detector and tracker.", rich_help_panel=_PEOPLE),
     ] = None,
     weights: Annotated[
-        str, typer.Option(help="default (bundled) or a file made by ftp train.", rich_help_panel=_MODEL)
+        str,
+        typer.Option(
+            help=f"default (bundled), a file of ftp train or of ViTPose, or a model that is then downloaded: "
+            f"{', '.join(HUB_MODELS)} (usyd-community/NAME on the Hugging Face hub; NAME@COMMIT for a revision).",
+            rich_help_panel=_MODEL,
+        ),
     ] = "default",
     flip_test: Annotated[
         bool,
@@ -183,6 +189,7 @@ def command(
         typer.echo("ftp: starting", err=True)
     no_other_threads()
     from ftpcli.annotation.chain import Annotator, Options
+    from ftpcli.pose.hub import is_hub_name
     from ftpcli.pose.weights import weights_path
     from ftpcli.video.selection import Selection, check_rotation
 
@@ -207,7 +214,8 @@ def command(
     )
     check_rotation(rotate)
     Selection(describe(sources[0].path), options.start, options.end, every)
-    weights_path(weights)
+    if not is_hub_name(weights):  # downloads wait until outputs are checked
+        weights_path(weights)
     if boxes is not None:
         require_file(boxes)
     work = []
@@ -233,12 +241,21 @@ def command(
         typer.echo(f"ftp: on {e.device} in {e.precision}, weights {e.provenance['name']}", err=True)
     with stop_signals("stopping after this chunk") as stop:
         done = _run_all(annotator, work, errors, quiet, stop)
+    if done and not quiet and boxes is None and detector == "default" and _at_a_terminal():
+        from ftpcli.people.loading import stronger_detector
+
+        if hint := stronger_detector():
+            typer.echo(f"ftp: {hint}", err=True)
     if as_json:
         typer.echo(json.dumps({"done": [s.to_dict() for s in done], "failed": [str(e) for e in errors]}))
     if stop():
         raise typer.Exit(stop.exit_code)
     if errors:
         raise typer.Exit(EXIT_SOME_FAILED if several else errors[0].exit_code)
+
+
+def _at_a_terminal() -> bool:
+    return sys.stderr.isatty()
 
 
 def _run_all(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ftpcli.cli import annotate, bench, evaluate, info, render, train, train_detector
+from ftpcli.cli import annotate, bench, evaluate, import_weights, info, render, train, train_detector
 from ftpcli.version import __version__
 
 #: What typer raises for options that it refuses (click's UsageError, wherever this version of typer has it).
@@ -28,6 +28,7 @@ app.command("bench", rich_help_panel=_USE)(bench.command)
 app.command("info", rich_help_panel=_USE)(info.command)
 app.command("train", rich_help_panel=_MODELS)(train.command)
 app.command("train-detector", rich_help_panel=_MODELS)(train_detector.command)
+app.command("import", rich_help_panel=_MODELS)(import_weights.command)
 app.command("eval", rich_help_panel=_MODELS)(evaluate.command)
 
 
