@@ -34,6 +34,7 @@ class CvatSink(Sink):
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
         self._zip = zipfile.ZipFile(_Plain(stream), "w", zipfile.ZIP_DEFLATED)  # type: ignore[call-overload]
+        self._zip.writestr(zipfile.ZipInfo(_IMAGES, _DATE), b"")  # CVAT's importer wants the folder, even an empty one
         # Entries of a zip are written one after the other, and pictures come first.
         self._spool = tempfile.TemporaryFile()  # noqa: SIM115 (closed by release())
         self._coco = CocoSink(OutputStream(self._spool, tempfile.gettempdir()), header, options)
@@ -67,7 +68,11 @@ class _Plain:
     """The stream without seeking, by which zipfile writes from front to back."""
 
     def __init__(self, stream: Any) -> None:
-        self.write = stream.write
+        self._stream = stream
+
+    def write(self, data: Any) -> int:
+        self._stream.write(data)
+        return len(data)
 
     def flush(self) -> None:
         """The stream is flushed when it is whole."""

@@ -24,7 +24,6 @@ class LabelStudioSink(Sink):
 
     suffix = ""
     takes_all = True
-    lacks = "confidences of joints that were not located"
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
