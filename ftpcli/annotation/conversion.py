@@ -15,7 +15,7 @@ from ftpcli.datasets.poses import open_poses
 from ftpcli.errors import InputError, UsageError
 from ftpcli.files.inputs import numbered_images
 from ftpcli.files.output_folder import OutputFolder, check_folder, output_folder
-from ftpcli.formats import SINKS, check_joints, check_output, format_of, write_poses
+from ftpcli.formats import SINKS, check_joints, check_output, format_of, lacking, write_poses
 from ftpcli.formats.names import source_name
 from ftpcli.records import FramePoses, Header, SourceInfo
 from ftpcli.version import __version__
@@ -94,7 +94,7 @@ def convert(
             target = stack.enter_context(output_folder(place))
         elif reader.by_name and listed:
             given.frame_name = listed.__getitem__
-        result, notices = Converted(os.fspath(out), str(name)), list[str]()
+        result, notices = Converted(os.fspath(out), str(name)), lacking(name, joints, header.joints)
         frames = _counted(_chosen(iter(given), ids, every), result, lambda done: progress(done, reader.records))
         if change is not None:
             frames = change(frames)

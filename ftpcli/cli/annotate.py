@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ftpcli.choices import Format, Joints, Precision
+from ftpcli.choices import Format, Joints, Picture, Precision
 from ftpcli.cli.progress import Report, progress
 from ftpcli.cli.signals import EXIT_BROKEN_PIPE, Stop, stop_signals
 from ftpcli.errors import EXIT_SOME_FAILED, FtpError, InputError, UsageError
@@ -44,12 +44,13 @@ def command(
     format: Annotated[
         Format | None,
         typer.Option(
-            help="Without it the name of --out decides: .jsonl is jsonl (all 19 joints), .json and folders are coco.",
+            help="Without it the name of --out decides: .jsonl is jsonl (all 19 joints), .csv csv and so on; .json and "
+            "folders are coco.",
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
     joints: Annotated[
-        Joints, typer.Option(help="COCO files: COCO's 17 joints, or all.", rich_help_panel=_OUTPUT)
+        Joints, typer.Option(help="COCO, YOLO, CVAT: COCO's 17 joints, or all.", rich_help_panel=_OUTPUT)
     ] = Joints.DEFAULT,
     overlay: Annotated[
         str | None,
@@ -58,6 +59,11 @@ def command(
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(help="Also write the frames into this folder, as the output names them.", rich_help_panel=_OUTPUT),
+    ] = None,
+    picture: Annotated[Picture, typer.Option(help="Kind of the frames' files.", rich_help_panel=_OUTPUT)] = Picture.JPG,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_OUTPUT)
     ] = False,
@@ -167,7 +173,7 @@ def command(
     if boxes is not None and several:
         raise UsageError(f"--boxes {boxes}: belongs to one video; annotate the others by themselves")
     files = {"--boxes": boxes, "--weights": weights, "--detector": detector}
-    for option, value in {**files, "--out": out, "--overlay": overlay}.items():
+    for option, value in {**files, "--out": out, "--overlay": overlay, "--frames": frames}.items():
         refuse_address(option, value)
 
     from ftpcli.annotation.chain import Annotator, Options
@@ -200,7 +206,8 @@ def command(
         raise InputError(f"{boxes}: no such boxes file")
     work = []
     for source, target in zip(sources, _targets(sources, out, several, format, joints, overlay), strict=True):
-        target = replace(target, overwrite=overwrite, resume=resume)
+        target = replace(target, overwrite=overwrite, resume=resume, picture=picture)
+        target = replace(target, frames=None if frames is None else Path(frames))
         try:
             target.check(source.path, boxes, weights)
             work.append((source, target))

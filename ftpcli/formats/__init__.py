@@ -8,7 +8,16 @@ from ftpcli.datasets.coco import VISIBLE
 from ftpcli.datasets.poses import open_poses
 from ftpcli.files.output import atomic_output, check_target, write_error
 from ftpcli.formats.partfile import PartRecord, PartWriter, part_path
-from ftpcli.formats.writer import SINKS, StandardOutput, check_joints, check_output, format_of, joints_of, write_poses
+from ftpcli.formats.writer import (
+    SINKS,
+    StandardOutput,
+    check_joints,
+    check_output,
+    format_of,
+    joints_of,
+    lacking,
+    write_poses,
+)
 
 __all__ = [
     "SINKS",
@@ -23,6 +32,7 @@ __all__ = [
     "check_target",
     "format_of",
     "joints_of",
+    "lacking",
     "open_poses",
     "part_path",
     "write_error",

@@ -264,6 +264,8 @@ class PartWriter:
         joints: str = "default",
         overwrite: bool = False,
         frame_name: Callable[[int], str] | None = None,
+        picture: str = "jpg",
+        notice: Callable[[str], None] = lambda line: None,
     ) -> int:
         """Turn the records into the final file, move it into place, then delete the part file.
 
@@ -272,10 +274,17 @@ class PartWriter:
 
         The other arguments, and the result, are those of ``write_poses``. If it fails, the part file stays.
         """
-        check_target(out, overwrite=overwrite)
         frames = (record.frame for record in self.stored())
         count = write_poses(
-            out, header or self.header, frames, format, joints=joints, overwrite=overwrite, frame_name=frame_name
+            out,
+            header or self.header,
+            frames,
+            format,
+            joints=joints,
+            overwrite=overwrite,
+            frame_name=frame_name,
+            picture=picture,
+            notice=notice,
         )
         self.discard()
         return count

@@ -126,7 +126,7 @@ def write_poses(
         format: one of ``Format``; None goes by extension.
         joints: "default" or "all" (every joint of the header; changes COCO files only, which hold COCO's 17).
         frame_name, picture, image: see ``WriteOptions``.
-        notice: takes a line about what the format could not hold.
+        notice: takes a line that counts what this file could not hold.
 
     Returns:
         Number of frames written.
@@ -153,9 +153,18 @@ def write_poses(
             sink.close(count)
         finally:
             sink.release()
-    for line in _left_out(name, sink, joints):
-        notice(line)
+    if sink.left_out:
+        counts = ", ".join(f"{count:,} {what}" for what, count in sink.left_out.items())
+        notice(f"left out, because {name} files cannot hold them: {counts}")
     return count
+
+
+def lacking(name: Format, joints: str, given: tuple[str, ...]) -> list[str]:
+    """What no file of this format holds of poses with these joints, as one line or none."""
+    parts = [SINKS[name].lacks] if SINKS[name].lacks else []
+    lost = [joint for joint in given if joint not in joints_of(name, joints, given)]
+    parts += [f"the joints {', '.join(lost)}"] if lost else []
+    return [f"{name} files do not hold {', or '.join(parts)}"] if parts else []
 
 
 def _check(frame: FramePoses) -> None:
@@ -164,13 +173,3 @@ def _check(frame: FramePoses) -> None:
         box_xywh(pose.box, f"frame {frame.index}")
         if not math.isfinite(pose.score):
             raise OutputError(f"frame {frame.index}: a person's score is not a number")
-
-
-def _left_out(name: Format, sink: Sink, joints: str) -> list[str]:
-    """What the file does not hold of what there was, in one line."""
-    kept = joints_of(name, joints, sink.header.joints)
-    lost = [joint for joint in sink.header.joints if joint not in kept] if not sink.lacks.startswith("joints") else []
-    parts = [sink.lacks] if sink.lacks else []
-    parts += [f"the joints {', '.join(lost)}"] if lost else []
-    parts += [f"{count:,} {what}" for what, count in sink.left_out.items()]
-    return [f"left out, because {name} files cannot hold them: {'; '.join(parts)}"] if parts else []
