@@ -82,7 +82,8 @@ class Annotation:
         self, source: FrameSource, people: PeopleSource, estimator: Estimator, options: Options | None = None
     ) -> None:
         self._source, self._people, self._estimator = source, people, estimator
-        self._options = o = options or Options()
+        self._options = self.options = o = options or Options()
+        self.cut_frames: list[int] = []  # indices of the first frames after camera cuts
         held = held_frames(source.info)
         self._stages: list[Stage] = [people.follow]
         if o.fill_gaps and o.boxes is None:
@@ -231,6 +232,7 @@ class Annotation:
         tracked, windows = key
         if tracked.shot != self.cuts:
             self._begin_shot(tracked.shot)
+            self.cut_frames.append(tracked.frame.index)
         if self._second_look:
             if tracked.stored is None:
                 raw = self._second_look(windows, raw, tokens)

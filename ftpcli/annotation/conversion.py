@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -20,7 +20,7 @@ from ftpcli.formats.names import source_name
 from ftpcli.records import FramePoses, Header, SourceInfo
 from ftpcli.version import __version__
 
-#: A change to the frames on their way, which says in ``steps`` of the header what it did.
+#: A change to the frames on their way.
 Change = Callable[[Iterator[FramePoses]], Iterator[FramePoses]]
 
 
@@ -49,7 +49,7 @@ def convert(
     picture: str = "jpg",
     overwrite: bool = False,
     change: Change | None = None,
-    step: dict[str, Any] | None = None,
+    step: Mapping[str, Any] | None = None,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Converted:
     """Write the poses of a file in another form.
@@ -64,7 +64,7 @@ def convert(
         pictures: folder that the frames are written to, below the names that the output has; needs ``video``.
         picture: "jpg" or "png".
         change: applied to the frames, such as a filter.
-        step: what ``run.steps`` says of this.
+        step: what ``run.steps`` says of the change.
 
     Raises:
         UsageError: options that do not fit together.
@@ -83,9 +83,11 @@ def convert(
         if reader.records == 0:
             raise InputError(f"{reader.path}: holds no frames")
         given = _paired(reader, video, fps, stack) if video is not None else _Alone(reader, fps)
-        done = {"command": "convert", "version": __version__, "from": reader.format, "to": str(name)}
+        done = {"command": "convert", "from": reader.format, "to": str(name)} if step is None else step
         run = reader.header.run
-        header = Header(reader.header.joints, given.source, replace(run, steps=(*run.steps, step or done)))
+        header = Header(
+            reader.header.joints, given.source, replace(run, steps=(*run.steps, {**done, "version": __version__}))
+        )
         target: OutputFolder | None = None
         if pictures is not None:
             place = Path(pictures, source_name(header))

@@ -22,7 +22,8 @@ from ftpcli.files.output import check_target
 from ftpcli.files.output_folder import OutputFolder, check_folder, output_folder
 from ftpcli.formats import PartWriter, StandardOutput, check_joints, check_output, format_of, joints_of, part_path
 from ftpcli.formats.names import source_name
-from ftpcli.records import Header
+from ftpcli.pose.smoothing import Smoothing
+from ftpcli.records import FramePoses, Header
 
 if TYPE_CHECKING:
     from ftpcli.video import VideoWriter
@@ -301,8 +302,18 @@ class _Part:
             frame_name=None if self._target.frames else self._annotation.frame_name,
             picture=self._target.picture,
             notice=notices.append,
+            change=self._filter,
         )
         return notices
+
+    def _filter(self, frames: Iterator[FramePoses]) -> Iterator[FramePoses]:
+        """What a filter that looks ahead makes of the poses, now that all are known."""
+        kind = Smoothing(self._annotation.options.smooth)
+        if not kind.whole_tracks:
+            return frames
+        from ftpcli.pose.filters import Filter
+
+        return Filter(kind)(frames, self._annotation.cut_frames)
 
 
 class _Stream:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ftpcli.cli import annotate, convert, evaluate, render, train, train_detector
+from ftpcli.cli import annotate, convert, evaluate, render, smooth, train, train_detector
 from ftpcli.version import __version__
 
 _USE, _MODELS = "Annotate", "Train and evaluate"
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("annotate", rich_help_panel=_USE)(annotate.command)
 app.command("render", rich_help_panel=_USE)(render.command)
 app.command("convert", rich_help_panel=_USE)(convert.command)
+app.command("smooth", rich_help_panel=_USE)(smooth.command)
 app.command("train", rich_help_panel=_MODELS)(train.command)
 app.command("train-detector", rich_help_panel=_MODELS)(train_detector.command)
 app.command("eval", rich_help_panel=_MODELS)(evaluate.command)

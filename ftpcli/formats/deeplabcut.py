@@ -22,7 +22,7 @@ class DeepLabCutSink(SpooledSink):
         for row in rows:
             self._row(row)
         absent = [""] * len(joints) * len(_VALUES)
-        for frame in self.spooled():
+        for frame in self.spooled:
             people = {pose.track_id: pose for pose in frame.poses}
             row = [str(frame.index)]
             for track in tracks:

@@ -42,7 +42,7 @@ class NwbSink(SpooledSink):
         times: dict[int, list[float]] = {track: [] for track in self.tracks}
         left = dict(self.tracks)  # frames of each person that are still to come
         nothing = np.column_stack([np.full((len(own.joints), 2), np.nan), np.zeros(len(own.joints))])
-        for frame in self.spooled():
+        for frame in self.spooled:
             if frame.seconds != frame.seconds:
                 raise OutputError(f"frame {frame.index} has no time, which NWB files need; give --fps or --video")
             tables = {}

@@ -266,11 +266,13 @@ class PartWriter:
         frame_name: Callable[[int], str] | None = None,
         picture: str = "jpg",
         notice: Callable[[str], None] = lambda line: None,
+        change: Callable[[Iterator[FramePoses]], Iterator[FramePoses]] = lambda frames: frames,
     ) -> int:
         """Turn the records into the final file, move it into place, then delete the part file.
 
         Args:
             header: the final header, with counts that were unknown at the start; None keeps the stored one.
+            change: what becomes of the frames on their way, such as a filter that looks ahead.
 
         The other arguments, and the result, are those of ``write_poses``. If it fails, the part file stays.
         """
@@ -278,7 +280,7 @@ class PartWriter:
         count = write_poses(
             out,
             header or self.header,
-            frames,
+            change(frames),
             format,
             joints=joints,
             overwrite=overwrite,

@@ -33,7 +33,7 @@ class SleapSink(SpooledSink):
         video = sio.Video(source.path or "video", backend_metadata=meta, open_backend=False)
         tracks = {track: sio.Track(name=str(track)) for track in sorted(self.tracks)}
         labelled = []
-        for frame in self.spooled():
+        for frame in self.spooled:
             people = []
             for pose in frame.poses:
                 keypoints, confidence = self.order(pose)

@@ -34,7 +34,7 @@ class TrcSink(SpooledSink):
         head += "Frame#\tTime\t" + "\t\t\t".join(names) + "\t\t\n"
         head += "\t\t" + "\t".join(f"X{n}\tY{n}\tZ{n}" for n in range(1, len(names) + 1)) + "\n"
         self.stream.write(head.encode("utf-8"))
-        for frame in self.spooled():
+        for frame in self.spooled:
             if math.isnan(frame.seconds):
                 raise OutputError(f"frame {frame.index} has no time, which TRC files need; give --fps or --video")
             row = [str(frame.index + 1), repr(float(frame.seconds))]
@@ -52,7 +52,7 @@ class TrcSink(SpooledSink):
         """Frames a second: the source's, else the mean."""
         if self.header.source.average_rate:
             return float(self.header.source.average_rate)
-        times = [frame.seconds for frame in self.spooled()]
+        times = [frame.seconds for frame in self.spooled]
         return (frames - 1) / (times[-1] - times[0]) if frames > 1 and times[-1] > times[0] else 1.0
 
 
