@@ -52,7 +52,7 @@ FLOOR = (
     {"model", "video"},
     {"datasets"},
     {"formats"},
-    {"pose", "drawing"},
+    {"pose", "drawing", "inspection"},
     {"people"},
     {"annotation", "evaluation"},
     {"training"},

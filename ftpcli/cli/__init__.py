@@ -26,12 +26,14 @@ def main() -> None:
 
 
 def _run() -> None:
-    from ftpcli.cli.app import app
+    from ftpcli.cli.app import WrongUsage, app, say_wrong_usage
     from ftpcli.errors import FtpError
 
     given = "FTP_DEBUG" in os.environ
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except WrongUsage as error:
+        sys.exit(say_wrong_usage(error))
     except FtpError as error:
         if os.environ.get("FTP_DEBUG"):
             raise

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ftpcli.cli import annotate, convert, evaluate, render, smooth, train, train_detector
+from ftpcli.cli import annotate, convert, evaluate, info, render, smooth, train, train_detector
 from ftpcli.version import __version__
+
+#: What typer raises for options that it refuses (click's UsageError, wherever this version of typer has it).
+WrongUsage: Any = typer.BadParameter.__base__
 
 _USE, _MODELS = "Annotate", "Train and evaluate"
 
@@ -23,6 +26,7 @@ app.command("annotate", rich_help_panel=_USE)(annotate.command)
 app.command("render", rich_help_panel=_USE)(render.command)
 app.command("convert", rich_help_panel=_USE)(convert.command)
 app.command("smooth", rich_help_panel=_USE)(smooth.command)
+app.command("info", rich_help_panel=_USE)(info.command)
 app.command("train", rich_help_panel=_MODELS)(train.command)
 app.command("train-detector", rich_help_panel=_MODELS)(train_detector.command)
 app.command("eval", rich_help_panel=_MODELS)(evaluate.command)
@@ -43,3 +47,14 @@ def options(
 ) -> None:
     if debug:
         os.environ["FTP_DEBUG"] = "1"
+
+
+def say_wrong_usage(error: Any) -> int:
+    """One line on stderr in place of typer's panel, or the help where nothing was given; the exit code."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    else:
+        command = error.ctx.command_path if error.ctx else "ftp"
+        message = error.format_message().removesuffix(".").replace("Value error, ", "")
+        typer.echo(f"ftp: {message}; see {command} --help", err=True)
+    return int(error.exit_code)

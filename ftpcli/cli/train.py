@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -174,7 +175,7 @@ def command(
     """Train the pose model, with a checkpoint every few minutes and on interruption.
 
     Several GPUs: torchrun --nproc-per-node N -m ftpcli train ... Exit code: 0 done, 1 failed, 2 wrong usage,
-    130 interrupted (go on with --resume).
+    130 or 143 interrupted (go on with --resume).
     """
     from ftpcli.pose.weights import weights_path
     from ftpcli.training.folder import claimed
@@ -187,4 +188,4 @@ def command(
 
     fields = running.prepare() | sources.sources(config.joints) | start.fields(config, weights)
     run = Run(config, recipe, running.out, **fields)
-    running.carry_out(lambda tell: train(run, tell), run.device)
+    running.carry_out(partial(train, run), run.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -51,7 +52,7 @@ def command(
     """Train the person detector, with a checkpoint every few minutes and on interruption.
 
     Several GPUs: torchrun --nproc-per-node N -m ftpcli train-detector ... Exit code: 0 done, 1 failed, 2 wrong usage,
-    130 interrupted (go on with --resume).
+    130 or 143 interrupted (go on with --resume).
     """
     from ftpcli.training.folder import claimed
 
@@ -70,7 +71,7 @@ def command(
     sources = [(Scenes(name, path, source.images), weight) for name, path, weight in files]
     weights = BUNDLED if source.weights == "default" else source.weights and Path(source.weights)
     run = DetectorRun(recipe, running.out, sources, source.val, weights or None, source.images, **fields)
-    running.carry_out(lambda tell: train_detector(run, tell), run.device)
+    running.carry_out(partial(train_detector, run), run.device)
 
 
 def _source(text: str) -> tuple[str, Path, float]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, get_type_hints
 
 import typer
 
+from ftpcli.cli.signals import stop_signals
 from ftpcli.errors import UsageError
 from ftpcli.training.recipe import Precision, Schedule
 
@@ -99,18 +100,19 @@ class RunningOptions:
         names = ("workers", "resume", "validate_every", "save_minutes", "log_every", "tensorboard")
         return {name: getattr(self, name) for name in names} | {"device": str(choose_device(self.device))}
 
-    def carry_out(self, training: Callable[[Callable[[dict[str, Any]], None]], dict[str, Any]], device: str) -> None:
-        """Run a training, as one of several processes where torchrun started it; exit code 130 where interrupted."""
+    def carry_out(self, training: Callable[..., dict[str, Any]], device: str) -> None:
+        """Run a training, also as one of several processes; exit code 130 or 143 where interrupted."""
         from ftpcli.training import distributed
 
         distributed.start(device)
         try:
-            outcome = training(_quiet if self.quiet else _tell)
+            with stop_signals("stopping after this step") as stop:
+                outcome = training(_quiet if self.quiet else _tell, stop)
         finally:
             distributed.stop()
         if not outcome["finished"]:
             typer.echo(f"ftp: stopped at step {outcome['step']} of {outcome['steps']}; go on with --resume", err=True)
-            raise typer.Exit(130)
+            raise typer.Exit(stop.exit_code)
 
 
 def given(**values: Any) -> dict[str, Any]:

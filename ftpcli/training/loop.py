@@ -6,7 +6,7 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +23,16 @@ from ftpcli.training.checkpoint import check_signature, load_checkpoint, save_ch
 from ftpcli.training.log import Log, Row, Tell
 from ftpcli.training.mixture import Mixture
 from ftpcli.training.recipe import BaseRecipe, Schedule
-from ftpcli.training.runtime import Clock, autocast, peak_memory, random_state, set_random_state, stop_signals
+from ftpcli.training.runtime import Clock, autocast, peak_memory, random_state, set_random_state
 from ftpcli.training.workers import batches
+
+#: Whether a run was asked to stop.
+Stop = Callable[[], bool]
+
+
+def never() -> bool:
+    """A run that nobody stops."""
+    return False
 
 
 class DivergedError(FtpError):
@@ -160,11 +168,14 @@ class Trainer(ABC):
 
     # The run
 
-    def run(self) -> dict[str, Any]:
-        """``step``, ``steps``, whether it is ``finished``, and the ``best`` score of its validations (else -1)."""
-        with stop_signals() as stop:
-            self._describe()
-            finished = self._train(stop)
+    def run(self, stop: Stop = never) -> dict[str, Any]:
+        """``step``, ``steps``, whether it is ``finished``, and the ``best`` score of its validations (else -1).
+
+        Args:
+            stop: asked after every step; True ends the run with a checkpoint.
+        """
+        self._describe()
+        finished = self._train(stop)
         return {"step": self.step, "steps": self.steps, "finished": finished, "best": self.best}
 
     def _describe(self) -> None:
@@ -177,7 +188,7 @@ class Trainer(ABC):
             self.log({"event": "data", "warning": warning})
         self.log({**row, "parameters": parameters, "state_mib": round(memory), "device": str(self.device)})
 
-    def _train(self, stop: list[int]) -> bool:
+    def _train(self, stop: Stop) -> bool:
         options, first = self.options, self.step
         clock = Clock()
         losses: list[dict[str, float]] = []
@@ -199,7 +210,7 @@ class Trainer(ABC):
                 self._report(losses, clock)
                 losses, clock = [], Clock(clock.saved)
             done = self.step == self.steps
-            stopping = distributed.any_process(bool(stop)) or self.step == options.stop_at
+            stopping = distributed.any_process(stop()) or self.step == options.stop_at
             if self.validates and not self.rank and (done or self.step % options.validate_every == 0):
                 self.validate()
             if done or stopping or time.monotonic() - clock.saved > options.save_minutes * 60:

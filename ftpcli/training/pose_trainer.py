@@ -18,7 +18,7 @@ from ftpcli.training.averages import State, mean_state
 from ftpcli.training.batches import Batch, Examples, collate
 from ftpcli.training.distributed import rank_and_world
 from ftpcli.training.log import Tell
-from ftpcli.training.loop import RunOptions, Trainer
+from ftpcli.training.loop import RunOptions, Stop, Trainer, never
 from ftpcli.training.losses import heatmap_loss, joint_weights
 from ftpcli.training.mixture import Mixture
 from ftpcli.training.optimiser import build_optimisers
@@ -55,13 +55,14 @@ class Run(RunOptions):
     validation_limit: int = 500
 
 
-def train(run: Run, tell: Tell = lambda row: None) -> dict[str, Any]:
+def train(run: Run, tell: Tell = lambda row: None, stop: Stop = never) -> dict[str, Any]:
     """Train until the recipe's last step, an interruption, or a loss that is not a number.
 
     Writes into ``run.out``: ``log.jsonl``, ``checkpoint.pt``, ``last.safetensors``, ``best.safetensors``.
 
     Args:
         tell: called with every row of the log.
+        stop: asked after every step; True ends the run as an interruption.
 
     Returns:
         ``{"step", "steps", "finished", "best"}``.
@@ -70,7 +71,7 @@ def train(run: Run, tell: Tell = lambda row: None) -> dict[str, Any]:
         DivergedError: the last checkpoint is kept.
         InputError, UsageError, OutputError.
     """
-    return PoseTrainer(run, tell).run()
+    return PoseTrainer(run, tell).run(stop)
 
 
 class PoseTrainer(Trainer):

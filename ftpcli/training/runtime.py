@@ -1,12 +1,8 @@
-"""What the loop needs of the machine: precision, signals, random numbers, clocks, memory."""
+"""What the loop needs of the machine: precision, random numbers, clocks, memory."""
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -25,21 +21,6 @@ def autocast(precision: str, device: torch.device) -> torch.dtype | None:
             raise UsageError("--precision fp16: for GPUs; a CPU trains in bf16 or fp32")
         return torch.float16
     return torch.bfloat16 if choose_precision(precision, device) == "bf16" else None
-
-
-@contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """While it lasts, SIGINT and SIGTERM are put on the list that it gives. Outside the main thread it does nothing."""
-    got: list[int] = []
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, lambda n, _: got.append(n))
-    try:
-        yield got
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def make_fast(model: nn.Module) -> None:

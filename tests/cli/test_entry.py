@@ -178,3 +178,19 @@ def test_completion_can_be_installed(tmp_path: Path) -> None:
     )
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0 and "_FTP_COMPLETE=complete_bash" in out, (out, err)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["annotate", "a.mp4", "--format", "xyz"], "'xyz' is not one of 'jsonl', 'coco'"),
+        (["annotate", "a.mp4", "--batch", "0"], "'--batch'"),
+        (["annotate", "--no-such"], "No such option: --no-such"),
+        (["no-such"], "No such command 'no-such'"),
+    ],
+)
+def test_wrong_usage_is_one_line_that_names_the_help(words: list[str], says: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "ftpcli", *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr.count("\n") == 1 and says in done.stderr and "--help" in done.stderr
+    assert done.stderr.startswith("ftp: ")

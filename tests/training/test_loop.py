@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ import pytest
 from ftpcli.errors import FtpError, InputError, UsageError
 from ftpcli.training.loop import DivergedError
 from ftpcli.training.pose_trainer import Run, train
-from ftpcli.training.runtime import stop_signals
 from ftpcli.training.sources import CocoKeypoints
 from tests.support.training_runs import CONFIG, quick, state_of
 
@@ -86,12 +84,3 @@ def test_a_full_disk_keeps_the_previous_checkpoint(
     with pytest.raises(FtpError, match="previous one is kept"):
         train(dataclasses.replace(run, resume=True, stop_at=2))
     assert (tmp_path / "checkpoint.pt").read_bytes() == kept
-
-
-def test_stop_signals_are_given_back() -> None:
-    import signal
-
-    before = signal.getsignal(signal.SIGINT)
-    with stop_signals() as got:
-        os.kill(os.getpid(), signal.SIGINT)
-    assert got == [signal.SIGINT] and signal.getsignal(signal.SIGINT) is before

@@ -27,7 +27,7 @@ from ftpcli.training.detector.pasting import paste
 from ftpcli.training.detector.recipe import DetectorRecipe
 from ftpcli.training.detector.samples import Sample, Scenes, make_sample
 from ftpcli.training.log import Tell
-from ftpcli.training.loop import RunOptions, Trainer
+from ftpcli.training.loop import RunOptions, Stop, Trainer, never
 from ftpcli.training.mixture import Mixture
 
 
@@ -50,7 +50,7 @@ class DetectorRun(RunOptions):
     images: Path | None = None
 
 
-def train_detector(run: DetectorRun, tell: Tell = lambda row: None) -> dict[str, Any]:
+def train_detector(run: DetectorRun, tell: Tell = lambda row: None, stop: Stop = never) -> dict[str, Any]:
     """Train until the recipe's last step, an interruption, or a loss that is not a number.
 
     Writes into ``run.out``: ``log.jsonl``, ``checkpoint.pt`` and ``detector.safetensors``, the averaged weights as a
@@ -58,6 +58,7 @@ def train_detector(run: DetectorRun, tell: Tell = lambda row: None) -> dict[str,
 
     Args:
         tell: called with every row of the log.
+        stop: asked after every step; True ends the run as an interruption.
 
     Returns:
         ``{"step", "steps", "finished", "best"}``; "best" is the highest average precision at IoU 0.5.
@@ -67,7 +68,7 @@ def train_detector(run: DetectorRun, tell: Tell = lambda row: None) -> dict[str,
         InputError: data or weights that cannot be read, or weights of another architecture.
         DivergedError, OutputError.
     """
-    return DetectorTrainer(run, tell).run()
+    return DetectorTrainer(run, tell).run(stop)
 
 
 class DetectorTrainer(Trainer):

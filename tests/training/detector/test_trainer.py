@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,21 +28,13 @@ def events(folder: Path, event: str) -> list[dict[str, Any]]:
     return [row for row in rows if row["event"] == event]
 
 
-def test_a_resumed_training_is_the_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_training_is_the_uninterrupted_one(tmp_path: Path) -> None:
     path, whole, parts = coco_file(tmp_path), tmp_path / "whole", tmp_path / "parts"
     outcome = train_detector(detector_run(path, whole))
     assert outcome == {"step": 3, "steps": 3, "finished": True, "best": -1.0}
 
-    learn = DetectorTrainer.learn
-
-    def stop_at_two(self: DetectorTrainer, batch: Any) -> dict[str, float]:
-        if self.step == 1:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return learn(self, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(DetectorTrainer, "learn", stop_at_two)
-        outcome = train_detector(detector_run(path, parts))
+    asked = iter((False, True))
+    outcome = train_detector(detector_run(path, parts), stop=lambda: next(asked))
     assert outcome == {"step": 2, "steps": 3, "finished": False, "best": -1.0}
     with pytest.raises(UsageError, match="holds a run already"), claimed(parts, resume=False):
         pass

@@ -1,0 +1,85 @@
+"""``ftp info``: says what is in a poses file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ftpcli.inspection.summary import PosesSummary
+    from ftpcli.records import Header
+
+
+def command(
+    poses: Annotated[Path, typer.Argument(help="JSON Lines, COCO or PoseTrack JSON.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object on standard output.")] = False,
+) -> None:
+    """Show what a poses file holds: source, people, gaps, confidence, leaps, and what made it.
+
+    Exit code: 0 done, 1 the file cannot be read, 2 wrong usage.
+    """
+    from ftpcli.datasets.poses import open_poses
+    from ftpcli.inspection.summary import summarise
+
+    with open_poses(poses) as reader:
+        found = summarise(reader)
+        header = reader.header
+    if as_json:
+        typer.echo(json.dumps(found.to_dict() | {"source": _plain(header.source), "run": _plain(header.run)}))
+    else:
+        _show(found, header)
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    """A part of the header as JSON values, without what the file does not say."""
+    values = {one.name: getattr(record, one.name) for one in dataclasses.fields(record)}
+    said = {name: value for name, value in values.items() if value not in (None, (), {})}
+    return json.loads(json.dumps(said, default=lambda value: dict(value) if hasattr(value, "items") else str(value)))
+
+
+def _show(found: PosesSummary, header: Header) -> None:
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    source, run = header.source, header.run
+    facts = [
+        ("file", f"{found.path} ({found.format})"),
+        ("source", source.path),
+        ("size", source.width and f"{source.width} x {source.height}"),
+        ("frames", f"{found.frames}, {found.empty_frames} without anybody"),
+        ("time", found.first_seconds is not None and f"{found.first_seconds:.3f} to {found.last_seconds:.3f} s"),
+        ("people", f"{len(found.people)}, at most {found.most_people} in a frame, {found.poses} poses"),
+        ("doubtful joints", found.doubtful is not None and f"{found.doubtful:.1%} below confidence 0.3"),
+        ("made by", run.program and f"{run.program} {run.version or ''}"),
+        ("model", run.model and ", ".join(str(run.model[key]) for key in ("name", "sha256") if key in run.model)),
+        ("options", ", ".join(f"{name} {value}" for name, value in run.options.items())),
+    ]
+    summary = Table.grid(padding=(0, 2))
+    for name, value in facts:
+        if value:
+            summary.add_row(name, str(value))
+    console.print(summary)
+    if found.people:
+        timed = found.first_seconds is not None
+        ends = ("from s", "to s") if timed else ("from", "to")
+        table = Table(
+            "id", "frames", *ends, "filled", "gaps", "longest", "confidence", "leaps", title="people", box=SIMPLE
+        )
+        for one in found.people:
+            first = one.first_seconds if timed else one.first_frame
+            last = one.last_seconds if timed else one.last_frame
+            numbers = (one.track_id, one.frames, first, last, one.filled, one.gaps, one.longest_gap, one.confidence)
+            table.add_row(*(f"{n:.2f}" if isinstance(n, float) else str(n) for n in (*numbers, one.leaps)))
+        console.print(table)
+        table = Table("joint", "confidence", title="joints", box=SIMPLE)
+        for joint, mean in found.joints.items():
+            table.add_row(joint, f"{mean:.2f}")
+        console.print(table)
+    for line in found.warnings:
+        typer.echo(f"ftp: warning: {line}", err=True)
