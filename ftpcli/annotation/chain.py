@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 import numpy as np
 
 from ftpcli.annotation.options import OptionFields, Options
-from ftpcli.errors import InputError
+from ftpcli.errors import InputError, UsageError
 from ftpcli.people.cuts import Shots
 from ftpcli.people.gaps import FillGaps
 from ftpcli.people.sources import BoxesFile, DetectAndTrack
@@ -345,6 +345,8 @@ def annotate(
             (``ftpcli.device.check_fork``): use the start method ``spawn``.
     """
     chosen = Options(**options)
+    if Smoothing(chosen.smooth).whole_tracks:
+        raise UsageError(f"smooth={chosen.smooth}: looks ahead; filter a file (ftpcli.pose.filters.Filter)")
     annotator = Annotator(
         chosen, device=device, precision=precision, batch=batch, trust=trust, allow_network=allow_network
     )

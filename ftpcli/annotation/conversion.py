@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from ftpcli.annotation.suggestions import suggest
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.poses import open_poses
 from ftpcli.errors import InputError, UsageError
@@ -43,6 +44,7 @@ def convert(
     joints: str = "default",
     ids: Collection[int] | None = None,
     every: int = 1,
+    suggestions: int | None = None,
     fps: Fraction | None = None,
     video: str | os.PathLike[str] | None = None,
     pictures: str | os.PathLike[str] | None = None,
@@ -58,6 +60,7 @@ def convert(
         source: a poses file of any form that is read.
         ids: people to keep; all where None.
         every: keep one frame of this many, by index.
+        suggestions: keep so many frames, those most worth correcting (see ``suggestions.suggest``).
         fps: frames per second of a file without times, and of a folder of pictures.
         video: what the poses are of: its size, times and frames without people come into the output, and formats that
             hold pictures get them.
@@ -97,7 +100,8 @@ def convert(
         elif reader.by_name and listed:
             given.frame_name = listed.__getitem__
         result, notices = Converted(os.fspath(out), str(name)), lacking(name, joints, header.joints)
-        frames = _counted(_chosen(iter(given), ids, every), result, lambda done: progress(done, reader.records))
+        wanted = None if suggestions is None else set(suggest(reader, reader.header.joints, suggestions))
+        frames = _counted(_chosen(iter(given), ids, every, wanted), result, lambda done: progress(done, reader.records))
         if change is not None:
             frames = change(frames)
         if target is not None:
@@ -182,9 +186,11 @@ def _paired(reader: PosesReader, video: str | os.PathLike[str], fps: Fraction | 
     return _Paired(reader, frames, Pairing(reader, frames))
 
 
-def _chosen(frames: Iterator[FramePoses], ids: Collection[int] | None, every: int) -> Iterator[FramePoses]:
+def _chosen(
+    frames: Iterator[FramePoses], ids: Collection[int] | None, every: int, wanted: set[int] | None
+) -> Iterator[FramePoses]:
     for frame in frames:
-        if frame.index % every == 0:
+        if frame.index % every == 0 and (wanted is None or frame.index in wanted):
             poses = tuple(pose for pose in frame.poses if ids is None or pose.track_id in ids)
             yield replace(frame, poses=poses)
 

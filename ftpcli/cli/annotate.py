@@ -199,6 +199,12 @@ def command(
         smooth=smooth,
         flip_test=flip_test,
     )
+    if smooth.whole_tracks:
+        from ftpcli.pose.filters import Filter
+
+        Filter(smooth)  # says what is missing
+        if out == STANDARD:
+            raise UsageError(f"--smooth {smooth}: looks ahead, which --out - cannot; name a file")
     check_rotation(rotate)
     Selection(describe(sources[0].path), options.start, options.end, every)
     weights_path(weights)

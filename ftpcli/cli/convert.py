@@ -33,6 +33,10 @@ def command(
         str | None, typer.Option("--ids", help="Only the people with these ids, as in 3,7.", rich_help_panel=_PART)
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Take one frame of this many.", rich_help_panel=_PART)] = 1,
+    suggest: Annotated[
+        int | None,
+        typer.Option(min=1, help="Take so many frames, those most worth correcting.", rich_help_panel=_PART),
+    ] = None,
     video: Annotated[
         Path | None,
         typer.Option(help="What the poses are of: gives sizes, true times and pictures.", rich_help_panel=_VIDEO),
@@ -77,6 +81,7 @@ def command(
             joints=joints,
             ids=only,
             every=every,
+            suggestions=suggest,
             fps=rate,
             video=video,
             pictures=frames,

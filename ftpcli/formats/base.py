@@ -42,7 +42,7 @@ class Sink(ABC):
     """Writes one format, frame by frame, in bounded memory.
 
     Attributes:
-        suffix: of its files' names, "" where a file's name does not tell the format.
+        suffix: of its files' names, "" of folders; a name means the first format with its suffix in ``Format``.
         skeleton: the format's own joints; None where it holds those of the model.
         takes_all: can hold all joints of the model, too.
         folder: the output is a folder, and ``stream`` an ``OutputFolder`` in place of an ``OutputStream``.

@@ -16,7 +16,6 @@ class CocoResultsSink(Sink):
     """Writes one entry a person. ``image_id`` is the frame's index + 1, as in our COCO files, or the number that is a
     picture's own name, as in COCO's data set; the third number of a keypoint is its confidence."""
 
-    suffix = ""
     skeleton = COCO17
     takes_all = True
     lacks = "the list of frames, times, and names of joints"

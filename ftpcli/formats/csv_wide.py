@@ -8,7 +8,6 @@ from ftpcli.formats.csv import CsvSink
 class CsvWideSink(CsvSink):
     """Columns ``NAME_x``, ``NAME_y`` and ``NAME_confidence`` for every joint, after the person's box and score."""
 
-    suffix = ""
     lacks = ""
 
     def columns(self) -> list[str]:

@@ -9,7 +9,7 @@ from ftpcli.formats.spool import SpooledSink
 class DeepLabCutSink(SpooledSink):
     """Individuals are called ``id1`` and so on by their track ids; what was not located is empty."""
 
-    suffix = ""
+    suffix = ".csv"
     takes_all = True
     lacks = "boxes, people's scores and times"
 

@@ -22,7 +22,6 @@ class LabelStudioSink(Sink):
     ``data`` holds ``image`` and, for our reader, ``frame_index``, ``pts`` and ``seconds``.
     """
 
-    suffix = ""
     takes_all = True
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:

@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from ftpcli.errors import InputError, OutputError, UsageError
-from ftpcli.formats import VISIBLE, check_joints, format_of, open_poses, write_poses
+from ftpcli.formats import SINKS, VISIBLE, check_joints, format_of, open_poses, write_poses
 from ftpcli.formats.header import encode_run, encode_source
 from ftpcli.records import FramePoses, Header, Pose, SourceInfo
 from ftpcli.skeleton import COCO17, PERSON19, POSETRACK15, POSETRACK17
@@ -177,6 +177,8 @@ def test_format_of() -> None:
     for path, explicit in (("a.xyz", None), ("a", None), ("a.json", "xyz")):
         with pytest.raises(UsageError):
             format_of(path, explicit)
+    assert all(bool(sink.suffix) is not sink.folder for sink in SINKS.values())
+    assert format_of("a.csv") == "csv" and format_of("a.zip") == "cvat"
     check_joints("coco", "all")
     check_joints("jsonl", "all")
     for name, joints in (("posetrack", "all"), ("coco", "some")):
