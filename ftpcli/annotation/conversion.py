@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from ftpcli.errors import InputError, UsageError
 from ftpcli.files.inputs import numbered_images
 from ftpcli.files.output_folder import OutputFolder, check_folder, output_folder
 from ftpcli.formats import SINKS, check_joints, check_output, format_of, lacking, write_poses
-from ftpcli.formats.names import source_name
+from ftpcli.formats.base import WriteOptions
+from ftpcli.formats.names import PictureNames, source_name
 from ftpcli.records import FramePoses, Header, SourceInfo
 from ftpcli.version import __version__
 
@@ -33,6 +34,7 @@ class Converted:
     format: str
     frames: int = 0
     people: int = 0
+    ids: set[int] = field(default_factory=set)
     warnings: tuple[str, ...] = ()
 
 
@@ -99,6 +101,7 @@ def convert(
             target = stack.enter_context(output_folder(place))
         elif reader.by_name and listed:
             given.frame_name = listed.__getitem__
+        image = (lambda: given.image(picture)) if video is not None and SINKS[name].pictures else None
         result, notices = Converted(os.fspath(out), str(name)), lacking(name, joints, header.joints)
         wanted = None if suggestions is None else set(suggest(reader, reader.header.joints, suggestions))
         frames = _counted(_chosen(iter(given), ids, every, wanted), result, lambda done: progress(done, reader.records))
@@ -113,12 +116,14 @@ def convert(
             name,
             joints=joints,
             overwrite=overwrite,
-            frame_name=None if target is not None else given.frame_name,
+            frame_name=given.frame_name if target is None and image is None else None,
             picture=picture,
-            image=(lambda: given.image(picture)) if video is not None and SINKS[name].pictures else None,
+            image=image,
             notice=notices.append,
         )
         warnings = [f"{reader.path}: {line}" for line in reader.warnings] + [f"{result.out}: {n}" for n in notices]
+    if absent := sorted(set(ids or ()) - result.ids):
+        warnings.append(f"{reader.path}: has nobody with id {', '.join(map(str, absent))}")
     result.warnings = tuple(warnings)
     return result
 
@@ -133,7 +138,10 @@ class _Alone:
         if self._fps is not None:
             self.source = replace(self.source, time_base=1 / self._fps, average_rate=self._fps)
         names = reader.picture_names
-        self.frame_name: Callable[[int], str] | None = names.__getitem__ if names else None
+        self.frame_name: Callable[[int], str] | None = None
+        if names:
+            rule = PictureNames(reader.header, WriteOptions())
+            self.frame_name = lambda index: names.get(index) or rule(index)
 
     def __iter__(self) -> Iterator[FramePoses]:
         for frame in self._reader:
@@ -199,6 +207,7 @@ def _counted(frames: Iterator[FramePoses], result: Converted, tell: Callable[[in
     for frame in frames:
         result.frames += 1
         result.people += len(frame.poses)
+        result.ids.update(pose.track_id for pose in frame.poses)
         yield frame
         tell(result.frames)
 

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import xml.etree.ElementTree as ET
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -46,7 +47,7 @@ def annotations_in(path: str) -> Iterator[tuple[Path, str]]:
             with archive.open(keypoints[0]) as member, open(unpacked, "wb") as file:
                 shutil.copyfileobj(member, file)
             yield unpacked, keypoints[0]
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise InputError(f"{path}: the zip cannot be read ({error})") from error
 
 
@@ -126,7 +127,7 @@ def _add(store: PoseStore, frame: int, track: int | None, skeleton: ET.Element, 
     store.add_person(frame, track, 0, 1.0, box, table, where)
 
 
-def _whole(text: str | None, where: str, high: int = 10**9) -> int:
-    if text is None or not text.strip().isdecimal() or int(text) > high:
-        raise InputError(f"{where}: {text!r} is not a whole number that could stand there")
+def _whole(text: str | None, where: str, high: int = 10**7) -> int:
+    if text is None or not text.strip().isdecimal() or len(text) > 12 or int(text) > high:
+        raise InputError(f"{where}: {str(text)[:40]!r} is not a whole number that could stand there")
     return int(text)

@@ -40,8 +40,11 @@ class Tasks:
         times = Image(data, where)
         name = next((data[key] for key in ("image", "img", "picture") if isinstance(data.get(key), str)), "")
         self._store.add_frame(number, name, times.frame_index, None, times.pts, times.seconds)
-        done = [one for one in value.get("annotations") or () if isinstance(one, dict) and not one.get("was_cancelled")]
-        guesses = [one for one in value.get("predictions") or () if isinstance(one, dict)]
+        done, guesses = (
+            [checks.as_object(one, "an entry", where) for one in checks.as_list(value.get(key) or [], repr(key), where)]
+            for key in ("annotations", "predictions")
+        )
+        done = [one for one in done if not one.get("was_cancelled")]
         chosen = done[-1:] or guesses[:1]
         if not chosen:
             return

@@ -12,7 +12,8 @@ _JPEG_QUALITY = 95
 
 def encoded(image: np.ndarray, kind: str) -> bytes:
     """An (H, W, 3) uint8 RGB picture as a "jpg" or "png" file. Raises OutputError."""
-    done, data = cv2.imencode(f".{kind}", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if kind == "jpg" else []
+    done, data = cv2.imencode(f".{kind}", image[..., ::-1], quality)
     if not done:
         raise OutputError(f"a frame of {image.shape[1]}x{image.shape[0]} cannot be written as {kind}")
     return data.tobytes()

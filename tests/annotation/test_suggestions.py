@@ -19,6 +19,7 @@ from tests.support.tiny import Ran
 def steady(count: int) -> list[FramePoses]:
     """A person who walks, every joint certain, 30 frames a second."""
     start = np.linspace(20, 200, 38).reshape(19, 2)
+    start[[n for n, joint in enumerate(PERSON19.joints) if joint.startswith("left_")], 0] += 70
     box = np.array([0.0, 0.0, 220.0, 220.0])
     return [FramePoses(n, n * 512, n / 30, (Pose(1, box, 0.9, start + n, np.full(19, 0.9)),)) for n in range(count)]
 

@@ -121,6 +121,7 @@ def test_people_and_frames_can_be_chosen(tmp_path: Path, command: Callable[..., 
         found = list(reader)
     assert [frame.index for frame in found] == [0, 3, 6]
     assert {pose.track_id for frame in found for pose in frame.poses} <= {track}
+    assert "has nobody with id 77" in command("convert", poses, tmp_path / "b.jsonl", "--ids", "77").err
 
 
 def test_times_of_a_file_without_any(tmp_path: Path, command: Callable[..., Ran]) -> None:
@@ -150,6 +151,13 @@ def test_pictures_lie_where_the_output_names_them(
             assert (image["frame_index"], image["pts"]) == (frame.index, frame.pts)
             picture = cv2.imread(str(tmp_path / "png" / image["file_name"]))
             assert np.array_equal(picture[..., ::-1], frame.image)
+    foreign = json.loads(out.read_text())
+    for image in foreign["images"][:2]:
+        image["file_name"] = f"frame_{image['frame_index']:06d}.PNG"
+    put(tmp_path / "foreign.json", foreign)
+    assert command("convert", tmp_path / "foreign.json", tmp_path / "g.json", "--video", video).code == 0
+    names = [image["file_name"] for image in json.loads((tmp_path / "g.json").read_text())["images"]]
+    assert names == ["frame_000000.PNG", "frame_000001.PNG", *(f"0/{n:08d}.jpg" for n in range(2, FRAMES))]
     every = command("convert", poses, tmp_path / "e.json", "--video", video, "--frames", tmp_path / "e", "--every", 4)
     assert every.code == 0
     assert [p.name for p in sorted((tmp_path / "e" / "0").iterdir())] == ["00000000.jpg", "00000004.jpg"]
