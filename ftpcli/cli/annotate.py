@@ -327,10 +327,11 @@ def _targets(
     single = not several and not os.path.isdir(out) and (bool(Path(out).suffix) or format is not None)
     if single or (out == STANDARD and not several):
         return [Target(None if out == STANDARD else Path(out), format, joints, Path(overlay) if overlay else None)]
+    files = {".mp4", ".m4v", ".mov", ".mkv", *(sink.suffix for sink in SINKS.values() if sink.suffix)}
     for name in (out, overlay):
         if name is None:
             continue
-        if Path(name).suffix.lower() in (".json", ".jsonl", ".mp4", ".m4v", ".mov", ".mkv") and not os.path.isdir(name):
+        if Path(name).suffix.lower() in files and not os.path.isdir(name):
             raise UsageError(f"{name}: with several inputs --out and --overlay name folders")
         make_folder(name)
     suffix = SINKS[format_of("poses.json", format)].suffix

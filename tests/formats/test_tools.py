@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import os
@@ -282,6 +283,36 @@ def test_openpose_files(tmp_path: Path, poses: Path, items: list[FramePoses], fo
             close(found[1], [*shoulders[:, :2].mean(axis=0), shoulders[:, 2].min()])
             if joints == 25:
                 assert not found[19:].any(), "no model of ours knows feet"
+
+
+def pose2sim(module: str, function: str, **names: Any) -> Any:
+    """A function of Pose2Sim without importing all that it needs (OpenSim, Qt, OpenVINO)."""
+    found = importlib.util.find_spec("Pose2Sim")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("Pose2Sim is not installed")
+    text = Path(found.submodule_search_locations[0], f"{module}.py").read_text(encoding="utf-8")
+    (body,) = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef) and n.name == function]
+    exec(compile(ast.Module([body], []), module, "exec"), names)
+    return names[function]
+
+
+def test_pose2sim_reads_openpose_and_trc(tmp_path: Path, poses: Path, items: list[FramePoses]) -> None:
+    read_json = pose2sim("personAssociation", "read_json", json=json, np=np)
+    convert(poses, tmp_path / "json", "openpose")
+    for frame, file in zip(items, sorted((tmp_path / "json").iterdir()), strict=True):
+        people = read_json(str(file))
+        assert len(people) == len(frame.poses)
+        for found, pose in zip(people, frame.poses, strict=True):
+            close(np.array(found).reshape(25, 3)[4], np.nan_to_num(table(pose, ("right_wrist",))[0]))
+    pandas = pytest.importorskip("pandas")
+    read_trc = pose2sim("common", "read_trc", pd=pandas, np=np)
+    track = next(pose.track_id for frame in items for pose in frame.poses)
+    convert(poses, tmp_path / "a.trc", ids=[track])
+    places, _, times, markers, _ = read_trc(str(tmp_path / "a.trc"))
+    assert markers == list(PERSON19.joints) and times.tolist() == [frame.seconds for frame in items]
+    for row, frame in zip(places.to_numpy().reshape(COUNT, 19, 3), items, strict=True):
+        mine = [table(pose)[:, :2] for pose in frame.poses if pose.track_id == track]
+        close(row[:, :2], mine[0] if mine else np.full((19, 2), np.nan))
 
 
 def test_trc_holds_the_true_times(tmp_path: Path, poses: Path, items: list[FramePoses]) -> None:
