@@ -331,7 +331,7 @@ def _targets(
     for name in (out, overlay):
         if name is None:
             continue
-        if Path(name).suffix.lower() in files and not os.path.isdir(name):
+        if Path(name).suffix.lower() in files and not os.path.exists(name):
             raise UsageError(f"{name}: with several inputs --out and --overlay name folders")
         make_folder(name)
     suffix = SINKS[format_of("poses.json", format)].suffix
