@@ -4,6 +4,11 @@ EXIT_SOME_FAILED = 1
 EXIT_USAGE = 2
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """ "1 picture", "1,200 pictures": for messages. ``many`` is the plural where it is not ``one`` and an s."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 class FtpError(Exception):
     """Something the user can act on. The message names the file and the next step."""
 

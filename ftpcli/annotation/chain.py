@@ -20,7 +20,7 @@ from ftpcli.annotation.options import OptionFields, Options
 from ftpcli.errors import InputError, UsageError
 from ftpcli.people.cuts import Shots
 from ftpcli.people.gaps import FillGaps
-from ftpcli.people.sources import BoxesFile, DetectAndTrack
+from ftpcli.people.sources import BoxesFile, DetectAndTrack, check_boxes
 from ftpcli.pose.second_look import SecondLook
 from ftpcli.pose.smoothing import Smoothing
 from ftpcli.pose.views import HoldViews
@@ -267,6 +267,8 @@ class Annotator:
 
         self.options = options or Options()
         self.allow_network = allow_network
+        if self.options.boxes is not None:
+            check_boxes(self.options.boxes)
         self.estimator = Estimator.load(
             self.options.weights,
             device=device,
@@ -285,8 +287,6 @@ class Annotator:
                 image_size=self.options.detector_size,
                 trust=trust,
             )
-        elif not Path(self.options.boxes).is_file():
-            raise InputError(f"{self.options.boxes}: no such boxes file")
 
     def open(self, source: str) -> Annotation:
         """Open a video, a folder of pictures, or ``-`` for standard input.

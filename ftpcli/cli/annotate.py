@@ -13,7 +13,7 @@ import typer
 from ftpcli.choices import Format, Joints, Picture, Precision
 from ftpcli.cli.progress import Report, progress
 from ftpcli.cli.signals import EXIT_BROKEN_PIPE, Stop, stop_signals
-from ftpcli.errors import EXIT_SOME_FAILED, FtpError, InputError, UsageError
+from ftpcli.errors import EXIT_SOME_FAILED, FtpError, UsageError, counted
 from ftpcli.people.tracking import TrackerName
 from ftpcli.pose.smoothing import Smoothing
 
@@ -71,7 +71,7 @@ def command(
         bool, typer.Option("--resume", help="Go on with an interrupted run.", rich_help_panel=_OUTPUT)
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=_OUTPUT)
+        bool, typer.Option("--quiet", "-q", help="Warnings and errors only.", rich_help_panel=_OUTPUT)
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the closing summary as JSON on stdout.", rich_help_panel=_OUTPUT)
@@ -158,7 +158,15 @@ def command(
 
     Exit code: 0 all done, 1 some inputs failed, 2 wrong usage, 130 or 143 interrupted, 141 standard output closed.
     """
-    from ftpcli.files.inputs import STANDARD, describe, parse_rate, parse_time, refuse_address, resolve_inputs
+    from ftpcli.files.inputs import (
+        STANDARD,
+        describe,
+        parse_rate,
+        parse_time,
+        refuse_address,
+        require_file,
+        resolve_inputs,
+    )
 
     sources, errors = resolve_inputs(videos, allow_network=allow_network)
     several = len(sources) + len(errors) > 1
@@ -208,8 +216,8 @@ def command(
     check_rotation(rotate)
     Selection(describe(sources[0].path), options.start, options.end, every)
     weights_path(weights)
-    if boxes is not None and not os.path.isfile(boxes):
-        raise InputError(f"{boxes}: no such boxes file")
+    if boxes is not None:
+        require_file(boxes)
     work = []
     for source, target in zip(sources, _targets(sources, out, several, format, joints, overlay), strict=True):
         target = replace(target, overwrite=overwrite, resume=resume, picture=picture)
@@ -274,8 +282,7 @@ def _run_all(
             _tell_error(errors[-1])
         else:
             done.append(summary)
-            if not quiet:
-                _tell_summary(summary)
+            _tell_summary(summary, quiet)
         if stop():
             break
     return done
@@ -292,19 +299,23 @@ def _tell_error(error: FtpError) -> None:
     typer.echo(f"ftp: {error}", err=True)
 
 
-def _tell_summary(summary: Summary) -> None:
+def _tell_summary(summary: Summary, quiet: bool) -> None:
+    warnings = list(summary.warnings)
+    if summary.bad_packets:
+        warnings.append(f"{counted(summary.bad_packets, 'packet')} could not be decoded")
+    for warning in [] if summary.already else warnings:
+        typer.echo(f"ftp: warning: {summary.source}: {warning}", err=True)
+    if quiet:
+        return
     if summary.already:
         typer.echo(f"{summary.out}: is whole already, {summary.frames} frames", err=True)
         return
-    for warning in summary.warnings:
-        typer.echo(f"ftp: warning: {summary.source}: {warning}", err=True)
-    if summary.bad_packets:
-        typer.echo(f"ftp: warning: {summary.source}: {summary.bad_packets} packets could not be decoded", err=True)
     speed = (summary.frames - summary.replayed) / max(summary.elapsed, 1e-9)
     resumed = f", {summary.replayed} of them from the interrupted run" if summary.replayed else ""
     out = "standard output" if summary.out == "-" else summary.out
     typer.echo(
-        f"{out}: {summary.frames} frames{resumed}, {summary.tracks} tracks, {summary.people} poses, "
+        f"{out}: {counted(summary.frames, 'frame')}{resumed}, {counted(summary.tracks, 'track')}, "
+        f"{counted(summary.people, 'pose')}, "
         f"{speed:.1f} frames/s",
         err=True,
     )

@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
-from ftpcli.choices import Dataset, Metric
+from ftpcli.choices import Dataset, Metric, Precision
+from ftpcli.cli.progress import progress
+from ftpcli.model.choices import Selector
 
 _FILES, _MODEL, _OUT = "Prediction files", "A model on a data set", "Output"
 
@@ -66,10 +68,12 @@ def command(
         int | None, typer.Option(min=1, help="Pruning other than trained: low resolution.", rich_help_panel=_MODEL)
     ] = None,
     selector: Annotated[
-        str | None, typer.Option(help="dpc, grid or random, other than trained.", rich_help_panel=_MODEL)
+        Selector | None, typer.Option(help="How pruning picks tokens, other than trained.", rich_help_panel=_MODEL)
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MODEL)] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=_MODEL)] = "auto",
+    precision: Annotated[
+        Precision, typer.Option(help="auto: bf16 where the hardware has it.", rich_help_panel=_MODEL)
+    ] = Precision.AUTO,
     batch: Annotated[int, typer.Option(min=1, help="Windows at a time.", rich_help_panel=_MODEL)] = 16,
     out: Annotated[
         Path | None,
@@ -79,15 +83,20 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_OUT)
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.", rich_help_panel=_OUT)] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="On stderr warnings and errors only.", rich_help_panel=_OUT)
+    ] = False,
 ) -> None:
     """Score prediction files against annotations, or a model on a data set.
 
     Two uses: --annotations GT --predictions PRED --metric METRIC, or --data ROOT --dataset NAME [--weights FILE].
+
+    Exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted.
     """
-    from ftpcli.errors import InputError, UsageError
+    from ftpcli.errors import UsageError
     from ftpcli.evaluation.report import summary, write_json
     from ftpcli.evaluation.runs import BoxSource
+    from ftpcli.files.inputs import require, require_file
     from ftpcli.files.output import check_target
 
     files, model = (annotations, predictions), (data, dataset)
@@ -102,9 +111,8 @@ def command(
     if images is not None and dataset not in (Dataset.COCO, Dataset.DETECTOR):
         raise UsageError(f"--images {images}: only for --dataset coco and detector")
     box_source = BoxSource.parse(boxes)
-    for path in (annotations, predictions, data):
-        if path is not None and not path.exists():
-            raise InputError(f"{path}: no such file or folder")
+    require(annotations, predictions, data, images)
+    require_file(box_source.file)
     if report is not None:
         check_target(report, overwrite=overwrite, inputs=(annotations, predictions, data))
 
@@ -136,16 +144,17 @@ def command(
                 overwrite=overwrite,
             )
             changes = {"high_ratio": high_ratio, "low_ratio": low_ratio, "selector": selector}
-            result = evaluate_model(
-                options,
-                weights,
-                device=device,
-                precision=precision,
-                batch=batch,
-                quiet=quiet,
-                flip_test=flip_test,
-                **{name: value for name, value in changes.items() if value is not None},
-            )
+            with progress(f"evaluating, boxes={box_source.label}", "parts", quiet=quiet) as show:
+                result = evaluate_model(
+                    options,
+                    weights,
+                    device=device,
+                    precision=precision,
+                    batch=batch,
+                    progress=lambda done, total: show(done, total, ""),
+                    flip_test=flip_test,
+                    **{name: value for name, value in changes.items() if value is not None},
+                )
 
     for line in result.get("warnings", ()):
         typer.echo(f"ftp: warning: {line}", err=True)

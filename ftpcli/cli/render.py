@@ -9,7 +9,7 @@ import typer
 
 from ftpcli.choices import Codec, Speed
 from ftpcli.cli.progress import progress
-from ftpcli.errors import InputError, UsageError
+from ftpcli.errors import UsageError, counted
 
 _INPUT, _DRAWING, _OUTPUT = "Input", "Drawing", "Output"
 
@@ -56,7 +56,7 @@ def command(
         bool, typer.Option("--overwrite", help="Replace an existing file.", rich_help_panel=_OUTPUT)
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=_OUTPUT)
+        bool, typer.Option("--quiet", "-q", help="Warnings and errors only.", rich_help_panel=_OUTPUT)
     ] = False,
 ) -> None:
     """Draw skeletons, boxes and ids on the video that the poses were made from.
@@ -65,13 +65,12 @@ def command(
 
     Exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted.
     """
-    from ftpcli.files.inputs import parse_ids, parse_rate, resolve_inputs
+    from ftpcli.files.inputs import parse_ids, parse_rate, require_file, resolve_inputs
 
     _, errors = resolve_inputs([video], allow_network=allow_network)
     if errors:
         raise errors[0]
-    if not poses.exists():
-        raise InputError(f"{poses}: does not exist")
+    require_file(poses)
     if out is None:
         raise UsageError("--out is missing: name the video to write (.mp4, .m4v, .mov, .mkv)")
     only = None if ids is None else parse_ids(ids)
@@ -96,9 +95,9 @@ def command(
             allow_network=allow_network,
             progress=lambda frames, total: show(frames, total, ""),
         )
-    if quiet:
-        return
     for line in done.warnings:
         typer.echo(f"ftp: warning: {line}", err=True)
-    sound = ", with sound" if done.audio else ""
-    typer.echo(f"{done.path}: {done.frames} frames, {len(done.ids)} people{sound}", err=True)
+    if not quiet:
+        sound = ", with sound" if done.audio else ""
+        people = counted(len(done.ids), "person", "people")
+        typer.echo(f"{done.path}: {counted(done.frames, 'frame')}, {people}{sound}", err=True)

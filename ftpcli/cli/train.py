@@ -17,6 +17,7 @@ from ftpcli.training.recipe import RECIPES, AugmentationName, Recipe, RecipeName
 
 if TYPE_CHECKING:
     from ftpcli.model.config import ModelConfig
+    from ftpcli.training.sources import DataSpec
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,23 @@ class DataOptions:
     ] = False
     validate_on: Annotated[int, typer.Option(min=1, help="Examples of each validation source.")] = 500
 
+    def check(self) -> tuple[list[DataSpec], list[DataSpec]]:
+        """What to train and to validate on, unread; raises InputError, UsageError."""
+        from ftpcli.files.inputs import require
+        from ftpcli.training.sources import DataSpec
+
+        specs = [[DataSpec.parse(text) for text in texts] for texts in (self.data, self.val or ())]
+        require(*(spec.path for part in specs for spec in part), self.images)
+        return specs[0], specs[1]
+
     def sources(self, joints: tuple[str, ...]) -> dict[str, Any]:
         """The fields of ``Run`` that these options are; raises InputError, UsageError."""
         from ftpcli.skeleton import Skeleton
-        from ftpcli.training.sources import DataSpec, open_data
+        from ftpcli.training.sources import open_data
 
         skeleton = Skeleton("model", joints)
         where: dict[str, Any] = {"skip_missing": self.skip_missing, "images": self.images}
-        specs = [DataSpec.parse(text) for text in self.data]
-        validation = [DataSpec.parse(text) for text in self.val or ()]
+        specs, validation = self.check()
         return {
             "sources": [(open_data(spec, skeleton, "train", **where), spec.weight) for spec in specs],
             "validation": [open_data(spec, skeleton, "val", **where) for spec in validation],
@@ -115,14 +124,24 @@ class StartOptions:
         typer.Option(help="Also write averaged.safetensors, the mean of the trained weights and of these; repeatable."),
     ] = None
 
+    def _files(self) -> dict[str, Path | None]:
+        named = self.backbone_weights not in ("random", "pretrained")
+        return {"backbone_weights": Path(self.backbone_weights) if named else None, "stem_weights": self.stem_weights}
+
+    def check(self) -> None:
+        """Raises InputError where a named file is missing."""
+        from ftpcli.files.inputs import require_file
+        from ftpcli.pose.weights import weights_path
+
+        require_file(*self._files().values(), *map(weights_path, self.average_with or ()))
+
     def fields(self, config: ModelConfig, weights: Path | None) -> dict[str, Any]:
         """The fields of ``Run`` that these options are."""
         from ftpcli.files.tensors import sha256
         from ftpcli.pose.weights import weights_path
         from ftpcli.training.initialise import starting_state
 
-        named = self.backbone_weights not in ("random", "pretrained")
-        files = {"backbone_weights": Path(self.backbone_weights) if named else None, "stem_weights": self.stem_weights}
+        files = self._files()
         state = starting_state(config, **files) if any(files.values()) else None
         provenance = {name: sha256(file) for name, file in files.items() if file is not None}
         return {
@@ -180,12 +199,16 @@ def command(
     from ftpcli.pose.weights import weights_path
     from ftpcli.training.folder import claimed
 
+    # What takes no time is checked first, then files of weights are read, then data.
+    sources.check()
+    recipe = special.chosen(numbers)
     weights = None if start.weights is None else weights_path(start.weights)
-    config, recipe = model.config(weights), special.chosen(numbers)
+    start.check()
     context.with_resource(claimed(running.out, resume=running.resume))
 
     from ftpcli.training.pose_trainer import Run, train
 
-    fields = running.prepare() | sources.sources(config.joints) | start.fields(config, weights)
+    config = model.config(weights)
+    fields = running.prepare() | start.fields(config, weights) | sources.sources(config.joints)
     run = Run(config, recipe, running.out, **fields)
     running.carry_out(partial(train, run), run.device)

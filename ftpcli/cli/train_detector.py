@@ -54,14 +54,21 @@ def command(
     Several GPUs: torchrun --nproc-per-node N -m ftpcli train-detector ... Exit code: 0 done, 1 failed, 2 wrong usage,
     130 or 143 interrupted (go on with --resume).
     """
+    from ftpcli.evaluation.oks import pycocotools
+    from ftpcli.files.inputs import require, require_file
+    from ftpcli.people.loading import BUNDLED
     from ftpcli.training.folder import claimed
 
     files = [_source(text) for text in source.data]
     if len({name for name, _, _ in files}) < len(files):
         raise UsageError("--data: two files of the same name; give each its own")
+    weights = BUNDLED if source.weights == "default" else source.weights and Path(source.weights)
+    require_file(*(path for _, path, _ in files), source.val, weights or None)
+    require(source.images)
+    if source.val is not None:
+        pycocotools()
     context.with_resource(claimed(running.out, resume=running.resume))
 
-    from ftpcli.people.loading import BUNDLED
     from ftpcli.training.detector.recipe import DetectorRecipe
     from ftpcli.training.detector.samples import Scenes
     from ftpcli.training.detector.trainer import DetectorRun, train_detector
@@ -69,7 +76,6 @@ def command(
     fields = running.prepare()
     recipe = DetectorRecipe(**numbers.changes(), **given(**asdict(sizes)))
     sources = [(Scenes(name, path, source.images), weight) for name, path, weight in files]
-    weights = BUNDLED if source.weights == "default" else source.weights and Path(source.weights)
     run = DetectorRun(recipe, running.out, sources, source.val, weights or None, source.images, **fields)
     running.carry_out(partial(train_detector, run), run.device)
 

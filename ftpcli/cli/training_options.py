@@ -87,7 +87,7 @@ class RunningOptions:
     save_minutes: Annotated[float, typer.Option(min=0.0, help="Between checkpoints.")] = 5.0
     log_every: Annotated[int, typer.Option(min=1, help="Steps between lines of the log.")] = 50
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log there (extra: log).")] = False
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only.")] = False
 
     def prepare(self) -> dict[str, Any]:
         """Set the number of threads, and the fields of ``RunOptions`` that these options are."""
@@ -131,6 +131,9 @@ def size(text: str | None) -> tuple[int, int] | None:
 
 
 def _tell(row: dict[str, Any]) -> None:
+    if row.get("event") == "data":
+        _quiet(row)
+        return
     if row.get("event") == "step":
         line = (
             f"step {row['step']}/{row['steps']}  loss {row['loss']:.4f}  {row['samples_per_second']:.0f} samples/s "
@@ -142,4 +145,5 @@ def _tell(row: dict[str, Any]) -> None:
 
 
 def _quiet(row: dict[str, Any]) -> None:
-    pass
+    if row.get("event") == "data":
+        print(f"ftp: warning: {row['warning']}", file=sys.stderr, flush=True)

@@ -6,6 +6,7 @@ Entries are views: a field is checked when it is asked for, so one that nobody u
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,13 +30,14 @@ _PERSON = frozenset(("person", "persons", "people", "pedestrian", "human"))
 _MOST_NUMBERS = 3_000
 #: Ids are numbers; some tools write text.
 Id = int | str
+_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 
 def identity(entry: dict[str, Any], key: str, where: str) -> Id:
-    """An id of an entry: a whole number, or text."""
+    """An id of an entry: a whole number, also one that is written as text, or other text."""
     value = checks.field(entry, key, where)
     if isinstance(value, str):
-        return value
+        return int(value) if _NUMBER.fullmatch(value) else value
     return checks.integer(value, f"{key!r}", where, low=-checks.MAX_INTEGER)
 
 
@@ -115,19 +117,13 @@ class Annotation:
         return bool(self.entry.get("iscrowd"))
 
     @property
-    def track(self) -> int | None:
+    def track(self) -> Id | None:
         """The person's id: ``track_id``, CVAT's ``attributes.track_id`` or CocoVID's ``instance_id``."""
         attributes = self.entry.get("attributes")
-        inner = attributes.get("track_id") if isinstance(attributes, dict) else None
-        for key, value in (
-            ("'track_id'", self.entry.get("track_id")),
-            ("'attributes.track_id'", inner),
-            ("'instance_id'", self.entry.get("instance_id")),
-        ):
-            if value is not None:
-                if isinstance(value, str) and value.strip().isdecimal() and len(value) < 19:
-                    value = int(value)  # attributes of annotation tools are often text
-                return checks.integer(value, key, self.where, low=-checks.MAX_INTEGER)
+        inner = attributes if isinstance(attributes, dict) else {}
+        for holder, key in ((self.entry, "track_id"), (inner, "track_id"), (self.entry, "instance_id")):
+            if holder.get(key) is not None:
+                return identity(holder, key, self.where)
         return None
 
     @property
@@ -144,6 +140,13 @@ class Annotation:
         if len(values) % 3:
             raise InputError(f"{self.where}: 'keypoints' has {len(values)} numbers, which is not a multiple of three")
         return checks.numbers(values, "'keypoints'", self.where).reshape(-1, 3)
+
+    def keypoints_of(self, joints: int) -> np.ndarray:
+        """(joints, 3) x, y, v; zeros where there are none. Raises InputError where there are fewer or more."""
+        points = self.keypoints
+        if points is not None and len(points) != joints:
+            raise InputError(f"{self.where}: 'keypoints' should be {3 * joints} numbers, not {points.size}")
+        return np.zeros((joints, 3)) if points is None else points
 
     @property
     def table(self) -> np.ndarray:
@@ -243,19 +246,40 @@ class Category:
         return cls(number, str(entry.get("name") or ""), tuple(names))
 
 
+#: The category of people in a file that lists no categories.
+COCO_PERSON = Category(1, "person", ())
+
+
+def joints_of(people: Category, needed: bool, path: Path | str) -> tuple[str, ...]:
+    """Names of the keypoints of people; COCO's 17 where the file names none and they are not ``needed``.
+
+    Raises:
+        InputError: they are needed and the file names none.
+    """
+    if needed and not people.joints:
+        raise InputError(
+            f"{path}: no category names its keypoints, so nobody can tell which joint is which; list their names in "
+            "order as 'keypoints' of the category of people"
+        )
+    return people.joints or COCO17.joints
+
+
 def category_of_people(categories: Sequence[Category], path: str | Path) -> Category:
-    """The category with keypoints; among several, or where none has any, the one that is called person.
+    """The category with keypoints; among several, or where none has any, the one that is called person. COCO's own
+    where a file lists none.
 
     Raises:
         InputError: none, or several, are that; the message lists them.
     """
+    if not categories:
+        return COCO_PERSON
     found = [category for category in categories if category.joints] or list(categories)
     if len(found) > 1 or not any(category.joints for category in found):
         called = [category for category in found if category.name.strip().lower() in _PERSON]
         found = called or [category for category in found if not category.name]
     if len(found) == 1:
         return found[0]
-    listed = ", ".join(repr(category.name or category.id) for category in categories) or "none"
+    listed = ", ".join(repr(category.name or category.id) for category in categories)
     raise InputError(f"{path}: which category is people? One of them should be called person; it has {listed}")
 
 
@@ -267,13 +291,13 @@ class CocoFile:
     images: dict[Id, Image] = field(default_factory=dict)
     categories: list[Category] = field(default_factory=list)
     annotations: list[Annotation] = field(default_factory=list)
-    people: Category = Category(1, "person", ())  # also where a file names no categories: COCO's own number
+    people: Category = COCO_PERSON
     left_out: LeftOut = field(default_factory=LeftOut)
 
     @property
     def joints(self) -> tuple[str, ...]:
-        """Names of the keypoints, COCO's 17 where the file names none."""
-        return self.people.joints or COCO17.joints
+        """Names of the keypoints; COCO's 17 where nobody has any. Raises InputError where they have no names."""
+        return joints_of(self.people, any(one.entry.get("keypoints") for one in self.annotations), self.path)
 
 
 def read_coco(path: Path | str) -> CocoFile:
@@ -281,15 +305,18 @@ def read_coco(path: Path | str) -> CocoFile:
     images that are not listed are left out and counted.
 
     Raises:
-        InputError: unreadable, no such document, or it does not tell which category is people.
+        InputError: unreadable, no such document, an image stands twice, or no category is people.
     """
     file = CocoFile(Path(path))
-    document, annotations = Document(path), list[Annotation]()
+    document, annotations, names = Document(path), list[Annotation](), set[str]()
     for key, value, where in document.items(*LISTS, "annolist"):
         if key == "images":
             image = Image(checks.as_object(value, "an image", where), where)
             if image.id in file.images:
                 raise InputError(f"{where}: image id {image.id!r} stands twice")
+            if image.name and image.name in names:
+                raise InputError(f"{where}: the picture {image.name!r} stands twice; make it one image")
+            names.add(image.name)
             file.images[image.id] = image
         elif key == "annotations":
             annotations.append(Annotation(checks.as_object(value, "an annotation", where), where))
@@ -300,8 +327,7 @@ def read_coco(path: Path | str) -> CocoFile:
     for key in ("images", "annotations"):
         if key not in document.keys:
             raise InputError(f"{path}: not a COCO file, it lacks {key!r}")
-    if file.categories:
-        file.people = category_of_people(file.categories, path)
+    file.people = category_of_people(file.categories, path)
     file.annotations = list(of_people(annotations, file.categories, file.people, file.left_out))
     unlisted = [a for a in file.annotations if a.image not in file.images]
     if unlisted:
@@ -321,6 +347,13 @@ def of_people(
             yield annotation
         else:
             left_out.add(f"of category {names.get(category, category)}")
+
+
+def is_list(path: Path | str) -> bool:
+    """Whether a JSON document is a plain list, as COCO's results are."""
+    document = Document(path)
+    next(document.items(), None)
+    return document.plain
 
 
 def read_results(path: Path | str) -> Iterator[Annotation]:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ftpcli.errors import InputError
-from ftpcli.files.checked_json import MAX_ELEMENT, unreadable
+from ftpcli.files.checked_json import MAX_ELEMENT, as_list, unreadable
 
 _CHUNK = 1 << 20
+_WORD = 9  # characters of the longest word of JSON, which may be cut: -Infinity
+_NO_END = "the value has no end"
 #: NaN and Infinity are read here, as Python's own programs write them; the check of the field that holds one names it.
 _DECODER = json.JSONDecoder()
 
@@ -61,6 +63,8 @@ class Document:
                 if key in lists and key in self.keys:
                     raise scanner.error(f"{key!r} stands twice")
                 if key in lists:
+                    if scanner.peek() != "[":
+                        as_list(scanner.value(), f"{key!r}", self.path)
                     self.keys.append(key)
                     yield from self._elements(scanner, key)
                 elif scanner.peek() == "[":
@@ -90,8 +94,8 @@ class _Scanner:
         self._before = 0  # characters dropped from the front of the buffer
         self._ended = False
 
-    def error(self, what: str, at: int | None = None) -> InputError:
-        position = self._before + (self._at if at is None else at) + 1
+    def error(self, what: str, ahead: int = 0) -> InputError:
+        position = self._before + self._at + ahead + 1
         return InputError(f"{self._path}: not a whole JSON document: {what} at character {position}")
 
     def _grow(self) -> bool:
@@ -142,7 +146,7 @@ class _Scanner:
             except RecursionError:
                 raise self.error("nested too deeply") from None
             except json.JSONDecodeError as error:
-                problem, at = error.msg, error.pos
+                problem, ahead = error.msg, error.pos - self._at
             except ValueError as error:
                 raise self.error(str(error).split(";")[0]) from None
             else:
@@ -150,10 +154,12 @@ class _Scanner:
                 if end < len(self._buffer) or self._ended:
                     self._at = end
                     return value
-                problem, at = "the value has no end", end
+                problem, ahead = _NO_END, end - self._at
             if len(self._buffer) - self._at > MAX_ELEMENT:
                 raise self.error(
-                    f"an entry is longer than {MAX_ELEMENT >> 20} MB, or {problem[0].lower()}{problem[1:]}", at
+                    f"an entry is longer than {MAX_ELEMENT >> 20} MB, or {problem[0].lower()}{problem[1:]}", ahead
                 )
-            if not self._grow() and problem != "the value has no end":
-                raise self.error(problem, at)
+            if not self._grow() and problem != _NO_END:
+                if ahead >= len(self._buffer.rstrip()) - _WORD or problem.startswith("Unterminated"):
+                    raise self.error("the file ends in mid-entry, so its end is missing,", len(self._buffer) - 1)
+                raise self.error(problem, ahead)

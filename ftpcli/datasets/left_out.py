@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 
-CROWD = "that mark crowds"
+from ftpcli.errors import counted
+
+CROWD = "marking crowds"
 EMPTY = "without joints and without a box"
 UNLABELLED = "without a labelled joint"
 UNLISTED = "of images that are not listed"
+JOINTLESS = "without joints"
 
 
 class LeftOut:
-    """Annotations left out, by reason."""
+    """Annotations, or what else ``one`` says, left out, by reason."""
 
-    def __init__(self) -> None:
+    def __init__(self, one: str = "annotation", many: str = "") -> None:
+        self._one, self._many = one, many or f"{one}s"
         self.counts: Counter[str] = Counter()
 
     def add(self, reason: str, count: int = 1) -> None:
@@ -26,7 +30,8 @@ class LeftOut:
         if not self.counts:
             return []
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.counts.items())
-        return [f"{self.counts.total():,} annotations are left out: {reasons}"]
+        what = counted(self.counts.total(), f"{self._one} is", f"{self._many} are")
+        return [f"{what} left out: {reasons}"]
 
     def why(self) -> str:
         """For the error where nothing is left: the same in brackets."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ftpcli.datasets.left_out import LeftOut
 from ftpcli.errors import InputError
 from ftpcli.files.checked_json import unreadable
 
@@ -27,8 +27,8 @@ class MotBox:
     score: float  # 0..1, 1 where the file's is outside of that
 
 
-def read_mot(path: Path) -> tuple[list[MotBox], list[str]]:
-    """The people of a file, and one line for each kind of boxes left out.
+def read_mot(path: Path) -> tuple[list[MotBox], LeftOut]:
+    """The people of a file, and which boxes were left out.
 
     The seventh number is a confidence; the eighth of eight or nine is a class (of ten, a place in the world). In
     MOTChallenge ground truth, where the seventh is always 0 or 1, lines with 0 are to be ignored and 1, 2 and 7 are
@@ -52,22 +52,21 @@ def read_mot(path: Path) -> tuple[list[MotBox], list[str]]:
     people = frozenset((0,)) if zero else _CHALLENGE_PEOPLE if truth else frozenset((1,))
     named = " or ".join(map(str, sorted(people)))
     boxes: list[MotBox] = []
-    left_out: Counter[str] = Counter()
+    left_out = LeftOut("box", "boxes")
     for number, row in rows:
         if len(row) in (8, 9) and row[7] >= 0:
             if row[7] not in people:
-                left_out[f"of class {row[7]:g}, where people are class {named}"] += 1
+                left_out.add(f"of class {row[7]:g}, where people are class {named}")
                 continue
             if truth and row[6] == 0:
-                left_out["marked with 0, to be ignored"] += 1
+                left_out.add("marked with 0, to be ignored")
                 continue
         score = row[6] if len(row) > 6 and 0 <= row[6] <= 1 else 1.0
         x, y, w, h = row[2:6]
         boxes.append(MotBox(number, int(row[0]) - 1, int(row[1]), np.array([x, y, x + w, y + h]), score))
-    lines = [f"{count} boxes are left out: {reason}" for reason, count in left_out.items()]
-    if lines and not boxes:
-        raise InputError(f"{path}: no person is left ({'; '.join(lines)})")
-    return boxes, lines
+    if left_out.counts and not boxes:
+        raise InputError(f"{path}: no person is left{left_out.why()}")
+    return boxes, left_out
 
 
 def _numbers(path: Path, line: int, text: str) -> list[float]:

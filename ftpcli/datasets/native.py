@@ -55,8 +55,7 @@ def decode_record(value: Any, joints: int, where: str, after: int, *, exact: boo
     seconds = math.nan if seconds is None else checks.number(seconds, "'seconds'", where)
     people = checks.as_list(checks.field(record, "people", where), "'people'", where, checks.MAX_PEOPLE)
     poses = tuple(_decode_person(person, joints, where, exact) for person in people)
-    if len({pose.track_id for pose in poses}) < len(poses):
-        raise InputError(f"{where}: frame {index} holds a track id twice")
+    checks.refuse_twice([pose.track_id for pose in poses], index, where)
     return FramePoses(index, pts, seconds, poses)
 
 
@@ -98,7 +97,7 @@ class Lines:
         try:
             line = self._handle.readline(checks.MAX_ELEMENT)
         except OSError as error:
-            raise InputError(f"{self._path}: cannot be read ({error.strerror})") from error
+            raise checks.unreadable(self._path, error) from error
         if len(line) >= checks.MAX_ELEMENT:
             raise InputError(f"{self.where}: longer than {checks.MAX_ELEMENT >> 20} MB, so not a poses file")
         return line or None
@@ -107,8 +106,8 @@ class Lines:
         """A line as text. Raises InputError where it is cut or not UTF-8."""
         try:
             return line.decode("utf-8-sig" if self.number == 1 else "utf-8")
-        except UnicodeDecodeError:
-            raise InputError(f"{self.where}: not text in UTF-8, so not a poses file") from None
+        except UnicodeDecodeError as error:
+            raise checks.unreadable(self._path, error, self.where) from None
 
 
 class NativeReader(PosesReader):

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from ftpcli.datasets.frames import base_name
-from ftpcli.errors import InputError
+from ftpcli.errors import InputError, counted
 
 Key = TypeVar("Key")
 
@@ -61,8 +61,9 @@ def _relative_names(name: str, short: bool) -> list[str]:
 
 def missing_pictures(file: Path, names: Iterable[str], then: str = "") -> InputError:
     """The error where pictures were not found."""
-    absent = sorted(set(names))
-    return InputError(
-        f"{file}: {len(absent)} pictures are missing, first {absent[0] or '(no file_name)'}; name their folder with "
-        f"--images{then}"
-    )
+    absent = sorted(names)
+    if nameless := absent.count(""):
+        images = counted(nameless, "image has", "images have")
+        return InputError(f"{file}: {images} no 'file_name', so that their pictures cannot be found; add it{then}")
+    missing = counted(len(absent), "picture is", "pictures are")
+    return InputError(f"{file}: {missing} missing, first {absent[0]}; name their folder with --images{then}")

@@ -16,7 +16,7 @@ import numpy as np
 
 from ftpcli.datasets import cvat
 from ftpcli.datasets.base import PosesReader
-from ftpcli.datasets.coco import LISTS, Annotation, Category, Id, Image, category_of_people
+from ftpcli.datasets.coco import LISTS, Annotation, Category, Id, Image, category_of_people, joints_of
 from ftpcli.datasets.document import Document
 from ftpcli.datasets.header import decode_run, decode_source
 from ftpcli.datasets.label_studio import Tasks, is_task
@@ -27,7 +27,7 @@ from ftpcli.datasets.store import PoseStore, StoredReader
 from ftpcli.errors import InputError
 from ftpcli.files import checked_json as checks
 from ftpcli.records import Header, SourceInfo
-from ftpcli.skeleton import COCO17, PERSON19, POSETRACK15, POSETRACK17
+from ftpcli.skeleton import PERSON19, POSETRACK15, POSETRACK17
 
 _FORMAT = re.compile(rb'\s*\{\s*"format"\s*:\s*"([a-z-]{1,40})"')
 
@@ -55,10 +55,7 @@ def open_poses(path: str | os.PathLike[str], pictures: Sequence[str] | None = No
     try:
         handle = open(name, "rb")  # noqa: SIM115 (the reader owns it)
     except (OSError, ValueError) as error:
-        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be opened ({error})"
-        if isinstance(error, IsADirectoryError):
-            reason = "is a folder; name a poses file"
-        raise InputError(f"{name}: {reason}") from error
+        raise checks.unreadable(name, error) from error
     try:
         if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
             raise InputError(f"{name}: is not a plain file")
@@ -128,10 +125,10 @@ def _open_document(path: str, pictures: Sequence[str] | None) -> StoredReader:
             if "images" in document.keys:
                 raise InputError(f"{path}: holds both 'annolist' and 'images'; it should be one of the two forms")
             return StoredReader(store, "posetrack17", _header(POSETRACK15.joints, info, None, path), 0, pictures)
-        if not set(LISTS) <= set(document.keys):
+        if not {"images", "annotations"} <= set(document.keys):
             raise InputError(
-                f"{path}: not a poses file; it should be JSON Lines of ftp, COCO JSON with images, annotations and "
-                "categories, or PoseTrack JSON"
+                f"{path}: not a poses file; it should be JSON Lines of ftp, COCO JSON with images and annotations, or "
+                "PoseTrack JSON"
             )
         category, joints, form = collected.people()
         header = _header(joints, info, collected.size(), path)
@@ -157,7 +154,7 @@ class _Collector:
     def __init__(self, store: PoseStore) -> None:
         self._store = store
         self._categories: list[Category] = []
-        self._numbers: dict[str, dict[Id, int]] = {"image": {}, "category": {}}
+        self._numbers: dict[str, dict[Id, int]] = {"image": {}, "category": {}, "track": store.names_of_tracks}
         self._sizes: set[tuple[int, int] | None] = set()
         self._videos: set[str] = set()
         self._faults: dict[Id | None, list[InputError]] = {}  # by category: only those of people matter
@@ -181,8 +178,6 @@ class _Collector:
     def people(self) -> tuple[int, tuple[str, ...], str]:
         """The category of people as the store has it, its joints, and the file's format. Raises InputError."""
         store = self._store
-        if not self._categories:
-            raise InputError(f"{store.path}: no category names its keypoints, so nobody can tell which joint is which")
         people = category_of_people(self._categories, store.path)
         for category in (people.id, None):
             for fault in self._faults.pop(category, ()):
@@ -197,9 +192,11 @@ class _Collector:
             if one != number:
                 store.left_out.add(f"of category {names[one]}", count)
         store.categories = kept
-        joints = checks.joint_names(list(people.joints), f"{store.path}, 'categories'") if people.joints else ()
+        joints = checks.joint_names(
+            list(joints_of(people, any(store.joints), store.path)), f"{store.path}, 'categories'"
+        )
         posetrack = set(joints) in (set(POSETRACK17.joints), set(POSETRACK15.joints))
-        return number, joints or COCO17.joints, "posetrack" if posetrack else "coco"
+        return number, joints, "posetrack" if posetrack else "coco"
 
     def size(self) -> tuple[int, int] | None:
         """Width and height, where all images state the same."""
@@ -207,10 +204,10 @@ class _Collector:
 
     def _number(self, kind: str, given: Id) -> int:
         """An id of the file as a number: text counts from beyond all numbers; categories count from 1."""
-        if kind == "image" and isinstance(given, int):
+        if kind != "category" and isinstance(given, int):
             return given
         known = self._numbers[kind]
-        return known.setdefault(given, len(known) + (checks.MAX_INTEGER if kind == "image" else 0) + 1)
+        return known.setdefault(given, len(known) + (0 if kind == "category" else checks.MAX_INTEGER) + 1)
 
     def _add_image(self, image: Image) -> None:
         if image.video is not None:
@@ -233,10 +230,10 @@ class _Collector:
         if box is None:
             self._store.left_out.add(EMPTY)
             return
-        score = annotation.score
+        score, track = annotation.score, annotation.track
         self._store.add_person(
             self._number("image", annotation.image),
-            annotation.track,
+            None if track is None else self._number("track", track),
             0 if category is None else self._number("category", category),
             1.0 if score is None else min(max(score, 0.0), 1.0),
             box,

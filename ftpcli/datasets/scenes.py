@@ -47,7 +47,7 @@ def load_pictures(
         of[annotation.image].append(annotation)
     pictures, cutouts = [], []
     for key, place in all_pictures(file.path, names, folder).items():
-        image = read_picture(place)
+        image = read_picture(place, file.images[key].size)
         scale = min(longest / max(image.shape[:2]), 1.0)
         if scale < 1:
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -64,6 +64,9 @@ def load_pictures(
                 cutouts.append(cutout)
         people, ignore = (np.array(rows, np.float32).reshape(-1, 4) for rows in boxes)
         pictures.append(Picture(image, people, ignore))
-    if file.left_out.counts and not any(len(picture.people) for picture in pictures):
-        raise InputError(f"{path}: no person is left{file.left_out.why()}")
-    return pictures, cutouts, [f"{path}: {line}" for line in file.left_out.lines()]
+    lines = file.left_out.lines()
+    if not any(len(picture.people) for picture in pictures):
+        if lines:
+            raise InputError(f"{path}: no person is left{file.left_out.why()}")
+        lines = ["there is nobody in it: all of its pictures count as background"]
+    return pictures, cutouts, [f"{path}: {line}" for line in lines]

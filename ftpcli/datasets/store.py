@@ -13,7 +13,8 @@ import numpy as np
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.frames import frame_numbers
 from ftpcli.datasets.left_out import UNLISTED, LeftOut
-from ftpcli.errors import InputError
+from ftpcli.errors import InputError, counted
+from ftpcli.files.checked_json import MAX_INTEGER, refuse_twice
 from ftpcli.records import FramePoses, Header, Pose
 
 _IN_MEMORY = 64 << 20
@@ -25,11 +26,13 @@ class PoseStore:
 
     Attributes:
         left_out: annotations that were not taken, by reason.
+        names_of_tracks: for track ids that are text the numbers that stand for them meanwhile, above all others.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.left_out = LeftOut()
+        self.names_of_tracks: dict[int | str, int] = {}
         self.ids, self.pts, self.seconds = array("q"), array("q"), array("d")
         self.timed = True
         self.indices: list[int | None] = []
@@ -38,7 +41,6 @@ class PoseStore:
         # One entry per person: the frame's id, the track, the category, where its numbers stand, how many joints.
         self.images, self.tracks, self.categories = array("q"), array("q"), array("q")
         self.offsets, self.joints = array("q"), array("q")
-        self._free: int | None = None  # the first number that is no track's id
         self._spool = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 (closed by close())
         self._end = 0
 
@@ -96,12 +98,30 @@ class PoseStore:
         score, filled = float(values[4]), bool(values[5])
         return Pose(track, values[:4].copy(), score, table[:, :2].copy(), table[:, 2].copy(), filled)
 
-    def track_ids(self, people: np.ndarray) -> list[int]:
-        """Track ids of the people of one frame; those without one are numbered beyond every id of the file."""
-        if self._free is None:
-            self._free = max(max(self.tracks, default=-1), -1) + 1
-        free = iter(range(self._free, self._free + len(people)))
-        return [next(free) if self.tracks[person] == _NO_TRACK else self.tracks[person] for person in people]
+    def number_tracks(self, people: np.ndarray) -> list[str]:
+        """Give a number to ids that are text, and to every one of the ``people`` (their places) without an id.
+
+        These numbers lie beyond all of the file, in the order of the people. Nobody shares one, since nobody knows who
+        is who.
+
+        Returns:
+            What is to be said of it.
+        """
+        tracks = np.frombuffer(self.tracks, dtype=np.int64)
+        text, mine = self.names_of_tracks, tracks[people]
+        free = max(-1, int(tracks.max(initial=-1, where=tracks <= MAX_INTEGER))) + 1
+        tracks[tracks > MAX_INTEGER] += free - MAX_INTEGER - 1
+        missing = people[mine == _NO_TRACK]
+        tracks[missing] = free + len(text) + np.arange(len(missing))
+        lines = []
+        if text:
+            named = ", ".join(f"{name} is {free + n}" for n, name in enumerate(list(text)[:3]))
+            lines.append(f"track ids are text and get numbers: {named}{', ...' if len(text) > 3 else ''}")
+        if len(missing):
+            who = f"{len(missing)} of {counted(len(people), 'person has', 'people have')} no track id"
+            who = "has no track ids" if len(missing) == len(people) else who
+            lines.append(f"{who}: each gets a number of their own in every frame, which says nothing of who is who")
+        return lines
 
     def close(self) -> None:
         self._spool.close()
@@ -152,7 +172,7 @@ class StoredReader(PosesReader):
         self.warnings = [
             *([numbers.warning] if numbers.warning else []),
             *store.left_out.lines(),
-            *self._about_tracks(np.array(store.tracks, dtype=np.int64)[people]),
+            *store.number_tracks(self._people),
         ]
 
     def _ranks(self, people: np.ndarray) -> np.ndarray:
@@ -168,23 +188,14 @@ class StoredReader(PosesReader):
         found = by_id[np.minimum(np.searchsorted(ids[by_id], images), len(ids) - 1)]
         return np.where(ids[found] == images, rank[found], -1)
 
-    def _about_tracks(self, tracks: np.ndarray) -> list[str]:
-        missing = int((tracks == _NO_TRACK).sum())
-        if not missing:
-            return []
-        if missing == len(tracks):
-            return ["has no track ids: people are numbered within each frame, so that an id is not one person"]
-        return [f"{missing} of {len(tracks)} people have no track id and are numbered within their frame"]
-
     def __iter__(self) -> Iterator[FramePoses]:
         store = self._store
         joints = len(self.header.joints)
         for rank, position in enumerate(self._positions.tolist()):
             people = self._people[self._bounds[rank] : self._bounds[rank + 1]]
-            tracks = store.track_ids(people)
+            tracks = [store.tracks[person] for person in people]
             index = int(self._indices[position])
-            if len(set(tracks)) < len(tracks):
-                raise InputError(f"{self.path}: frame {index} holds a track id twice")
+            refuse_twice(tracks, index, self.path)
             poses = tuple(
                 store.pose(person, track, joints) for person, track in zip(people.tolist(), tracks, strict=True)
             )
@@ -203,4 +214,4 @@ def _by_our_rule(name: str, index: int) -> bool:
 def _unique(path: str, values: np.ndarray, what: str) -> None:
     twice = values[1:][values[1:] == values[:-1]]
     if len(twice):
-        raise InputError(f"{path}: {what} {twice[0]} stands twice")
+        raise InputError(f"{path}: {what} {twice[0]} stands twice; give it a single entry under 'images'")

@@ -119,6 +119,8 @@ def render(
         had_audio = writer.has_audio
     warnings = [f"{poses}: {line}" for line in reader.warnings]
     warnings += [f"{video}: {line}" for line in (*frames.warnings, *writer.warnings)]
+    if not people and only is None:
+        warnings.append(f"{poses}: there is nobody in it")
     absent = sorted(set(only or ()) - drawn)
     if absent:
         warnings.append(f"{poses}: has nobody with id {', '.join(map(str, absent))}")

@@ -11,6 +11,7 @@ import numpy as np
 from ftpcli.datasets.posetrack.files import FrameEntry, VideoFile
 from ftpcli.errors import InputError
 from ftpcli.evaluation.notices import Notices
+from ftpcli.files.inputs import require
 
 #: The official program refuses track ids from here on.
 MAX_TRACK_ID = 10000
@@ -176,9 +177,7 @@ def check_ties(video: VideoFile, notices: Notices) -> None:
 
 def annotation_pairs(annotations: Path, predictions: Path, notices: Notices) -> list[tuple[Path, Path]]:
     """(annotation file, prediction file), by equal name within folders, sorted by name."""
-    for path in (annotations, predictions):
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
+    require(annotations, predictions)
     if annotations.is_file():
         partner = predictions / annotations.name if predictions.is_dir() else predictions
         if not partner.is_file():

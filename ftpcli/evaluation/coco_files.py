@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ftpcli.datasets.coco import Annotation, CocoFile, Id, read_coco, read_results
-from ftpcli.datasets.document import Document
-from ftpcli.datasets.left_out import EMPTY
-from ftpcli.errors import InputError
+from ftpcli.datasets.coco import Annotation, CocoFile, Id, is_list, of_people, read_coco, read_results
+from ftpcli.datasets.frames import base_name
+from ftpcli.datasets.left_out import EMPTY, JOINTLESS, LeftOut
+from ftpcli.errors import InputError, counted
 from ftpcli.evaluation.notices import Notices
 from ftpcli.files import checked_json as checks
 from ftpcli.skeleton import COCO17
@@ -35,30 +35,25 @@ class Truth:
 
     def __init__(self, path: Path, notices: Notices) -> None:
         self.file: CocoFile = read_coco(path)
-        self.path, self.joints = self.file.path, self.file.joints
+        self.path, self.joints, left_out = self.file.path, self.file.joints, self.file.left_out
         plain = all(isinstance(key, int) for key in self.file.images)
         self._numbers = {key: key if plain else place for place, key in enumerate(self.file.images)}
         self.people: list[Annotation] = []
         entries: list[Entry] = []
         for annotation in self.file.annotations:
-            box, points = annotation.box, annotation.keypoints
+            box = annotation.box
             if box is None:
-                self.file.left_out.add(EMPTY)
+                left_out.add(EMPTY)
                 continue
-            table = np.zeros((len(self.joints), 3)) if points is None else points
-            if len(table) != len(self.joints):
-                raise InputError(
-                    f"{annotation.where}: 'keypoints' should be {3 * len(self.joints)} numbers, not {table.size}"
-                )
             self.people.append(annotation)
-            entries.append(self._entry(annotation, len(self.people), box, table))
-        left_out = self.file.left_out
-        if left_out.counts and not entries:
-            raise InputError(f"{path}: no person is left{left_out.why()}")
+            entries.append(self._entry(annotation, len(self.people), box))
         if not any(entry["num_keypoints"] for entry in entries):
-            raise InputError(f"{path}: nobody has a labelled joint, nothing can be evaluated")
+            raise InputError(f"{path}: no person has a labelled joint, nothing can be evaluated{left_out.why()}")
         for line in left_out.lines():
             notices.add("left out", path, line)
+        if unlabelled := sum(not entry["num_keypoints"] and not entry["iscrowd"] for entry in entries):
+            who = counted(unlabelled, "person has", "people have")
+            notices.add("unlabelled", path, f"{who} no labelled joint: neither they nor who is found there count")
         category = {"id": PERSON, "name": "person", "keypoints": list(self.joints)}
         images = [{"id": number} for number in self._numbers.values()]
         self.data: Entry = {"images": images, "annotations": entries, "categories": [category]}
@@ -68,7 +63,8 @@ class Truth:
         number = self._numbers.get(image)
         return None if number is None else int(number)
 
-    def _entry(self, annotation: Annotation, number: int, box: np.ndarray, points: np.ndarray) -> Entry:
+    def _entry(self, annotation: Annotation, number: int, box: np.ndarray) -> Entry:
+        points = annotation.keypoints_of(len(self.joints))
         # The file's own numbers to the last bit, where it has them.
         own = annotation.own_box is not None
         bbox = annotation.entry["bbox"] if own else [*box[:2].tolist(), *(box[2:] - box[:2]).tolist()]
@@ -89,61 +85,85 @@ class Truth:
 
 
 def load_results(path: Path, truth: Truth, notices: Notices) -> list[Entry]:
-    """COCO results with the annotations' joints, from a results list or from a whole COCO file (by names)."""
+    """COCO results with the annotations' joints, from a results list or from a whole COCO file (joints by names).
+
+    Left out and counted are predictions without joints, and those of pictures that the annotations do not have (where
+    pycocotools stops).
+
+    Raises:
+        InputError: unreadable, joints that do not fit, or no prediction is left.
+    """
     results: list[Entry] = []
     unscored = 0
-    for entry, named in _predictions(path, truth, notices):
-        checks.field(entry.entry, "keypoints", entry.where)
-        image_id = truth.number(entry.image)
-        if image_id is None:
-            raise InputError(f"{entry.where}: is for image {entry.image!r}, which the annotations do not have")
-        points = entry.keypoints
-        if points is None:
+    entries, left_out, pictures, joints = _predictions(path, truth, notices)
+    for entry in entries:
+        points, picture = entry.keypoints, pictures.get(entry.image)
+        if points is None or not points.any():
+            left_out.add(JOINTLESS)
             continue
-        own = named or _unnamed(points, truth.joints, entry.where)
-        if len(points) != len(own):
-            raise InputError(f"{entry.where}: 'keypoints' should be {3 * len(own)} numbers, not {points.size}")
+        if picture is None:
+            left_out.add("of images that the annotations do not have")
+            continue
+        own = joints or _unnamed(points, truth.joints, entry.where)
         unscored += entry.score is None
         results.append(
             {
-                "image_id": image_id,
+                "image_id": truth.number(picture),
                 "category_id": PERSON,
-                "keypoints": _arranged(points, own, truth.joints, path),
+                "keypoints": _arranged(entry.keypoints_of(len(own)), own, truth.joints, path),
                 "score": 1.0 if entry.score is None else entry.score,
             }
         )
+    if left_out.counts and not results:
+        then = f"give them keypoints, the category of people, and the image ids or file names of {truth.path.name}"
+        raise InputError(f"{path}: no prediction is left{left_out.why()}; {then}")
+    for line in left_out.lines():
+        notices.add("predictions left out", path, line)
     if unscored:
-        notices.add("no scores", path, f"{unscored} predictions have no score, which count with 1")
+        notices.add("no scores", path, f"{counted(unscored, 'prediction has', 'predictions have')} no score: 1 counts")
     repeats = len(results) - len({result["score"] for result in results})
     if repeats:
-        notices.add("ties", path, f"{repeats} scores repeat another; earlier entries rank first")
+        notices.add(
+            "ties", path, f"{counted(repeats, 'score repeats', 'scores repeat')} another; earlier entries rank first"
+        )
     return results
 
 
-def _predictions(path: Path, truth: Truth, notices: Notices) -> Iterator[tuple[Annotation, tuple[str, ...] | None]]:
-    """Predictions of people, and the names of their joints where the file has them."""
-    document = Document(path)
-    next(document.items(), None)
-    if document.plain:
-        yield from ((entry, None) for entry in _of_people(path, truth, notices))
-        return
+def _predictions(
+    path: Path, truth: Truth, notices: Notices
+) -> tuple[Iterable[Annotation], LeftOut, Mapping[Id, Id], tuple[str, ...]]:
+    """People of a prediction file, those left out, the annotations' image of each of its images, and its joints' names
+    (none in a list)."""
+    own = truth.file
+    if is_list(path):
+        left_out = LeftOut("prediction")
+        return (
+            of_people(read_results(path), own.categories, own.people, left_out),
+            left_out,
+            {i: i for i in own.images},
+            (),
+        )
     file = read_coco(path)
-    for line in file.left_out.lines():
-        notices.add("predictions left out", path, line)
-    yield from ((entry, file.joints) for entry in file.annotations)
+    pictures = _pictures(file, own)
+    if any(key != picture for key, picture in pictures.items()):
+        notices.add("names", path, "its image ids are not the annotations': images are paired by their file names")
+    if missing := len(own.images) - len(set(pictures.values())):
+        text = f"lacks {counted(missing, 'image')} of the annotations, whose people count as missed"
+        notices.add("missing images", path, text)
+    return file.annotations, file.left_out, pictures, file.joints
 
 
-def _of_people(path: Path, truth: Truth, notices: Notices) -> Iterator[Annotation]:
-    """Entries of a results list that are of the annotations' category of people."""
-    others = 0
-    for entry in read_results(path):
-        if entry.category in (None, truth.file.people.id):
-            yield entry
-        else:
-            others += 1
-    if others:
-        text = f"{others} entries are of other categories than {truth.file.people.id} and are left out"
-        notices.add("other categories", path, text)
+def _pictures(file: CocoFile, truth: CocoFile) -> dict[Id, Id]:
+    """The annotations' image of each image of a prediction file: by id; by file name, with folders or without, where
+    names that are unique in both files say otherwise."""
+    by_id = {key: key for key in file.images if key in truth.images}
+    for short in (str, base_name):
+        mine, theirs = ({short(image.name): key for key, image in one.images.items()} for one in (file, truth))
+        if len(mine) == len(file.images) and len(theirs) == len(truth.images):
+            by_name = {mine[name]: theirs[name] for name in mine.keys() & theirs.keys() - {""}}
+            if any(by_id.get(key) != picture for key, picture in by_name.items()):
+                return by_name
+    return by_id
 
 
 def _unnamed(points: np.ndarray, joints: tuple[str, ...], where: str) -> tuple[str, ...]:
@@ -161,22 +181,3 @@ def _arranged(points: np.ndarray, own: Sequence[str], joints: Sequence[str], pat
     if absent:
         raise InputError(f"{path}: predictions lack the joint {absent[0]}, which the annotations have")
     return [float(v) for joint in joints for v in (points[at[joint]] if joint in at else np.zeros(3))]
-
-
-def load_detections(path: Path, truth: Truth, notices: Notices) -> list[tuple[Id, np.ndarray, float]]:
-    """(image, xyxy, score) of the person boxes of a COCO results list, for the images of ``truth``."""
-    boxes, strange = [], 0
-    for entry in _of_people(path, truth, notices):
-        checks.field(entry.entry, "bbox", entry.where)
-        score, box = entry.score, entry.own_box
-        if score is None:
-            raise InputError(f"{entry.where}: 'score' is missing")
-        if truth.number(entry.image) is None:
-            strange += 1
-        elif box is not None:
-            boxes.append((entry.image, box, score))
-    if strange and not boxes:
-        raise InputError(f"{path}: none of its {strange} boxes belongs to an image of the annotations")
-    if strange:
-        notices.add("strange boxes", path, f"{strange} boxes are of images that the annotations do not list")
-    return boxes

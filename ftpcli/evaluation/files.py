@@ -39,9 +39,9 @@ def evaluate_files(annotations: Path, predictions: Path, metric: str, untracked:
         from ftpcli.evaluation.oks import evaluate_coco
 
         return evaluate_coco(annotations, predictions)
-    evaluate = {"posetrack": _posetrack, "posetrack21": _posetrack21}[metric]
     notices = Notices()
-    result = evaluate(checks.annotation_pairs(annotations, predictions, notices), notices, untracked)
+    pairs = checks.annotation_pairs(annotations, predictions, notices)
+    result = _posetrack(pairs, notices, untracked, kit21=metric == "posetrack21")
     return {"metric": metric, **result, "warnings": notices.lines()}
 
 
@@ -53,66 +53,47 @@ def _read_predictions(path: Path, slots: bool, notices: Notices) -> VideoFile:
     return read_video(path, slots)
 
 
-def _posetrack(pairs: list[tuple[Path, Path]], notices: Notices, untracked: str | None) -> dict[str, Any]:
-    """poseval: AP (B3) and CLEAR MOT (B4)."""
-    pool, tracking = JointPool(len(JOINTS)), MotCounter(len(JOINTS))
+def _posetrack(pairs: list[tuple[Path, Path]], notices: Notices, untracked: str | None, kit21: bool) -> dict[str, Any]:
+    """poseval's AP (B3) and CLEAR MOT (B4), or with ``kit21`` the PoseTrack21 kit's mAP and pose HOTA (B5)."""
+    joints, prepare = (JOINTS21, prepare_posetrack21) if kit21 else (JOINTS, prepare_posetrack)
+    pool, mot, hota = JointPool(len(joints)), MotCounter(len(joints)), HotaCounter(len(joints))
     evaluated, reason = 0, untracked
     for truth_path, predicted_path in pairs:
-        truth = checks.first_video(read_video(truth_path), notices)
-        predicted = checks.first_video(_read_predictions(predicted_path, False, notices), notices)
+        truth, predicted = read_video(truth_path, kit21), _read_predictions(predicted_path, kit21, notices)
+        if not kit21:
+            truth, predicted = checks.first_video(truth, notices), checks.first_video(predicted, notices)
         checks.check_pair(truth, predicted, notices)
+        if kit21:
+            checks.check_posetrack21(truth, predicted, notices)
         checks.check_ties(predicted, notices)
-        broken = checks.check_tracks(truth, predicted, notices, strict=False)
+        broken = checks.check_tracks(truth, predicted, notices, strict=kit21)
         reason = reason or broken
-        frames = prepare_posetrack(truth, predicted)
+        frames = prepare(truth, predicted)
         evaluated += len(frames)
         far = [distances(frame) for frame in frames]
         for frame, distance in zip(frames, far, strict=True):
             pool.add(frame, distance)
-        if len(frames) == 1 and not untracked:
-            text = "only one evaluated frame, where the official tracking evaluation stops"
-            notices.add("one frame", truth_path, text)
-            reason = reason or f"{truth_path.name}: {text}"
-        elif frames and reason is None:
-            tracking.add_video(frames, far)
-    if not evaluated:
-        raise InputError(f"{pairs[0][0]}: no frame of the annotations has a person, nothing can be evaluated")
-    result: dict[str, Any] = {"frames_evaluated": evaluated, "AP": report.ap_section(pool.result(), JOINTS)}
-    result["lowest_score"] = pool.lowest_score()
-    if reason is None:
-        return {**result, "MOT": report.mot_section(tracking.result(), JOINTS)}
-    return {**result, "MOT": None, "MOT_error": reason}
-
-
-def _posetrack21(pairs: list[tuple[Path, Path]], notices: Notices, untracked: str | None) -> dict[str, Any]:
-    """The PoseTrack21 kit: mAP and pose HOTA (B5)."""
-    pool, tracking = JointPool(len(JOINTS21)), HotaCounter(len(JOINTS21))
-    evaluated, reason = 0, untracked
-    for truth_path, predicted_path in pairs:
-        truth, predicted = read_video(truth_path, slots=True), _read_predictions(predicted_path, True, notices)
-        checks.check_pair(truth, predicted, notices)
-        checks.check_posetrack21(truth, predicted, notices)
-        checks.check_ties(predicted, notices)
-        broken = checks.check_tracks(truth, predicted, notices, strict=True)
-        reason = reason or broken
-        frames = prepare_posetrack21(truth, predicted)
-        evaluated += len(frames)
-        if any(not len(frame.truth) for frame in frames):
+        if kit21 and any(not len(frame.truth) for frame in frames):
             notices.add(
                 "crash",
                 truth_path,
                 "labelled frames have no people (or none outside the ignore regions): the official PoseTrack21 program "
                 "stops here; predictions in them count as false",
             )
-        far = [distances(frame) for frame in frames]
-        for frame, distance in zip(frames, far, strict=True):
-            pool.add(frame, distance)
-        if reason is None:
-            tracking.add_video(frames, far)
+        if not kit21 and len(frames) == 1 and not untracked:
+            text = "only one evaluated frame, where the official tracking evaluation stops"
+            notices.add("one frame", truth_path, text)
+            reason = reason or f"{truth_path.name}: {text}"
+        elif reason is None and (frames or kit21):
+            (hota if kit21 else mot).add_video(frames, far)
     if not evaluated:
-        raise InputError(f"{pairs[0][0]}: no frame of the annotations is labelled, nothing can be evaluated")
-    ap = report.ap21_section(pool.result(crowd_recall=True), JOINTS21)
-    result: dict[str, Any] = {"frames_evaluated": evaluated, "AP": ap, "lowest_score": pool.lowest_score()}
-    if reason is None:
-        return {**result, "HOTA": report.hota_section(tracking.result(), JOINTS21)}
-    return {**result, "HOTA": None, "HOTA_error": reason}
+        lacks = "is labelled" if kit21 else "has a person"
+        raise InputError(f"{pairs[0][0]}: no frame of the annotations {lacks}, nothing can be evaluated")
+    result: dict[str, Any] = {"frames_evaluated": evaluated, "lowest_score": pool.lowest_score()}
+    ap, name = pool.result(crowd_recall=kit21), "HOTA" if kit21 else "MOT"
+    result["AP"] = report.ap21_section(ap, joints) if kit21 else report.ap_section(ap, joints)
+    if reason is not None:
+        return {**result, name: None, f"{name}_error": reason}
+    if kit21:
+        return {**result, name: report.hota_section(hota.result(), joints)}
+    return {**result, name: report.mot_section(mot.result(), joints)}

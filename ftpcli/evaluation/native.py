@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ftpcli.datasets.poses import open_poses
 from ftpcli.datasets.posetrack.files import JOINTS, FrameEntry, PeopleRows, VideoFile
 from ftpcli.errors import InputError
 from ftpcli.evaluation.notices import Notices
-from ftpcli.formats import open_poses
 from ftpcli.formats.joints import HEAD_POINTS, JointMap
 
 

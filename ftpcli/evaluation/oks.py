@@ -16,7 +16,16 @@ from ftpcli.evaluation.notices import Notices
 from ftpcli.skeleton import COCO17, Skeleton
 
 STATS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
-MISSING = "OKS AP needs pycocotools: install the extra with pip install 'ftp-pose[eval]'"
+
+
+def pycocotools() -> tuple[Any, Any]:
+    """Its classes ``COCO`` and ``COCOeval``. Raises UsageError where it is not installed."""
+    try:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+    except ImportError:
+        raise UsageError("average precision needs pycocotools: pip install 'ftp-pose[eval]'") from None
+    return COCO, COCOeval
 
 
 def evaluate_coco(annotations: Path, predictions: Path) -> dict[str, Any]:
@@ -38,11 +47,7 @@ def evaluate_coco(annotations: Path, predictions: Path) -> dict[str, Any]:
 
 def coco_stats(truth: Truth, detections: list[dict[str, Any]], notices: Notices) -> dict[str, Any]:
     """ "stats", "joints" and "sigmas" for a COCO data set and a list of COCO results with the set's joints."""
-    try:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-    except ImportError:
-        raise UsageError(MISSING) from None
+    COCO, COCOeval = pycocotools()
     data, detections, joints = _coco_subset(truth.data, detections, truth.joints)
     sigmas = _sigmas(joints, truth.path, notices)
     if not detections:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ftpcli.evaluation.pictures import blurred
 from ftpcli.evaluation.report import write_json
 from ftpcli.evaluation.runs import PREDICTIONS, KeyFrame, PoseModel, Progress, RunOptions, estimate
 from ftpcli.pose.views import HoldViews
+from ftpcli.pose.windows import Windows
 from ftpcli.records import Frame, Person, TrackedFrame
 from ftpcli.skeleton import BODY12
 
@@ -83,12 +84,13 @@ def _key_frames(model: PoseModel, options: RunOptions, clip: Clip) -> Iterator[t
     with open_source(clip.path) as source:
         count = 0
         views = HoldViews(options.hold_views)
-        frames = (_blurred(frame, options.blur, clip.name) for frame in source)
-        for i, (window, padded) in enumerate(windows(frames, model.window)):
+        nobody = (Person(0, np.zeros(4), 0.0),)  # every frame is everybody's neighbour
+        frames = (TrackedFrame(_blurred(frame, options.blur, clip.name), nobody) for frame in source)
+        for i, (key, (window,)) in enumerate(Windows(model.window)(frames)):
             count += 1
             if i < len(boxes) and i % options.every == 0 and not np.isnan(boxes[i]).any():
-                key = TrackedFrame(window[len(window) // 2], (Person(0, boxes[i], 1.0),))
-                yield i, KeyFrame(window, padded, views.hold(key).people)
+                held = views.hold(replace(key, people=(Person(0, boxes[i], 1.0),)))
+                yield i, KeyFrame(window.frames, window.padded, held.people)
     if count != len(boxes):
         raise InputError(f"{clip.path}: has {count} frames, its labels are for {len(boxes)}")
 
@@ -98,26 +100,3 @@ def _blurred(frame: Frame, longest: int, name: str) -> Frame:
         return frame
     image = blurred(frame.image, longest, f"{name}/{frame.index}")
     return Frame(frame.index, frame.pts, frame.seconds, image)
-
-
-def windows(frames: Iterator[Frame], size: int) -> Iterator[tuple[tuple[Frame, ...], tuple[bool, ...]]]:
-    """Each frame with its neighbours and which of them are missing; at the ends the key frame stands in for them."""
-    half = size // 2
-    held: deque[Frame] = deque(maxlen=size)
-    waiting = 0  # frames at the right of `held` that were not yet the key frame
-
-    def around() -> tuple[tuple[Frame, ...], tuple[bool, ...]]:
-        at = len(held) - waiting
-        places = range(at - half, at + half + 1)
-        padded = tuple(not 0 <= place < len(held) for place in places)
-        return tuple(held[at if gone else place] for place, gone in zip(places, padded, strict=True)), padded
-
-    for frame in frames:
-        held.append(frame)
-        waiting += 1
-        if waiting > half:
-            yield around()
-            waiting -= 1
-    while waiting:
-        yield around()
-        waiting -= 1

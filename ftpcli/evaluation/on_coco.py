@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ftpcli.datasets.coco import Annotation, Id
+from ftpcli.datasets.detections import read_detections
 from ftpcli.datasets.pictures import all_pictures
 from ftpcli.errors import InputError
-from ftpcli.evaluation.coco_files import PERSON, Truth, load_detections
+from ftpcli.evaluation.coco_files import PERSON, Truth
 from ftpcli.evaluation.notices import Notices
 from ftpcli.evaluation.oks import coco_stats
 from ftpcli.evaluation.pck import exchanged, pck
@@ -45,7 +46,8 @@ def evaluate_coco_data(model: PoseModel, options: RunOptions, progress: Progress
 
     options.prepare([PREDICTIONS])
     people: list[tuple[_Box, Pose]] = []
-    keys = _key_frames(model, options, [(place, by_image[key]) for key, place in paths.items()])
+    pictures = [(place, truth.file.images[key].size, by_image[key]) for key, place in paths.items()]
+    keys = _key_frames(model, options, pictures)
     for done, (boxes, poses) in enumerate(estimate(model, keys, options.single)):
         people += zip(boxes, poses, strict=True)
         progress(done + 1, len(paths))
@@ -71,9 +73,16 @@ def _boxes(truth: Truth, options: RunOptions, notices: Notices) -> Iterator[_Box
             if box is not None:
                 yield _Box(annotation.image, box, 1.0, annotation)
     else:
-        for image, box, score in load_detections(options.boxes.file, truth, notices):
-            if score >= options.min_score:
-                yield _Box(image, box, score)
+        file, images = options.boxes.file, truth.file.images
+
+        def picture(entry: Annotation) -> Id | None:
+            return entry.image if entry.image in images else None
+
+        detections: dict[Id, np.ndarray]
+        detections, left_out = read_detections(file, picture, options.min_score, truth.file.people.id)
+        for line in left_out.lines():
+            notices.add("boxes left out", file, line)
+        yield from (_Box(image, row[:4], float(row[4])) for image, rows in detections.items() for row in rows)
 
 
 def coco_file(data: Path, split: str) -> Path:
@@ -83,18 +92,20 @@ def coco_file(data: Path, split: str) -> Path:
     places = [data / f"{split}.json", data / "annotations" / f"{split}.json"]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        raise InputError(f"{places[0]}: no such file; give --data a COCO-keypoints JSON file, or a folder with one")
+        raise InputError(
+            f"{places[0]}: no such file or folder; give --data a COCO-keypoints JSON file, or a folder with one"
+        )
     return found
 
 
 def _key_frames(
-    model: PoseModel, options: RunOptions, pictures: Sequence[tuple[Path, list[_Box]]]
+    model: PoseModel, options: RunOptions, pictures: Sequence[tuple[Path, tuple[int, int] | None, list[_Box]]]
 ) -> Iterator[tuple[list[_Box], KeyFrame]]:
     reader = Pictures(options.blur, keep=1)
     padded = tuple(place != model.window // 2 for place in range(model.window))
-    for i, (path, boxes) in enumerate(pictures):
+    for i, (path, size, boxes) in enumerate(pictures):
         people = tuple(Person(k, one.box, one.score) for k, one in enumerate(boxes))
-        yield boxes, KeyFrame((reader.read(path, i),) * model.window, padded, people)
+        yield boxes, KeyFrame((reader.read(path, i, size),) * model.window, padded, people)
 
 
 def _result(one: _Box, pose: Pose, have: Sequence[str], truth: Truth) -> dict[str, Any]:

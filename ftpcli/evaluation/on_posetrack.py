@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ftpcli.datasets.posetrack import Detections, PoseTrackIndex, VideoFrame, VideoSequence, clipped_box
+from ftpcli.datasets.posetrack.detections import Detections
+from ftpcli.datasets.posetrack.index import PoseTrackIndex, VideoFrame, VideoSequence, clipped_box
 from ftpcli.evaluation.files import evaluate_files
 from ftpcli.evaluation.pictures import Pictures
 from ftpcli.evaluation.runs import KeyFrame, PoseModel, Progress, RunOptions, estimate
@@ -49,12 +50,12 @@ def evaluate_posetrack(model: PoseModel, options: RunOptions, progress: Progress
     result = evaluate_files(index.folder, options.predictions, metric, untracked=UNTRACKED)
     result |= options.describe(model)
     result["boxes"] = {"source": "gt"} if detections is None else detections.describe()
+    more = [] if detections is None else [f"{detections.path}: {line}" for line in detections.left_out.lines()]
     if not set(HEAD_POINTS) <= set(model.joints):
-        result["warnings"] = [
-            *result["warnings"],
-            "the model lacks head_bottom and head_top: the customary stand-ins of shoulders and nose are scored",
-        ]
-    return result
+        more.append(
+            "the model lacks head_bottom and head_top: the customary stand-ins of shoulders and nose are scored"
+        )
+    return result | {"warnings": [*result["warnings"], *more]}
 
 
 def _key_frames(

@@ -14,6 +14,7 @@ from ftpcli.datasets.coco import CocoFile, read_coco
 from ftpcli.datasets.left_out import EMPTY
 from ftpcli.datasets.pictures import all_pictures
 from ftpcli.errors import InputError
+from ftpcli.evaluation.oks import pycocotools
 from ftpcli.files.pictures import read_picture
 
 #: Weakest detection that counts when average precision is measured.
@@ -41,6 +42,7 @@ def labelled_part(file: CocoFile, label: str | None = "gt") -> dict[str, Any]:
             annotations.append({**entry, "bbox": [x1, y1, x2 - x1, y2 - y1], **more})
     if file.left_out.counts and not annotations:
         raise InputError(f"{file.path}: no person is left{file.left_out.why()}")
+    # Pictures of nobody have a figure of their own, the share with false alarms.
     images = [{"id": number[key], "key": key, "source": file.images[key].source} for key in kept]
     return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
 
@@ -64,7 +66,7 @@ def evaluate(
 
     Raises:
         InputError: the file or a picture cannot be read.
-        ModuleNotFoundError: pycocotools is not installed (extra ``eval``).
+        UsageError: pycocotools is not installed (extra ``eval``).
     """
     file = read_coco(val)
     truth = labelled_part(file, label)
@@ -73,7 +75,7 @@ def evaluate(
     found: list[dict[str, Any]] = []
     for start in range(0, len(truth["images"]), batch):
         part = truth["images"][start : start + batch]
-        pictures = [read_picture(paths[i["id"]]) for i in part]
+        pictures = [read_picture(paths[i["id"]], file.images[i["key"]].size) for i in part]
         for record, rows in zip(part, detect(pictures), strict=True):
             found += [
                 {
@@ -84,7 +86,8 @@ def evaluate(
                 }
                 for r in rows
             ]
-    report = _score(truth, found) | {"warnings": [f"{val}: {line}" for line in file.left_out.lines()]}
+    lines = file.left_out.lines() if truth["annotations"] else ["there is nobody in it: no average precision"]
+    report = _score(truth, found) | {"warnings": [f"{val}: {line}" for line in lines]}
     sources = sorted({i["source"] for i in truth["images"]})
     if len(sources) > 1:
         report["sources"] = {}
@@ -100,9 +103,7 @@ def _only(truth: dict[str, Any], source: str) -> dict[str, Any]:
 
 
 def _score(truth: dict[str, Any], found: list[dict[str, Any]]) -> dict[str, Any]:
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
+    COCO, COCOeval = pycocotools()
     kept = {i["id"] for i in truth["images"]}
     found = [d for d in found if d["image_id"] in kept]
     people = [a for a in truth["annotations"] if not a["iscrowd"]]

@@ -25,9 +25,9 @@ class Pictures:
         self.blur = blur
         self.read = lru_cache(maxsize=keep)(self._read)
 
-    def _read(self, path: Path, index: int) -> Frame:
-        """The picture as frame ``index``; raises InputError where it is missing or damaged."""
-        image = read_picture(path)
+    def _read(self, path: Path, index: int, size: tuple[int, int] | None = None) -> Frame:
+        """The picture as frame ``index``; ``size`` and errors as for `read_picture`."""
+        image = read_picture(path, size)
         return Frame(index, index, float(index), blurred(image, self.blur, f"{path.parent.name}/{path.name}"))
 
 

@@ -135,7 +135,7 @@ def summary(report: Mapping[str, Any]) -> str:
     boxes = "boxes=" + box_label(report.get("boxes", {}))
     write = {
         "posetrack": _posetrack_text,
-        "posetrack21": _posetrack21_text,
+        "posetrack21": _posetrack_text,
         "coco": _coco_text,
         "pck": _pck_text,
     }[report["metric"]]
@@ -149,34 +149,26 @@ def box_label(boxes: Mapping[str, Any]) -> str:
 
 
 def _posetrack_text(report: Mapping[str, Any], boxes: str) -> str:
-    ap, mot = report["AP"], report["MOT"]
-    rows = [("AP", boxes, ap["groups"])]
-    if mot is not None:
-        rows.append(("MOTA", boxes, mot["MOTA"]["groups"]))
-    lines = [paper_table(rows), f"{report['frames_evaluated']} frames evaluated (poseval's rules, percent)"]
-    if mot is None:
-        lines.append(f"no tracking figures: {report['MOT_error']}")
-    else:
-        figures = (f"{name} {mot[name]['mean']:.1f}" for name in ("MOTP", "precision", "recall"))
-        lines.append(f"tracking, {boxes}, {_thinned(report)}: " + ", ".join(figures))
-    return "\n".join(lines)
+    kit21 = report["metric"] == "posetrack21"
+    name = "HOTA" if kit21 else "MOT"
+    ap, tracking = report["AP"], report[name]
+    columns = dict(zip((*GROUPS, "Mean"), ap["map"].values(), strict=True)) if kit21 else ap["groups"]
+    rows = [("AP", boxes, columns)]
+    if tracking is not None and not kit21:
+        rows.append(("MOTA", boxes, tracking["MOTA"]["groups"]))
+    rules = "PoseTrack21's" if kit21 else "poseval's"
+    lines = [paper_table(rows), f"{report['frames_evaluated']} frames evaluated ({rules} rules, percent)"]
+    if tracking is None:
+        return "\n".join([*lines, f"no tracking figures: {report[f'{name}_error']}"])
+    names, which = (FIELDS, "total") if kit21 else (("MOTP", "precision", "recall"), "mean")
+    figures = ", ".join(f"{name} {tracking[name][which]:.1f}" for name in names)
+    return "\n".join([*lines, f"tracking, {boxes}, {_thinned(report)}: {figures}"])
 
 
 def _thinned(report: Mapping[str, Any]) -> str:
     """The threshold that the predictions show, which belongs to every tracking figure."""
     lowest = report["lowest_score"]
     return "no joints" if lowest is None or math.isnan(lowest) else f"joint scores from {lowest:.3g}"
-
-
-def _posetrack21_text(report: Mapping[str, Any], boxes: str) -> str:
-    rows = [("AP", boxes, dict(zip((*GROUPS, "Mean"), report["AP"]["map"].values(), strict=True)))]
-    lines = [paper_table(rows), f"{report['frames_evaluated']} frames evaluated (PoseTrack21's rules, percent)"]
-    if report["HOTA"] is None:
-        lines.append(f"no tracking figures: {report['HOTA_error']}")
-    else:
-        figures = (f"{name} {report['HOTA'][name]['total']:.1f}" for name in FIELDS)
-        lines.append(f"tracking, {boxes}, {_thinned(report)}: " + ", ".join(figures))
-    return "\n".join(lines)
 
 
 def _coco_text(report: Mapping[str, Any], boxes: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ftpcli.errors import InputError
+from ftpcli.files.inputs import missing
 from ftpcli.skeleton import PERSON19
 
 #: Characters of one JSON Lines record, or of one element of a list in a JSON document.
@@ -31,6 +32,13 @@ MAX_SIDE = 65_535
 MAX_INTEGER = 2**62
 
 _NUMBERS = frozenset((int, float))
+#: How files begin that are taken for text by mistake, and what to do with them.
+_OTHERS = (
+    (b"\x1f\x8b", "is compressed with gzip; unpack it first (gunzip)"),
+    (b"PK\x03\x04", "is a zip archive; unpack it first"),
+    (b"\xff\xfe", "is text in UTF-16; save it as UTF-8"),
+    (b"\xfe\xff", "is text in UTF-16; save it as UTF-8"),
+)
 _RATIO = re.compile(r"\d{1,15}/\d{1,15}")
 
 
@@ -54,15 +62,27 @@ def load(path: str | Path) -> Any:
     return parse(text, str(path))
 
 
-def unreadable(path: str | Path, error: OSError | UnicodeDecodeError) -> InputError:
-    """What is to be raised where a text file cannot be read."""
+def unreadable(path: str | Path, error: OSError | ValueError, where: str = "") -> InputError:
+    """What is to be raised where a text file cannot be read; ``where`` in it the text is not UTF-8."""
     if isinstance(error, UnicodeDecodeError):
-        return InputError(f"{path}: not a text file in UTF-8")
+        with open(path, "rb") as file:
+            start = file.read(4)
+        known = (then for magic, then in _OTHERS if start.startswith(magic))
+        return InputError(f"{where or path}: {next(known, 'is not text in UTF-8; save it in that encoding')}")
     if isinstance(error, FileNotFoundError):
-        return InputError(f"{path}: no such file")
+        return missing(path)
     if isinstance(error, IsADirectoryError):
-        return InputError(f"{path}: is a folder, a file is needed")
-    return InputError(f"{path}: cannot be read ({error.strerror})")
+        return InputError(f"{path}: is a folder; name a file")
+    return InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})")
+
+
+def refuse_twice(tracks: list[int], frame: int, where: str) -> None:
+    """Raises InputError where two people of a frame have the same track id."""
+    if len(set(tracks)) < len(tracks):
+        twice = next(track for track in tracks if tracks.count(track) > 1)
+        raise InputError(
+            f"{where}: two people of frame {frame} have the track id {twice}; give everybody of a frame their own"
+        )
 
 
 def shown(value: Any) -> str:
@@ -155,9 +175,13 @@ def number(value: Any, what: str, where: str, limit: float = math.inf) -> float:
         result = float(value)
     except OverflowError:
         result = math.inf
-    if not math.isfinite(result) or abs(result) > limit:
-        raise InputError(f"{where}: {what} is {shown(value)}, which is out of range")
+    if not abs(result) <= limit or math.isinf(result):
+        raise InputError(f"{where}: {what} is {shown(value)}, {_why_not(result)}")
     return result
+
+
+def _why_not(value: float) -> str:
+    return "which is no number" if math.isnan(value) else "which is out of range"
 
 
 def numbers(value: Any, what: str, where: str, count: int | None = None) -> np.ndarray:
@@ -174,7 +198,8 @@ def numbers(value: Any, what: str, where: str, count: int | None = None) -> np.n
         raise InputError(f"{where}: {what} holds a number that is out of range") from None
     fits = np.abs(result) <= MAX_COORDINATE  # written so that a NaN fails it as well
     if not fits.all():
-        raise InputError(f"{where}: {what} holds {shown(values[int(fits.argmin())])}, which is out of range")
+        wrong = values[int(fits.argmin())]
+        raise InputError(f"{where}: {what} holds {shown(wrong)}, {_why_not(wrong)}")
     return result
 
 

@@ -75,6 +75,26 @@ def network_refusal(name: str) -> UsageError:
     return UsageError(f"{name}: is a network address; download it first, or allow it with --allow-network")
 
 
+def missing(name: object) -> InputError:
+    """What to say of an input that is not there, whatever it was to be."""
+    return InputError(f"{name}: no such file or folder")
+
+
+def require(*names: str | os.PathLike[str] | None) -> None:
+    """Raises InputError where one of the inputs that were named is missing."""
+    for name in names:
+        if name is not None and not os.path.exists(name):
+            raise missing(os.fspath(name))
+
+
+def require_file(*names: str | os.PathLike[str] | None) -> None:
+    """Raises InputError where one of them is missing or a folder."""
+    require(*names)
+    for name in names:
+        if name is not None and os.path.isdir(name):
+            raise InputError(f"{os.fspath(name)}: is a folder; name a file")
+
+
 def describe(name: str) -> str:
     """A source's name for messages."""
     return "standard input" if name == STANDARD else name
@@ -163,7 +183,7 @@ def _resolve(name: str) -> list[Source]:
         if not matches:
             raise InputError(f"{name}: no file matches this pattern")
         return [source for match in matches for source in _resolve_match(match)]
-    raise InputError(f"{name}: no such file or folder")
+    raise missing(name)
 
 
 def _resolve_match(match: str) -> list[Source]:

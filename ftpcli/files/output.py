@@ -24,7 +24,7 @@ _REASONS = {
     errno.EROFS: "the file system is read-only; choose another place",
     errno.EACCES: "writing there is not permitted; choose another place",
     errno.EPERM: "writing there is not permitted; choose another place",
-    errno.ENOENT: "the folder does not exist (any more); make it or choose another place",
+    errno.ENOENT: "the folder does not exist; make it or choose another place",
     errno.ENOTDIR: "part of the path is a file, not a folder; choose another place",
     errno.EISDIR: "this is a folder; name a file",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
@@ -140,6 +140,9 @@ class OutputStream:
             self._stream.write(data)
         except OSError as error:
             raise write_error(self._path, error) from error
+
+    def flush(self) -> None:
+        """Nothing: for libraries that call it, such as torch."""
 
     def rewrite_start(self, data: bytes) -> None:
         """Replace as many bytes at the start of the file, and leave the position there."""

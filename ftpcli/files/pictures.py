@@ -10,11 +10,14 @@ import numpy as np
 from ftpcli.errors import InputError
 
 
-def read_picture(path: Path) -> np.ndarray:
+def read_picture(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     """(H, W, 3) uint8 RGB, upright by its EXIF orientation.
 
+    Args:
+        size: width and height that its annotations state; None where they do not.
+
     Raises:
-        InputError: missing, unreadable, or not a picture.
+        InputError: missing, unreadable, not a picture, or of another size.
     """
     try:
         content = np.fromfile(path, np.uint8)
@@ -25,4 +28,10 @@ def read_picture(path: Path) -> np.ndarray:
     image = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB) if content.size else None
     if image is None:
         raise InputError(f"{path}: not a picture, or damaged")
+    height, width = image.shape[:2]
+    if size not in (None, (width, height)):
+        raise InputError(
+            f"{path}: is {width}x{height}, its annotations are of a picture of {size[0]}x{size[1]}; give the pictures "
+            "that were annotated"
+        )
     return image

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ftpcli.errors import InputError, UsageError
+from ftpcli.files.inputs import require_file
 from ftpcli.files.tensors import read_tensors, write_tensors
 from ftpcli.people._ultralytics import DetectionModel, get_cfg, yaml_model_load
 from ftpcli.people.inference import OVERLAP
@@ -70,8 +71,7 @@ def load_network(path: Path | str) -> tuple[DetectionModel, DetectorConfig]:
     Raises:
         InputError: no whole safetensors file, one of another model, or its tensors do not fit the architecture.
     """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such detector file")
+    require_file(path)
     tensors, header = read_tensors(Path(path))
     if header.get("format") != FORMAT:
         raise InputError(f"{path}: holds weights of another model, not of a person detector")

@@ -15,7 +15,7 @@ import numpy as np
 from ftpcli.datasets.mot import read_mot
 from ftpcli.datasets.poses import open_poses
 from ftpcli.errors import InputError
-from ftpcli.files.inputs import numbered_images
+from ftpcli.files.inputs import numbered_images, require_file
 from ftpcli.people.tracking import Tracker, TrackerName, memory_frames
 from ftpcli.records import Frame, Person, TrackedFrame, VideoInfo
 
@@ -112,6 +112,19 @@ class DetectAndTrack:
         }
 
 
+def check_boxes(path: Path | str) -> None:
+    """Read a boxes file for its faults alone, before anything that takes time. Raises InputError."""
+    require_file(path)
+    if _is_mot(path):
+        read_mot(Path(path))
+    else:
+        open_poses(path).close()
+
+
+def _is_mot(path: Path | str) -> bool:
+    return Path(path).suffix.lower() not in (".json", ".jsonl")
+
+
 class BoxesFile:
     """People from a file, in place of detector and tracker: MOT text (see `read_mot`) or, where its name ends in
     ``.json`` or ``.jsonl``, anything that `open_poses` reads.
@@ -129,7 +142,7 @@ class BoxesFile:
 
     def __init__(self, path: Path | str, info: VideoInfo) -> None:
         self.path = Path(path)
-        self.kind = "mot" if self.path.suffix.lower() not in (".json", ".jsonl") else "poses"
+        self.kind = "mot" if _is_mot(path) else "poses"
         self.warnings: Sequence[str] = []
         self._by_name = False
         self._of: dict[int, dict[int, Person]] = {}
@@ -163,7 +176,7 @@ class BoxesFile:
     def _mot(self) -> Iterator[tuple[str, int, Person]]:
         """("line 3", 0-based frame index, person)."""
         boxes, left_out = read_mot(self.path)
-        self.warnings = [f"{self.path.name}: {line}" for line in left_out]
+        self.warnings = [f"{self.path.name}: {line}" for line in left_out.lines()]
         return ((f"line {one.line}", one.frame, Person(one.track, one.box, one.score)) for one in boxes)
 
     def _poses(self, info: VideoInfo) -> Iterator[tuple[str, int, Person]]:

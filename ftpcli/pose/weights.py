@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftpcli.errors import InputError, UsageError
+from ftpcli.files.inputs import require_file
 from ftpcli.files.tensors import read_tensors, write_tensors
 from ftpcli.model.config import ModelConfig
 
@@ -24,8 +25,7 @@ DEFAULT_WEIGHTS = ASSETS / "ftp-pose-tiny.safetensors"
 def weights_path(name: str | Path) -> Path:
     """The file behind a ``--weights`` value: ``default`` is the bundled one. Raises InputError where it is missing."""
     path = DEFAULT_WEIGHTS if str(name) == "default" else Path(name)
-    if not path.is_file():
-        raise InputError(f"{path}: no such weights file; give --weights a .safetensors file made by 'ftp train'")
+    require_file(path)
     return path
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,15 @@ from typing import Any
 import torch
 
 from ftpcli.errors import InputError, OutputError, UsageError
+from ftpcli.files.output import atomic_output
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write under a temporary name and move into place; the previous checkpoint survives a failure (OutputError)."""
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        torch.save(content, temporary)
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
+        with atomic_output(path, overwrite=True) as stream:
+            torch.save(content, stream)  # type: ignore[arg-type]  # it calls write() and flush()
+    except (OutputError, RuntimeError) as error:
         raise OutputError(f"{path}: checkpoint cannot be written ({error}); the previous one is kept") from error
 
 

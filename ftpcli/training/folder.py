@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ftpcli.errors import OutputError, UsageError
@@ -17,7 +17,8 @@ _RESULTS = ("checkpoint.pt", "last.safetensors", "best.safetensors", "detector.s
 
 @contextmanager
 def claimed(out: Path, *, resume: bool) -> Iterator[None]:
-    """Hold the folder while a run writes to it; it is made where it is missing. Of several processes the first does.
+    """Hold the folder while a run writes to it; it is made where it is missing, and goes where it stays empty. Of
+    several processes the first does.
 
     Raises:
         UsageError: it holds a run's results already, and ``resume`` was not asked for.
@@ -27,6 +28,7 @@ def claimed(out: Path, *, resume: bool) -> Iterator[None]:
         yield
         return
     lock = out / ".lock"
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
         descriptor = open_locked(os.fspath(lock))
@@ -44,3 +46,6 @@ def claimed(out: Path, *, resume: bool) -> Iterator[None]:
     finally:
         lock.unlink(missing_ok=True)
         os.close(descriptor)
+        with suppress(OSError):  # only what is empty goes
+            for folder in made:
+                folder.rmdir()

@@ -11,6 +11,7 @@ import torch
 from timm.layers import resample_abs_pos_embed
 
 from ftpcli.errors import InputError, UsageError
+from ftpcli.files.inputs import require_file
 from ftpcli.files.tensors import read_tensors
 from ftpcli.model.backbone import Backbone, EfficientNetStem
 from ftpcli.model.config import ModelConfig
@@ -125,8 +126,7 @@ def _from_port(found: dict[str, torch.Tensor], stem: EfficientNetStem) -> dict[s
 
 
 def _read(path: Path) -> Any:
-    if not path.is_file():
-        raise InputError(f"{path}: no such checkpoint file")
+    require_file(path)
     if path.suffix == ".safetensors":
         return read_tensors(path)[0]
     try:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ftpcli.errors import InputError, UsageError
+from ftpcli.files.inputs import require_file
 from ftpcli.model.movenet import MoveNetHead, MoveNetTrunk
 from ftpcli.skeleton import COCO17
 
@@ -85,8 +86,7 @@ class _Graph:
             from onnx import numpy_helper
         except ImportError as error:
             raise UsageError("--stem-weights: reading an ONNX file needs onnx; pip install onnx") from error
-        if not path.is_file():
-            raise InputError(f"{path}: no such ONNX file")
+        require_file(path)
         try:
             graph = onnx.load(str(path)).graph
         except Exception as error:  # protobuf raises many kinds for damaged files

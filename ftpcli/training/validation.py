@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
 
 import numpy as np
 import torch
 
-from ftpcli.evaluation.pck import torso_lengths
+from ftpcli.evaluation.pck import pck
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.model.heatmap import decode_heatmaps
-from ftpcli.skeleton import BODY12
 from ftpcli.training.batches import plain_batches
 from ftpcli.training.sources.common import Source
 
@@ -27,20 +26,15 @@ def validate(
     config = model.config
     device = next(model.parameters()).device
     indices = np.unique(np.linspace(0, len(source) - 1, min(limit, len(source))).astype(int)).tolist()
-    body = [config.joints.index(joint) for joint in BODY12 if joint in config.joints]
-    right: dict[str, float] = defaultdict(float)
-    count: dict[str, float] = defaultdict(float)
     model.eval()
-    for data, part in plain_batches(source, indices, size, config.frames, batch):
+    rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for data, _ in plain_batches(source, indices, size, config.frames, batch):
         with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
             heatmaps = model(data.windows(device))
         points, _ = decode_heatmaps(heatmaps.float().cpu().numpy(), config.heatmap, sigma)
-        truth, weight = data.joints.numpy(), data.weight.numpy() > 0
-        torso = torso_lengths(truth, weight, config.joints)
-        hit = np.linalg.norm(points - truth, axis=2) <= 0.2 * torso[:, None]
-        counted = weight & (torso > 0)[:, None]
-        for row, index in enumerate(part):
-            for group in ("all", source.groups[index]):
-                right[group] += (hit & counted)[row, body].sum()
-                count[group] += counted[row, body].sum()
-    return {group: round(float(right[group] / count[group]), 4) for group in count if count[group]}
+        rows.append((points, data.joints.numpy(), data.weight.numpy() > 0))
+    found, truth, visible = (np.concatenate(column) for column in zip(*rows, strict=True))
+    groups = [source.groups[index] for index in indices]
+    figures = pck(found, truth, visible, config.joints, [0.2], groups)["0.2"]
+    shares = {"all": figures["mean"], **figures["per_source"]}
+    return {group: round(share, 4) for group, share in shares.items() if not math.isnan(share)}

@@ -14,7 +14,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from ftpcli.errors import InputError, UsageError
-from ftpcli.files.inputs import STANDARD, describe, is_network_address, local_path, network_refusal
+from ftpcli.files.inputs import STANDARD, describe, is_network_address, local_path, missing, network_refusal
 from ftpcli.records import VideoInfo
 from ftpcli.video.pictures import Orientation, sample_aspect_ratio
 
@@ -83,9 +83,11 @@ def _check_file(local: str, name: str) -> None:
     try:
         mode = os.stat(local).st_mode
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        missing = isinstance(error, FileNotFoundError)
-        raise InputError(f"{name}: {'no such file' if missing else f'cannot be read ({reason})'}") from error
+        if isinstance(error, FileNotFoundError):
+            raise missing(name) from error
+        raise InputError(
+            f"{name}: cannot be read ({error.strerror if isinstance(error, OSError) else error})"
+        ) from error
     if stat.S_ISDIR(mode):
         raise InputError(f"{name}: is a folder, not a video")
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):

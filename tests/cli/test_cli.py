@@ -72,7 +72,7 @@ BAD = [
     ([*ONE, "--fps", "0"], 2, "0: is not a frame rate"),
     ([*ONE, "--rotate", "45"], 2, "rotation of 45 degrees"),
     # people
-    ([*DETECT, "--boxes", "missing.txt"], 1, "missing.txt: no such boxes file"),
+    ([*DETECT, "--boxes", "missing.txt"], 1, "missing.txt: no such file or folder"),
     ([*DETECT, "--boxes", "words.txt"], 1, "words.txt: line 1 is not MOT text"),
     ([*DETECT, "--boxes", "long.txt"], 1, "long.txt: line"),
     ([*DETECT, "--boxes", "large.txt"], 1, "large.txt: "),
@@ -84,7 +84,7 @@ BAD = [
     ([*DETECT, "--detector", "model.pt"], 2, "model.pt: is a pickle"),
     ([*ONE, "--min-score", "3"], 2, "--min-score 3.0: must lie between 0 and 1"),
     # model
-    ([*ONE[:4], "--weights", "missing.safetensors"], 1, "missing.safetensors: no such weights file"),
+    ([*ONE[:4], "--weights", "missing.safetensors"], 1, "missing.safetensors: no such file or folder"),
     ([*ONE[:4], "--weights", "cut.safetensors"], 1, "cut.safetensors: not a whole safetensors weights file"),
     ([*ONE[:4], "--weights", "words.safetensors"], 1, "words.safetensors: not a whole safetensors weights file"),
     ([*ONE[:4], "--weights", "model.pt"], 1, "model.pt: not a whole safetensors weights file"),
@@ -151,7 +151,7 @@ def test_every_bad_input_of_several_is_named(here: Path, command: Callable) -> N
         (["annotate", "clip.mp4"], 2, "--out is missing: a poses file (.jsonl, .json), a folder"),
         (["render", "missing.mp4", "missing.json"], 1, "missing.mp4: no such file or folder"),
         (["render", "missing.mp4", "missing.json", "--out", "nowhere/x.mp4"], 1, "missing.mp4: no such file or folder"),
-        (["render", "clip.mp4", "missing.json", "--out", "nowhere/x.mp4"], 1, "missing.json: does not exist"),
+        (["render", "clip.mp4", "missing.json", "--out", "nowhere/x.mp4"], 1, "missing.json: no such file or folder"),
         (["render", "clip.mp4", "there.jsonl"], 2, "--out is missing: name the video to write"),
         (["render", "clip.mp4", "there.jsonl", "--out", "out.avi"], 2, "out.avi: videos are written as .mp4"),
         (["render", "clip.mp4", "there.jsonl", "--out", "-"], 2, "-: videos are written as .mp4"),

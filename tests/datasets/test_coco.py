@@ -62,7 +62,7 @@ def test_people_and_frames_are_those_of_the_file(tmp_path: Path, form: Callable[
         assert boxes(source) == expected(*ids)
     told = BoxesFile(path, info).warnings
     assert list(told) == (
-        [f"a.json: 1 annotations are left out: 1 {'without joints and without a box'}"] * (form is cvat)
+        [f"a.json: 1 annotation is left out: 1 {'without joints and without a box'}"] * (form is cvat)
     )
     told = BoxesFile(path, VIDEO).warnings
     assert any("numbers in their file names, counted from 1" in line for line in told) == (form is cvat)
@@ -75,7 +75,8 @@ def test_pictures_of_a_folder_go_by_their_names_whatever_the_order(tmp_path: Pat
     path = put(tmp_path / "a.json", data)
     found = boxes(BoxesFile(path, folder_info(pictures(tmp_path / "walk", names))))
     places = [sorted(names).index(name) for name in names]
-    assert [found[place] for place in places] == expected(0, 1)
+    want = [expected(2 * place, 2 * place + 1)[n] for n, place in enumerate(places)]
+    assert [found[place] for place in places] == want, "nobody is taken for somebody of another picture"
     with open_poses(path, sorted(names)) as reader:
         assert reader.by_name and [frame.index for frame in reader] == [0, 1, 2, 3, 4]
     assert any("no track ids" in line for line in BoxesFile(path, VIDEO).warnings)
@@ -181,7 +182,7 @@ CHANGES: list[tuple[Change, str]] = [
     (_person_is_zero, ""),
     (_text_ids, ""),
     (_unlisted, "1 of images that are not listed"),
-    (_crowd, "1 that mark crowds"),
+    (_crowd, "1 marking crowds"),
     (_empty, "1 without"),
     (_unused_nonsense, ""),
 ]
@@ -365,7 +366,7 @@ def test_pictures_of_the_same_name_in_several_folders_are_not_mixed_up(tmp_path:
     pictures(tmp_path, names)
     (tmp_path / "b" / "1.png").unlink()
     pictures(tmp_path, ["1.png"])
-    with pytest.raises(InputError, match=r"1 pictures are missing, first b/1\.png"):
+    with pytest.raises(InputError, match=r"1 picture is missing, first b/1\.png"):
         load_pictures(path, 99)
     lessons = CocoKeypoints(path, COCO17, skip_missing=True)
     assert len(lessons) == 8 and "2 whose picture is missing" in lessons.warnings[0]
@@ -377,14 +378,14 @@ COUNTS = {  # people for boxes, for training; what is said
     "right": (18, 18, ""),
     "images_reversed": (18, 18, ""),
     "ids_in_attributes": (18, 18, ""),
-    "one_empty_skeleton": (17, 17, "1 annotations are left out: 1 without"),
+    "one_empty_skeleton": (17, 17, "1 annotation is left out: 1 without"),
     "absolute_names": (18, 18, ""),
     "image_ids_are_strings": (18, 18, ""),
     "no_bbox": (18, 18, ""),
     "bbox_zeros": (18, 18, ""),
     "half_without_keypoints": (18, 9, ""),
     "second_category_is_person": (18, 18, ""),
-    "ball_among_people": (18, 18, "1 annotations are left out: 1 of category ball"),
+    "ball_among_people": (18, 18, "1 annotation is left out: 1 of category ball"),
 }
 
 
@@ -442,7 +443,7 @@ def test_collected_cases_of_detection_files(tmp_path: Path, shared: Path, name: 
     assert sum(len(source(Frame(n, n, 0.0, np.zeros((480, 272, 3), np.uint8))).people) for n in range(6)) == people
     assert any("1 without joints and without a box" in line for line in source.warnings) == (people < 18)
     assert render(folder, path, tmp_path / "o.mp4", fps=Fraction(10)).people == people
-    with pytest.raises(InputError, match="nobody has a labelled joint"):
+    with pytest.raises(InputError, match="no person has a labelled joint"):
         Truth(path, Notices())
 
 

@@ -21,7 +21,7 @@ def test_reading_coco(tmp_path: Path) -> None:
     x0, y0, x1, y1 = pictures[0].people[0].astype(int)
     assert pictures[0].image[(y0 + y1) // 2, (x0 + x1) // 2, 1] > 200
     (tmp_path / "3.png").unlink()
-    with pytest.raises(InputError, match=r"1 pictures are missing, first 3\.png; name their folder with --images"):
+    with pytest.raises(InputError, match=r"1 picture is missing, first 3\.png; name their folder with --images"):
         load_pictures(tmp_path / "coco.json", 40)
     with pytest.raises(InputError, match="a plain list, not a COCO file"):
         load_pictures(Path(write_json(tmp_path / "x.json", [1])), 40)

@@ -301,7 +301,7 @@ def test_command(ftp, odd_video, tmp_path):
         "--preset",
         "ultrafast",
     ]
-    assert ftp("render", odd.path, poses, "--out", out, *flags) == (0, f"{out}: 12 frames, 1 people, with sound\n")
+    assert ftp("render", odd.path, poses, "--out", out, *flags) == (0, f"{out}: 12 frames, 1 person, with sound\n")
     image = read(out)[1][4].image
     assert near(image, LEFT) > 0 and near(image, person_colour(7)) == 0 and image[:20].max() < 20
     code, error = ftp("render", odd.path, poses, "--out", out)
@@ -315,7 +315,7 @@ def test_command(ftp, odd_video, tmp_path):
     ("arguments", "code", "message"),
     [
         (["missing.mp4", "poses.jsonl", "--out", "x.mp4"], 1, "missing.mp4: no such file"),
-        (["clip.mp4", "missing.jsonl", "--out", "x.mp4"], 1, "missing.jsonl: does not exist"),
+        (["clip.mp4", "missing.jsonl", "--out", "x.mp4"], 1, "missing.jsonl: no such file or folder"),
         (["clip.mp4", "clip.mp4", "--out", "x.mp4"], 1, "clip.mp4: "),
         (["clip.mp4", "poses.jsonl", "--out", "x.avi"], 2, "x.avi: videos are written as .mp4"),
         (["clip.mp4", "poses.jsonl", "--out", "no/x.mp4"], 1, "no/x.mp4: the folder does not exist"),

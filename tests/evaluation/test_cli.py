@@ -130,7 +130,7 @@ def test_wrong_files_are_one_line_and_code_1(monkeypatch, capsys, tmp_path, file
     code, _, err = ftp(
         monkeypatch, capsys, "--data", tmp_path, "--dataset", "coco", "--weights", tmp_path / "no.safetensors"
     )
-    assert code == 1 and "no such weights file" in err and len(err.splitlines()) == 1
+    assert code == 1 and "no such file or folder" in err and len(err.splitlines()) == 1
 
 
 def test_a_model_on_posetrack(monkeypatch, capsys, tmp_path, weights) -> None:  # type: ignore[no-untyped-def]

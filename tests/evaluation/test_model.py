@@ -14,13 +14,11 @@ import numpy as np
 import pytest
 
 from ftpcli.datasets.clips import read_clips
-from ftpcli.datasets.posetrack import PoseTrackIndex
+from ftpcli.datasets.posetrack.index import PoseTrackIndex
 from ftpcli.errors import FtpError, InputError, OutputError, UsageError
 from ftpcli.evaluation.model import evaluate_pose_model
-from ftpcli.evaluation.on_clips import windows
 from ftpcli.evaluation.report import plain, summary
 from ftpcli.evaluation.runs import BoxSource, RunOptions
-from ftpcli.records import Frame
 from ftpcli.skeleton import BODY12, COCO17
 from tests.conftest import ROOT
 from tests.support.eval_models import KnowingModel, fingerprint, posetrack_truth, read_rgb
@@ -284,7 +282,7 @@ def test_coco_picture_names_do_not_climb_out(tmp_path: Path) -> None:
     (root / "other" / "secret.png").write_bytes((root / name).read_bytes())
     data["images"][0]["file_name"] = "../other/../other/secret.png"
     (root / "val.json").write_text(json.dumps(data))
-    with pytest.raises(InputError, match=r"1 pictures are missing, first .*secret.png; name their folder"):
+    with pytest.raises(InputError, match=r"1 picture is missing, first .*secret.png; name their folder"):
         evaluate_pose_model(KnowingModel(known), RunOptions(root, "coco", tmp_path / "pred"))
 
 
@@ -415,18 +413,6 @@ def test_wrong_clips_are_one_line(tmp_path: Path) -> None:
     (root / "clips.json").write_text(json.dumps(data))
     with pytest.raises(FtpError, match="lack left_shoulder"):
         evaluate_pose_model(model, RunOptions(root, "clips", tmp_path / "a"))
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 7])
-@pytest.mark.parametrize("size", [1, 3, 5])
-def test_sliding_windows(count: int, size: int) -> None:
-    frames = [Frame(i, i, float(i), np.zeros((1, 1, 3), np.uint8)) for i in range(count)]
-    found = list(windows(iter(frames), size))
-    assert len(found) == count
-    for i, (window, padded) in enumerate(found):
-        places = range(i - size // 2, i + size // 2 + 1)
-        assert padded == tuple(not 0 <= place < count for place in places)
-        assert [f.index for f in window] == [place if 0 <= place < count else i for place in places]
 
 
 def test_the_labelled_clips_count_as_in_the_reference_measurement(shared: Path) -> None:

@@ -123,11 +123,15 @@ def test_equal_and_missing_scores_are_told(tmp_path: Path) -> None:
     ("side", "spoil", "text"),
     [
         ("gt", lambda d: d.pop("images"), "lacks 'images'"),
-        ("gt", lambda d: d.update(images=[]), "no person is left (3 annotations are left out: 3 of images that"),
-        ("gt", lambda d: [a.pop("keypoints") for a in d["annotations"]], "nobody has a labelled joint"),
+        ("gt", lambda d: d.update(images=[]), "nothing can be evaluated (3 annotations are left out: 3 of images that"),
+        ("gt", lambda d: [a.pop("keypoints") for a in d["annotations"]], "no person has a labelled joint"),
         ("gt", lambda d: d["annotations"][0].update(keypoints=[1.0] * 9), "should be 51 numbers"),
         ("gt", lambda d: d.update(annolist=[]), "PoseTrack17 file"),
-        ("pred", lambda d: d[0].update(image_id=99), "which the annotations do not have"),
+        (
+            "pred",
+            lambda d: [a.update(image_id=99) for a in d],
+            "3 of images that the annotations do not have); give them",
+        ),
         ("pred", lambda d: d[0].update(keypoints=[1.0] * 45), "has 45 keypoint numbers"),
         ("pred", lambda d: d[0].pop("image_id"), "'image_id' is missing"),
         ("pred", lambda d: d[0].update(score="high"), "'score' should be a number, not 'high'"),

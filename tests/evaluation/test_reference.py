@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ftpcli.datasets.posetrack import read_video
+from ftpcli.datasets.posetrack.reading import read_video
 from ftpcli.evaluation.average_precision import JointPool
 from ftpcli.evaluation.hota import THRESHOLDS, HotaCounter
 from ftpcli.evaluation.matching import distances

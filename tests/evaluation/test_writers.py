@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ftpcli.annotation.chain import Annotation, Options
-from ftpcli.datasets.posetrack import PoseTrackIndex, VideoSequence
+from ftpcli.datasets.posetrack.index import PoseTrackIndex, VideoSequence
 from ftpcli.evaluation.files import evaluate_files
 from ftpcli.evaluation.report import plain
 from ftpcli.formats import write_poses

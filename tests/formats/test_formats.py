@@ -474,7 +474,7 @@ def test_a_foreign_coco_file(tmp_path: Path) -> None:
     # No box in the file: extent 16 x 32 of the joints, grown by 15 % on each side.
     np.testing.assert_allclose(p.box, [10 - 2.4, 20 - 4.8, 26 + 2.4, 52 + 4.8])
     a, b = second.poses
-    assert [a.track_id, b.track_id] == [0, 1] and a.box.tolist() == [1, 2, 31, 42]
+    assert [p.track_id, a.track_id, b.track_id] == [0, 1, 2] and a.box.tolist() == [1, 2, 31, 42]
     assert b.box.tolist() == [3, 4, 8, 10] and not b.confidence.any()
 
 

@@ -104,7 +104,7 @@ def test_other_files_are_refused(thunder: Path, tmp_path: Path) -> None:
     text.write_text("no protobuf")
     with pytest.raises(InputError, match=r"text.onnx: (cannot be read|not MoveNet Thunder)"):
         starting_state(CONFIG, None, text)
-    with pytest.raises(InputError, match="no such ONNX file"):
+    with pytest.raises(InputError, match="no such file or folder"):
         starting_state(CONFIG, None, tmp_path / "absent.onnx")
     with pytest.raises(UsageError, match="--stem efficientnet or movenet"):
         starting_state(CONFIG.replace(stem="residual"), None, thunder)

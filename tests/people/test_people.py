@@ -178,8 +178,8 @@ def test_mot_ground_truth_flags_and_classes(tmp_path: Path) -> None:
 def test_mot_ground_truth_says_what_it_leaves_out(tmp_path: Path) -> None:
     path = write(tmp_path / "gt.txt", "1,1,10,10,20,20,1,1,0.9", "1,2,50,10,20,20,0,1,0.9", "1,3,90,10,20,20,1,3,1")
     assert list(BoxesFile(path, INFO).warnings) == [
-        "gt.txt: 1 boxes are left out: marked with 0, to be ignored",
-        "gt.txt: 1 boxes are left out: of class 3, where people are class 1 or 2 or 7",
+        "gt.txt: 2 boxes are left out: 1 marked with 0, to be ignored, "
+        "1 of class 3, where people are class 1 or 2 or 7",
     ]
 
 
@@ -204,7 +204,7 @@ def test_classes_of_trackers(
 
 def test_a_file_in_which_nobody_is_a_person_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "b.txt", "1,1,10,10,20,20,0.9,3,-1", "2,1,10,10,20,20,0.9,5,-1")
-    with pytest.raises(InputError, match=r"no person is left \(1 boxes are left out: of class 3.*of class 5"):
+    with pytest.raises(InputError, match=r"no person is left \(2 boxes are left out: 1 of class 3.*1 of class 5"):
         BoxesFile(path, INFO)
 
 
@@ -262,7 +262,7 @@ def test_files_that_are_no_boxes(tmp_path: Path) -> None:
         BoxesFile(tmp_path / "missing.txt", INFO)
     binary = tmp_path / "b.txt"
     binary.write_bytes(b"\xff\xfe\x00\x01\x80")
-    with pytest.raises(InputError, match="not a text file"):
+    with pytest.raises(InputError, match="in UTF-16; save it as UTF-8"):
         BoxesFile(binary, INFO)
     with pytest.raises(InputError):
         BoxesFile(write(tmp_path / "b.json", "[1, 2"), INFO)

@@ -95,7 +95,7 @@ def test_mutated_files_never_give_a_traceback(weights: Path, tmp_path: Path) -> 
 
 
 def test_a_missing_file_says_what_to_give() -> None:
-    with pytest.raises(InputError, match="no such weights file"):
+    with pytest.raises(InputError, match="no such file or folder"):
         weights_path("nowhere.safetensors")
 
 

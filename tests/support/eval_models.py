@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ftpcli.datasets.posetrack import PoseTrackIndex
+from ftpcli.datasets.posetrack.index import PoseTrackIndex
 from ftpcli.records import Pose, Window
 from ftpcli.skeleton import PERSON19
 

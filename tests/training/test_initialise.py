@@ -100,7 +100,7 @@ def test_stem_weights_that_do_not_fit(tmp_path: Path) -> None:
     torch.save([torch.zeros(3)], path)
     with pytest.raises(InputError, match="not a checkpoint"):
         stem_state(path, backbone)
-    with pytest.raises(InputError, match="no such checkpoint file"):
+    with pytest.raises(InputError, match="no such file or folder"):
         stem_state(tmp_path / "absent.pth", backbone)
 
 

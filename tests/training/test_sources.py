@@ -36,14 +36,14 @@ def test_coco_bad_input(tmp_path: Path) -> None:
         CocoKeypoints(broken(categories=[{"keypoints": ["tail", *PERSON19.joints[1:]]}]), PERSON19)
     with pytest.raises(InputError, match="3 annotations are left out: 3 without a labelled joint"):
         CocoKeypoints(broken(annotations=[a | {"keypoints": [0] * 57} for a in good["annotations"]]), PERSON19)
-    with pytest.raises(InputError, match="not a whole JSON document"):
+    with pytest.raises(InputError, match="'images' should be a list, not 3"):
         CocoKeypoints(broken(images=3), PERSON19)
     path.write_text("{")
     with pytest.raises(InputError, match="not a whole JSON document"):
         CocoKeypoints(path, PERSON19)
     (tmp_path / "images" / "001.png").unlink()
     path.write_text(json.dumps(good))
-    with pytest.raises(InputError, match=r"1 pictures are missing, first .*001\.png"):
+    with pytest.raises(InputError, match=r"1 picture is missing, first .*001\.png"):
         CocoKeypoints(path, PERSON19)
     kept = CocoKeypoints(path, PERSON19, skip_missing=True)
     assert len(kept) == 2 and kept.missing == 1

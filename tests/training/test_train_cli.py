@@ -88,8 +88,8 @@ def test_weights_bring_their_configuration(monkeypatch: pytest.MonkeyPatch, tmp_
         (["--device", "cuda:77"], 2, "--device cuda:77"),
         (["--size", "64"], 2, "size 64"),
         (["--resume"], 1, "no checkpoint here"),
-        (["--backbone-weights", "missing.pth"], 1, "missing.pth: no such checkpoint"),
-        (["--weights", "missing.safetensors"], 1, "no such weights file"),
+        (["--backbone-weights", "missing.pth"], 1, "missing.pth: no such file or folder"),
+        (["--weights", "missing.safetensors"], 1, "no such file or folder"),
         (["--batch", "5", "--accumulate", "2"], 2, "does not divide"),
         (["--frames", "2"], 2, "frames"),
     ],
@@ -203,3 +203,43 @@ def test_two_processes_give_the_loss_of_one_with_the_double_batch(tmp_path: Path
     for one, two in zip(*curves, strict=True):
         assert one == pytest.approx(two, rel=0.03)
     assert curves[0][0] == pytest.approx(curves[1][0], rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["train", "train-detector"])
+def test_what_takes_no_time_is_checked_before_data_and_leaves_no_folder(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Data is read last, so that nobody waits for it to learn of a wrong word."""
+    import ftpcli.datasets.coco
+    import ftpcli.training.detector.samples
+    import ftpcli.training.sources.coco
+
+    data, out = make_coco(tmp_path / "data", 2), tmp_path / "runs" / "out"
+    words = [name, "--data", f"coco={data}", "--steps", 1, "--device", "cpu", "-q", "--out"]
+
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("data was read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ftpcli.training.sources.coco, "read_coco", read)
+        patch.setattr(ftpcli.training.detector.samples, "load_pictures", read)
+        for more in (["--weights", "missing.safetensors"], ["--device", "cuda:77"], ["--data", "two=missing.json"]):
+            ran = command(*words, out, *more)
+            assert (ran.code and "missing" in ran.err) or "cuda:77" in ran.err, ran.err
+            assert not out.parent.exists()
+        (tmp_path / "done").mkdir()
+        (tmp_path / "done" / "checkpoint.pt").touch()
+        assert "holds a run already" in command(*words, tmp_path / "done").err
+    data.write_text(data.read_text().replace('"image_id"', '"image_of"'))
+    assert command(*words, out).code == 1 and not out.parent.exists()
+
+
+def test_quiet_still_says_what_is_left_out(command: Command, tmp_path: Path) -> None:
+    data = make_coco(tmp_path / "data", 4)
+    content = json.loads(data.read_text())
+    content["annotations"][0]["keypoints"] = []
+    data.write_text(json.dumps(content))
+    words = ["train", *TINY, "--data", f"coco={data}", "--steps", 1, "--batch", 2, "-q", "--out", tmp_path / "out"]
+    ran = command(*words)
+    assert ran.code == 0
+    assert ran.err == f"ftp: warning: {data}: 1 annotation is left out: 1 without a labelled joint\n"

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from ftpcli.datasets.coco import Annotation, read_results
+from ftpcli.datasets.coco import Annotation, Id
+from ftpcli.datasets.detections import read_detections
 from ftpcli.datasets.posetrack.index import PoseTrackIndex, VideoFrame, VideoSequence
 from ftpcli.errors import InputError
-from ftpcli.files import checked_json as checks
+from ftpcli.files.tensors import sha256
 
 #: Detections below this score are not used (DCPose, TAR-ViTPose).
 MIN_SCORE = 0.2
-_PERSON = 1
 
 
 class Detections:
@@ -32,46 +31,27 @@ class Detections:
 
     Attributes:
         used: how many boxes belong to frames of the index and are strong enough.
+        left_out: the others.
 
     Raises:
-        InputError: not such a file, or none of its boxes belongs to the data set.
+        InputError: see `read_detections`.
     """
 
     def __init__(self, path: Path | str, index: PoseTrackIndex, min_score: float = MIN_SCORE) -> None:
         self.path, self.min_score = Path(path), min_score
-        by_id, by_name = _frame_keys(index)
-        self._boxes: dict[tuple[int, int], list[np.ndarray]] = {}
-        weak = strange = 0
-        for entry in read_results(self.path):
-            if (entry.category or _PERSON) != _PERSON:
-                continue
-            score = checks.number(checks.field(entry.entry, "score", entry.where), "'score'", entry.where)
-            checks.field(entry.entry, "bbox", entry.where)
-            key, box = self._key(entry, by_id, by_name), entry.own_box
-            if key is None:
-                strange += 1
-            elif score < min_score or box is None:
-                weak += 1
-            else:
-                self._boxes.setdefault(key, []).append(np.append(box, score))
+        self._by_id, self._by_name = _frame_keys(index)
+        self._boxes, self.left_out = read_detections(self.path, self._key, min_score)
         self.used = sum(map(len, self._boxes.values()))
-        if strange and not self.used and not weak:
-            raise InputError(f"{self.path}: none of its {strange} boxes belongs to a frame of {index.folder}")
 
-    def _key(
-        self,
-        entry: Annotation,
-        by_id: dict[int, tuple[int, int]],
-        by_name: dict[tuple[str, int], tuple[int, int]],
-    ) -> tuple[int, int] | None:
+    def _key(self, entry: Annotation) -> tuple[int, int] | None:
         if "image_id" in entry.entry:
-            return by_id.get(entry.image) if isinstance(entry.image, int) else None
+            return self._by_id.get(entry.image)
         name = entry.entry.get("image_name")
         if not isinstance(name, str):
             raise InputError(f"{entry.where}: has neither 'image_id' nor 'image_name'")
         picture = PurePosixPath(name)
         digits = picture.stem.split("_")[0]
-        return by_name.get((picture.parent.name, int(digits))) if digits.isdecimal() else None
+        return self._by_name.get((picture.parent.name, int(digits))) if digits.isdecimal() else None
 
     def of(self, sequence: int, frame: int) -> np.ndarray:
         """(N, 5) xyxy and score of a frame's detections, in the file's order.
@@ -79,23 +59,17 @@ class Detections:
         Args:
             sequence, frame: places in ``index.sequences`` and in the sequence's ``frames``.
         """
-        return np.array(self._boxes.get((sequence, frame), []), dtype=np.float64).reshape(-1, 5)
+        return self._boxes.get((sequence, frame), np.zeros((0, 5)))
 
     def describe(self) -> dict[str, Any]:
         """What a report says of the box source."""
-        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        return {
-            "source": "detected",
-            "file": self.path.name,
-            "sha256": digest,
-            "min_score": self.min_score,
-            "boxes": self.used,
-        }
+        described = {"source": "detected", "file": self.path.name, "sha256": sha256(self.path)}
+        return {**described, "min_score": self.min_score, "boxes": self.used}
 
 
-def _frame_keys(index: PoseTrackIndex) -> tuple[dict[int, tuple[int, int]], dict[tuple[str, int], tuple[int, int]]]:
+def _frame_keys(index: PoseTrackIndex) -> tuple[dict[Id, tuple[int, int]], dict[tuple[str, int], tuple[int, int]]]:
     """Frames by image id, and by (folder, number) as detection lists name them."""
-    by_id: dict[int, tuple[int, int]] = {}
+    by_id: dict[Id, tuple[int, int]] = {}
     by_name: dict[tuple[str, int], tuple[int, int]] = {}
     for s, sequence in enumerate(index.sequences):
         for frame in sequence.frames:

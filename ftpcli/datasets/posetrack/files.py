@@ -26,7 +26,7 @@ class FrameEntry:
     """One frame of a file, labelled or not."""
 
     name: str  # as the file gives it
-    image_id: int | None  # 2018 form only
+    image_id: int | str | None  # 2018 form only
     labelled: bool | None  # None where the file does not say
     labelled_person: bool | None  # PoseTrack21's has_labeled_person: boxes, perhaps without joints
     regions: tuple[np.ndarray, ...] | None  # ignore polygons, each (n, 2) pixels; None where the file has no such field

@@ -46,7 +46,7 @@ class VideoFrame:
     position: int  # place among the pictures of the video
     name: str  # as the file gives it
     image: Path
-    image_id: int | None  # 2018 and 2021
+    image_id: int | str | None  # 2018 and 2021
     labelled: bool  # has poses to learn from and to be evaluated on
     regions: tuple[np.ndarray, ...]  # ignore polygons, each (n, 2) pixels
     people: tuple[AnnotatedPerson, ...]
@@ -62,7 +62,7 @@ class VideoSequence:
     images: tuple[Path, ...]  # all pictures of the video in time order, listed by the annotations or not
     renamed: bool = False  # 2017: the pictures are the copies that training tools number from 1
 
-    def window(self, index: int, size: int = 3, spacing: int = 1) -> tuple[tuple[Path, ...], tuple[bool, ...]]:
+    def window(self, index: int, size: int = 3) -> tuple[tuple[Path, ...], tuple[bool, ...]]:
         """The pictures around a frame, oldest first, and which of them stand in for a missing neighbour.
 
         Neighbours are the consecutive pictures of the video, labelled or not. At the ends of the video the missing
@@ -71,12 +71,11 @@ class VideoSequence:
         Args:
             index: of the key frame in ``frames``.
             size: number of pictures, odd.
-            spacing: distance between them in pictures.
         """
-        if size < 1 or size % 2 == 0 or spacing < 1:
-            raise UsageError(f"a window of {size} frames with spacing {spacing} has no middle; use 1, 3 or 5 frames")
+        if size < 1 or size % 2 == 0:
+            raise UsageError(f"a window of {size} frames has no middle; use 1, 3 or 5 frames")
         at = self.frames[index].position
-        places = [at + step * spacing for step in range(-(size // 2), size // 2 + 1)]
+        places = [at + step for step in range(-(size // 2), size // 2 + 1)]
         padded = tuple(not 0 <= place < len(self.images) for place in places)
         chosen = (at if missing else place for place, missing in zip(places, padded, strict=True))
         return tuple(self.images[place] for place in chosen), padded

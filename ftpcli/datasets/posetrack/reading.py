@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ftpcli.datasets.coco import LISTS, Annotation, Category, Image
+from ftpcli.datasets.coco import LISTS, Annotation, Category, Id, Image
 from ftpcli.datasets.document import Document
 from ftpcli.datasets.posetrack.files import JOINTS, FrameEntry, PeopleRows, VideoFile
 from ftpcli.datasets.posetrack.form2017 import read_frame
@@ -65,7 +65,7 @@ class _Form2018:
     """Collects images, annotations and joint names, in whatever order the lists stand."""
 
     def __init__(self) -> None:
-        self.images: dict[int, Image] = {}
+        self.images: dict[Id, Image] = {}
         self.annotations: list[Annotation] = []
         self.categories: list[Category] = []
 
@@ -76,21 +76,19 @@ class _Form2018:
             self.annotations.append(Annotation(checks.as_object(value, "an annotation", where), where))
         else:
             image = Image(checks.as_object(value, "an image", where), where)
-            number = _number(image.entry, "id", where)
-            if number in self.images:
-                raise InputError(f"{where}: image id {number} is listed twice")
-            self.images[number] = image
+            if image.id in self.images:
+                raise InputError(f"{where}: image id {image.id!r} stands twice")
+            self.images[image.id] = image
 
     def video(self, path: Path, slots: bool) -> VideoFile:
         """Everything that was added, in the order of the images."""
         names = _slot_names(path, self.categories) if slots else _joint_names(path, self.categories)
         columns = np.array([names.index(joint) for joint in JOINTS])
-        of_image: dict[int, list[Annotation]] = {number: [] for number in self.images}
+        of_image: dict[Id, list[Annotation]] = {number: [] for number in self.images}
         orphans = empty = jointless = 0
         for annotation in self.annotations:
-            number = _number(annotation.entry, "image_id", annotation.where)
-            if number in of_image:
-                of_image[number].append(annotation)
+            if annotation.image in of_image:
+                of_image[annotation.image].append(annotation)
             else:
                 orphans += 1
         rows, frames = PeopleRows(), []
@@ -98,16 +96,14 @@ class _Form2018:
             start, whole = len(rows), True
             boxes_only = "has_labeled_person" in image.entry  # 2021 has people with a box and without joints
             for annotation in of_image[number]:
-                points = annotation.keypoints
-                if points is None and not boxes_only:
+                points = annotation.entry.get("keypoints")
+                if not points and not boxes_only:
                     jointless += 1
                     continue
                 # any() stops at the first float, so this costs nothing for ordinary files.
-                whole = (
-                    whole and points is not None and not any(type(v) is float for v in annotation.entry["keypoints"])
-                )
+                whole = whole and not any(type(v) is float for v in points or (0.0,))
                 empty += annotation.entry.get("scores") == []
-                _add_person(rows, annotation, points, len(names), columns)
+                _add_person(rows, annotation, len(names), columns)
             checks.field(image.entry, "file_name", image.where)
             frames.append(
                 FrameEntry(
@@ -121,10 +117,6 @@ class _Form2018:
                 )
             )
         return rows.video(path, "2018", frames, orphans=orphans, empty_scores=empty, jointless=jointless)
-
-
-def _number(entry: dict[str, Any], key: str, where: str) -> int:
-    return checks.integer(checks.field(entry, key, where), f"{key!r}", where, low=-checks.MAX_INTEGER)
 
 
 def _flag(value: Any) -> bool | None:
@@ -183,21 +175,17 @@ def _corners(annotation: Annotation, key: str) -> np.ndarray | None:
     return np.array([x, y, x + w, y + h])
 
 
-def _add_person(
-    rows: PeopleRows, annotation: Annotation, points: np.ndarray | None, joints: int, columns: np.ndarray
-) -> None:
-    if points is None:
-        points = np.zeros((joints, 3))
-    elif len(points) != joints:
-        raise InputError(f"{annotation.where}: 'keypoints' should be {3 * joints} numbers, not {points.size}")
-    points = points[columns]
+def _add_person(rows: PeopleRows, annotation: Annotation, joints: int, columns: np.ndarray) -> None:
+    points = annotation.keypoints_of(joints)[columns]
     scores = annotation.numbers_a_joint("scores", joints)
     if scores is None and annotation.entry.get("scores") is None:
         scores = annotation.numbers_a_joint("keypoint_scores", joints)
         if scores is not None:
             # Our COCO files keep the joints' own confidence; the person's score is folded in as A6 advises.
             scores = scores * (1.0 if annotation.score is None else annotation.score)
-    track, identity = annotation.track, annotation.entry.get("person_id")
+    track, person = annotation.track, annotation.entry.get("person_id")
+    if isinstance(track, str):
+        raise InputError(f"{annotation.where}: the track id {track!r} is text; PoseTrack's programs take numbers only")
     rows.add(
         track=track,
         keypoints=points[:, :2],
@@ -205,5 +193,5 @@ def _add_person(
         scores=np.full(len(columns), np.nan) if scores is None else scores[columns],
         head=_corners(annotation, "bbox_head"),
         box=_corners(annotation, "bbox"),
-        person_id=-1 if not isinstance(identity, int) else identity,
+        person_id=-1 if not isinstance(person, int) else person,
     )

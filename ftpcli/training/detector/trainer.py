@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ftpcli.errors import InputError, UsageError
+from ftpcli.errors import InputError
 from ftpcli.evaluation.on_scenes import SCORE_FLOOR, evaluate
 from ftpcli.files.tensors import sha256
 from ftpcli.people.inference import find_people
@@ -81,11 +80,11 @@ class DetectorTrainer(Trainer):
         self.config = DetectorConfig(recipe.architecture, recipe.image_size, recipe.end2end)
         network: Any = build_network(self.config).to(self.device).to(memory_format=torch.channels_last)
         self.measured: dict[str, Any] = {}
-        if run.val is not None and find_spec("pycocotools") is None:
-            raise UsageError("--val: average precision needs pycocotools; pip install pycocotools")
         if run.weights is not None and not run.resume:
             self._start_from(run.weights, network)
         self.prepare(network, [make_optimiser(network, recipe)], Mixture(run.sources, recipe.seed))
+        if not any(len(picture.people) for source, weight in run.sources if weight for picture in source.pictures):
+            raise InputError("nobody to learn from: not one picture of the training data shows a person")
         epochs = self.steps * recipe.batch / len(self.mixture)
         vars(network.args)["epochs"] = max(2, math.ceil(epochs))  # the end-to-end loss counts them
         self.criterion: Any = network.init_criterion()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,30 +14,7 @@ from ftpcli.training.sources.common import Source
 from ftpcli.training.sources.poses import Poses
 from ftpcli.training.sources.posetrack import PoseTrack
 
-__all__ = ["KINDS", "Clips", "CocoKeypoints", "DataSpec", "PoseTrack", "Poses", "Source", "open_data"]
-
-
-@dataclass(frozen=True, slots=True)
-class _How:
-    split: str
-    skip_missing: bool
-    images: Path | None
-
-
-def _posetrack(version: str) -> Callable[[Path, Skeleton, _How], Source]:
-    return lambda path, skeleton, how: PoseTrack(path, version, skeleton, how.split, skip_missing=how.skip_missing)
-
-
-KINDS: dict[DataKind, Callable[[Path, Skeleton, _How], Source]] = {
-    DataKind.COCO: lambda path, skeleton, how: CocoKeypoints(
-        path, skeleton, skip_missing=how.skip_missing, human_only=how.split != "train", images=how.images
-    ),
-    DataKind.CLIPS: lambda path, skeleton, how: Clips(path, skeleton, how.split),
-    DataKind.POSETRACK17: _posetrack("17"),
-    DataKind.POSETRACK18: _posetrack("18"),
-    DataKind.POSETRACK21: _posetrack("21"),
-    DataKind.POSES: lambda path, skeleton, how: Poses(path, skeleton),
-}
+__all__ = ["Clips", "CocoKeypoints", "DataSpec", "PoseTrack", "Poses", "Source", "open_data"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +30,9 @@ class DataSpec:
         """Raises UsageError for an unknown kind or a weight that is not above 0."""
         kind, equals, rest = text.partition("=")
         if not equals or not rest:
-            raise UsageError(f"--data {text}: give KIND=PATH or KIND=PATH:WEIGHT, kinds are {', '.join(KINDS)}")
+            raise UsageError(f"--data {text}: give KIND=PATH or KIND=PATH:WEIGHT, kinds are {', '.join(DataKind)}")
         if kind not in list(DataKind):
-            raise UsageError(f"--data {text}: unknown kind '{kind}'; there are {', '.join(KINDS)}")
+            raise UsageError(f"--data {text}: unknown kind '{kind}'; there are {', '.join(DataKind)}")
         chosen = DataKind(kind)
         path, colon, weight = rest.rpartition(":")
         if not colon or Path(rest).exists():
@@ -82,4 +58,13 @@ def open_data(
     Raises:
         InputError: it cannot be read or is empty.
     """
-    return KINDS[spec.kind](spec.path, skeleton, _How(split, skip_missing, images))
+    match spec.kind:
+        case DataKind.COCO:
+            human_only = split != "train"
+            return CocoKeypoints(spec.path, skeleton, skip_missing=skip_missing, human_only=human_only, images=images)
+        case DataKind.CLIPS:
+            return Clips(spec.path, skeleton, split)
+        case DataKind.POSES:
+            return Poses(spec.path, skeleton)
+    version = spec.kind.removeprefix("posetrack")
+    return PoseTrack(spec.path, version, skeleton, split, skip_missing=skip_missing)

@@ -9,7 +9,7 @@ import numpy as np
 from ftpcli.datasets.clips import read_clips
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
-from ftpcli.training.sources.common import Source
+from ftpcli.training.sources.common import Source, taught
 
 
 class Clips(Source):
@@ -47,10 +47,7 @@ class Clips(Source):
     def example(self, index: int, frames: int) -> Example:
         c, at = self._at[index]
         images, clip = self._images(c), self._clips[c]
-        joints, weight = np.zeros((self._joints, 2)), np.zeros(self._joints)
-        for point, seen, column in zip(clip.points[at], clip.inside[at], self._columns, strict=True):
-            if column is not None and seen:
-                joints[column], weight[column] = point, 1.0
+        joints, weight = taught(clip.points[at], clip.inside[at], self._columns, self._joints)
         reach = range(at - frames // 2, at + frames // 2 + 1)
         window = [images[t] if 0 <= t < len(images) else images[at] for t in reach]
         return Example(window, self._boxes[c][at], joints, weight)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ftpcli.datasets.coco import Annotation, read_coco
+from ftpcli.datasets.coco import Annotation, Id, read_coco
 from ftpcli.datasets.cutouts import Cutout, cut_out
 from ftpcli.datasets.left_out import CROWD, EMPTY, UNLABELLED
 from ftpcli.datasets.pictures import find_pictures, missing_pictures
 from ftpcli.errors import InputError
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
-from ftpcli.training.sources.common import PSEUDO_WEIGHT, ImageCache, Source
+from ftpcli.training.sources.common import PSEUDO_WEIGHT, ImageCache, Labels, Source, taught
 
 _BY_MODEL = "labelled by a model"
 _NO_PICTURE = "whose picture is missing"
@@ -58,7 +58,8 @@ class CocoKeypoints(Source):
         #: Of each person: picture, box (4,) xyxy, joints (J, 2), their weights (J,), outline.
         self._people: list[tuple[Path, np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]] = []
         self.groups: list[str] = []
-        absent: list[str] = []
+        absent: dict[Id, str] = {}
+        self._sizes: dict[Path, tuple[int, int] | None] = {}
         for annotation in file.annotations:
             reason, picture = "", pictures[annotation.image]
             joints, weight = self._labels(annotation)
@@ -72,46 +73,41 @@ class CocoKeypoints(Source):
                 reason = EMPTY
             elif picture is None:
                 reason = _NO_PICTURE
-                absent.append(names[annotation.image])
+                absent[annotation.image] = names[annotation.image]
             else:
+                self._sizes[picture] = file.images[annotation.image].size
                 self._people.append((picture, box, joints, weight, annotation.outline))
                 self.groups.append(file.images[annotation.image].source or "coco")
             if reason:
                 file.left_out.add(reason)
         if absent and not skip_missing:
-            raise missing_pictures(path, absent, ", or give --skip-missing")
-        self.missing = len(set(absent))
+            raise missing_pictures(path, absent.values(), ", or give --skip-missing")
+        self.missing = len(absent)
         if not self._people:
             raise InputError(f"{path}: no labelled person to train on{file.left_out.why()}")
         self.warnings = [f"{path}: {line}" for line in file.left_out.lines()]
         self._cache = ImageCache()
+        self._read(self._people[0][0])  # where pictures were replaced, nobody wants to learn it an hour later
         self.lenders = [partial(self._lend, index) for index, person in enumerate(self._people) if person[4]]
 
-    def _labels(self, annotation: Annotation) -> tuple[np.ndarray, np.ndarray]:
+    def _labels(self, annotation: Annotation) -> Labels:
         """The model's joints (J, 2) and what they weigh (J,), none of them 0 where all are unlabelled."""
-        joints, weight = np.zeros((self._joints, 2)), np.zeros(self._joints)
-        points = annotation.keypoints
-        if points is None:
-            return joints, weight
-        if len(points) != len(self._columns):
-            raise InputError(
-                f"{annotation.where}: 'keypoints' should be {3 * len(self._columns)} numbers, not {points.size}"
-            )
+        points = annotation.keypoints_of(len(self._columns))
         by_human = annotation.by_human(len(points))
         sure = annotation.numbers_a_joint("keypoint_confidence", len(points))
         weights = np.where(by_human, 1.0, PSEUDO_WEIGHT * (1.0 if sure is None else sure))
-        for point, worth, column in zip(points, weights, self._columns, strict=True):
-            if column is not None and point[2] > 0:
-                joints[column], weight[column] = point[:2], worth
-        return joints, weight
+        return taught(points[:, :2], weights * (points[:, 2] > 0), self._columns, self._joints)
 
     def _lend(self, index: int) -> Cutout | None:
         picture, *_, outline = self._people[index]
-        return cut_out(self._cache.read(picture), outline)
+        return cut_out(self._read(picture), outline)
+
+    def _read(self, picture: Path) -> np.ndarray:
+        return self._cache.read(picture, self._sizes[picture])
 
     def __len__(self) -> int:
         return len(self._people)
 
     def example(self, index: int, frames: int) -> Example:
         picture, box, joints, weight, outline = self._people[index]
-        return Example([self._cache.read(picture)], box.copy(), joints.copy(), weight.copy(), outline)
+        return Example([self._read(picture)], box.copy(), joints.copy(), weight.copy(), outline)

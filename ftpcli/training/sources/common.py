@@ -11,6 +11,9 @@ import numpy as np
 from ftpcli.datasets.cutouts import Lender
 from ftpcli.files.pictures import read_picture
 from ftpcli.training.augment import Example
+from ftpcli.training.mixture import Sized
+
+Labels = tuple[np.ndarray, np.ndarray]
 
 #: Joints that a teacher made weigh this much beside human labels of weight 1.
 PSEUDO_WEIGHT = 0.5
@@ -18,13 +21,12 @@ PSEUDO_WEIGHT = 0.5
 CACHE_BYTES = 6 * 1024**3
 
 
-class Source(Protocol):
+class Source(Sized, Protocol):
     """Examples by number.
 
     Attributes:
         groups: each example's origin, for figures per source.
-        lenders: outlined people, to be pasted over others.
-        warnings: what was left out or assumed, one line each that names the file.
+        lenders, warnings: see `Sized`; the warnings name the file.
     """
 
     name: str
@@ -32,9 +34,21 @@ class Source(Protocol):
     lenders: Sequence[Lender] = ()
     warnings: Sequence[str] = ()
 
-    def __len__(self) -> int: ...
-
     def example(self, index: int, frames: int) -> Example: ...
+
+
+def taught(points: np.ndarray, weights: np.ndarray, columns: Sequence[int | None], joints: int) -> Labels:
+    """The model's ``joints``, (joints, 2), and what they weigh, (joints,): 0 where a joint has no label.
+
+    Args:
+        points, weights: (K, 2) and (K,) of the data's joints.
+        columns: of the data's joints the place among the model's, None where it lacks one.
+    """
+    found, weight = np.zeros((joints, 2)), np.zeros(joints)
+    for point, worth, column in zip(points, weights, columns, strict=True):
+        if column is not None and worth:
+            found[column], weight[column] = point, worth
+    return found, weight
 
 
 class ImageCache:
@@ -44,11 +58,11 @@ class ImageCache:
         self._images: dict[Path, np.ndarray] = {}
         self._room = limit
 
-    def read(self, path: Path) -> np.ndarray:
-        """(H, W, 3) uint8 RGB; raises InputError where the file is no picture."""
+    def read(self, path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+        """(H, W, 3) uint8 RGB; arguments and errors as for `read_picture`."""
         if path in self._images:
             return self._images[path]
-        image = read_picture(path)
+        image = read_picture(path, size)
         if image.nbytes <= self._room:
             self._room -= image.nbytes
             self._images[path] = image

@@ -11,7 +11,7 @@ from ftpcli.formats import VISIBLE, open_poses
 from ftpcli.records import FramePoses, Pose
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
-from ftpcli.training.sources.common import CACHE_BYTES, Source
+from ftpcli.training.sources.common import CACHE_BYTES, Source, taught
 
 
 class Poses(Source):
@@ -77,10 +77,7 @@ class Poses(Source):
         if key is None:
             raise InputError(f"{self._path}: frame {record.index} is not in {self._video.name}; is it the same video?")
         reach = range(record.index - frames // 2, record.index + frames // 2 + 1)
-        joints, weight = np.zeros((self._joints, 2)), np.zeros(self._joints)
-        for point, confidence, column in zip(pose.keypoints, pose.confidence, self._columns, strict=True):
-            if column is not None and confidence >= VISIBLE:
-                joints[column], weight[column] = point, 1.0
+        joints, weight = taught(pose.keypoints, pose.confidence >= VISIBLE, self._columns, self._joints)
         return Example([self._frames.get(t, key) for t in reach], pose.box, joints, weight)
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from ftpcli.datasets.posetrack import PoseTrackIndex, clipped_box
+from ftpcli.datasets.posetrack.index import PoseTrackIndex, clipped_box
 from ftpcli.errors import InputError
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
-from ftpcli.training.sources.common import ImageCache, Source
+from ftpcli.training.sources.common import ImageCache, Source, taught
 
 
 class PoseTrack(Source):
@@ -50,10 +48,7 @@ class PoseTrack(Source):
         paths, _ = sequence.window(frame.index, frames)
         images = [self._cache.read(path if path.is_file() else frame.image) for path in paths]
         height, width = images[len(images) // 2].shape[:2]
-        joints, weight = np.zeros((self._joints, 2)), np.zeros(self._joints)
-        for point, seen, column in zip(person.keypoints, person.visible, self._columns, strict=True):
-            if column is not None and seen:
-                joints[column], weight[column] = point, 1.0
+        joints, weight = taught(person.keypoints, person.visible, self._columns, self._joints)
         assert person.box is not None  # people without a box were left out
         box = clipped_box(person.box, width, height)
         return Example(images, person.box if box is None else box, joints, weight)

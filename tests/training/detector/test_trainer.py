@@ -61,7 +61,7 @@ def test_training_starts_from_weights(random_detector: Path, tmp_path: Path) -> 
     assert load_network(out / "detector.safetensors")[1].provenance["start"] == config.provenance["start"]
     with pytest.raises(InputError, match=r"random\.safetensors: its end2end is False, this training's True"):
         train_detector(detector_run(path, tmp_path / "other", weights=random_detector, end2end=True))
-    with pytest.raises(InputError, match="no such detector file"):
+    with pytest.raises(InputError, match="no such file or folder"):
         train_detector(detector_run(path, tmp_path / "none", weights=tmp_path / "none.safetensors"))
 
 
@@ -127,3 +127,10 @@ def test_end_to_end_heads_train_too(tmp_path: Path) -> None:
 def test_an_unknown_optimiser(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown optimiser 'lion'"):
         train_detector(detector_run(coco_file(tmp_path), tmp_path / "o", optimiser="lion"))
+
+
+def test_pictures_of_nobody_alone_teach_nothing(tmp_path: Path) -> None:
+    path = coco_file(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"annotations": []}))
+    with pytest.raises(InputError, match="nobody to learn from"):
+        train_detector(detector_run(path, tmp_path / "o"))
