@@ -37,7 +37,6 @@ _LONG = (
     "people/test_inference",
     "people/test_loading",
     "pose/test_estimator",
-    "pose/test_second_look",
     "pose/test_views",
     "pose/test_weights",
     "test_corrections",

@@ -22,7 +22,6 @@ from ftpcli.files.stages import Stage, in_stage, stage
 from ftpcli.people.cuts import Shots
 from ftpcli.people.gaps import FillGaps
 from ftpcli.people.sources import BoxesFile, DetectAndTrack, check_boxes
-from ftpcli.pose.second_look import SecondLook
 from ftpcli.pose.smoothing import Smoothing
 from ftpcli.pose.views import HoldViews
 from ftpcli.pose.windows import Windows, held_frames
@@ -208,10 +207,8 @@ class Annotation:
 
     def _begin_shot(self, shot: int) -> None:
         """What looks back at frames before begins afresh."""
-        o = self._options
         self.cuts = shot
-        self._second_look = SecondLook(self._estimator.estimate) if o.second_look and o.boxes is None else None
-        self._smoother = Smoothing(o.smooth).start()
+        self._smoother = Smoothing(self._options.smooth).start()
 
     def _annotate(self, chunk: list[Key], tokens: SharedTokens) -> list[Annotated]:
         windows = [window for _, mine in chunk for window in mine]
@@ -226,19 +223,13 @@ class Annotation:
                 for t, mine in chunk
             ]
         self.frames += len(chunk)
-        again = self._estimator.tokens()  # not kept: which boxes a stored chunk's second looks took is not stored
-        return [self._finish(key, record, again) for key, record in zip(chunk, records, strict=True)]
+        return [self._finish(tracked, record) for (tracked, _), record in zip(chunk, records, strict=True)]
 
-    def _finish(self, key: Key, raw: FramePoses, tokens: SharedTokens) -> Annotated:
-        """What needs the frames before: the second look, and smoothing."""
-        tracked, windows = key
+    def _finish(self, tracked: TrackedFrame, raw: FramePoses) -> Annotated:
+        """What needs the frames before: smoothing."""
         if tracked.shot != self.cuts:
             self._begin_shot(tracked.shot)
             self.cut_frames.append(tracked.frame.index)
-        if self._second_look:
-            if tracked.stored is None:
-                raw = self._second_look(windows, raw, tokens)
-            self._second_look.remember(tracked, raw)
         return Annotated(tracked.frame, self._smoother(raw) if self._smoother else raw, raw, tracked.detections)
 
 

@@ -27,7 +27,6 @@ class Options:
         cuts: a camera cut ends tracks, gaps, windows and smoothing: each shot is annotated as a video of its own. The
             ids of ``boxes`` stay as they are.
         fill_gaps: seconds; somebody found again within them is in the frames between, too. Not for ``boxes``.
-        second_look: joints that leap are estimated again in the box of the frame before. Not for ``boxes``.
         hold_views: share of a person's size by which the box may move before the crops follow (``HoldViews``).
         boxes: MOT text or a poses file in place of detector and tracker.
         rotate: degrees counterclockwise in place of the source's own rotation.
@@ -45,7 +44,6 @@ class Options:
     min_score: float | None = None
     cuts: bool = True
     fill_gaps: float = 0.2
-    second_look: bool = True
     hold_views: float = 0.05
     boxes: str | None = None
     rotate: int | None = None
@@ -88,7 +86,6 @@ class OptionFields(TypedDict, total=False):
     min_score: float | None
     cuts: bool
     fill_gaps: float
-    second_look: bool
     hold_views: float
     boxes: str | None
     rotate: int | None

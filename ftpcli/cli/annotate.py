@@ -122,10 +122,6 @@ def command(
             rich_help_panel=_PEOPLE,
         ),
     ] = 0.2,
-    second_look: Annotated[
-        bool,
-        typer.Option(help="Joints that leap are estimated again in the frame before's box.", rich_help_panel=_PEOPLE),
-    ] = True,
     boxes: Annotated[
         str | None,
         typer.Option(help="MOT text or a poses file in place of detector and tracker.", rich_help_panel=_PEOPLE),
@@ -207,7 +203,6 @@ def command(
         min_score=min_score,
         cuts=cuts,
         fill_gaps=fill_gaps,
-        second_look=second_look,
         hold_views=hold_views,
         boxes=boxes,
         rotate=rotate,

@@ -29,6 +29,10 @@ class SourceOptions:
     images: Annotated[Path | None, typer.Option(help="Folder of the pictures, where they lie elsewhere.")] = None
     val: Annotated[Path | None, typer.Option(help="COCO detection file: average precision is measured on it.")] = None
     weights: Annotated[str | None, typer.Option(help="Detector to start from; 'default' is the bundled one.")] = None
+    features: Annotated[
+        Path | None,
+        typer.Option(help="Convolutions to start from: YOLO11n as OpenVINO's .xml, with its .bin."),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,9 @@ class SizeOptions:
     """Numbers of the detector's recipe; None is what the recipe says."""
 
     PANEL: ClassVar = RecipeOptions.PANEL
-    image_size: Annotated[int | None, typer.Option(min=64, help="Side of the pictures it is for, pixels.")] = None
-    first_size: Annotated[int | None, typer.Option(min=64, help="Side of the first training pictures.")] = None
+    image_size: Annotated[int | None, typer.Option(min=64, help="Longer side of pictures in use.")] = None
+    min_size: Annotated[int | None, typer.Option(min=64, help="Smallest side of training pictures.")] = None
+    max_size: Annotated[int | None, typer.Option(min=64, help="Largest; each batch has a size between.")] = None
 
 
 @grouped
@@ -62,8 +67,10 @@ def command(
     files = [_source(text) for text in source.data]
     if len({name for name, _, _ in files}) < len(files):
         raise UsageError("--data: two files of the same name; give each its own")
+    if source.weights and source.features:
+        raise UsageError("--weights and --features: give one of them")
     weights = BUNDLED if source.weights == "default" else source.weights and Path(source.weights)
-    require_file(*(path for _, path, _ in files), source.val, weights or None)
+    require_file(*(path for _, path, _ in files), source.val, weights or None, source.features)
     require(source.images)
     if source.val is not None:
         pycocotools()
@@ -76,7 +83,8 @@ def command(
     fields = running.prepare()
     recipe = DetectorRecipe(**numbers.changes(), **given(**asdict(sizes)))
     sources = [(Scenes(name, path, source.images), weight) for name, path, weight in files]
-    run = DetectorRun(recipe, running.out, sources, source.val, weights or None, source.images, **fields)
+    start = (weights or None, source.features)
+    run = DetectorRun(recipe, running.out, sources, source.val, *start, source.images, **fields)
     running.carry_out(partial(train_detector, run), run.device)
 
 

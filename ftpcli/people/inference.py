@@ -16,7 +16,7 @@ GREY = 114
 #: Weakest detection that is passed on. ByteTrack's second stage lives on weak ones.
 FLOOR = 0.05
 #: IoU from which suppression drops the weaker box, where a weights file does not say otherwise.
-OVERLAP = 0.45
+OVERLAP = 0.55
 _STRIDE = 32
 _MOST = 300  # detections a picture
 

@@ -26,11 +26,12 @@ FORMAT = "ftp-detector-1"
 class DetectorConfig:
     """How to rebuild a detector and feed it."""
 
-    architecture: str = "yolo26n"  # an architecture file of ultralytics, without .yaml
+    architecture: str = "yolo11n"  # an architecture file of ultralytics, without .yaml
     image_size: int = 320  # longer side of the network's input, pixels, a multiple of 32
     end2end: bool = False  # True: the one-to-one head of YOLO26 and v10; False: one-to-many head and NMS
     classes: tuple[str, ...] = ("person",)
-    score: float = 0.25  # from this score on a detection may start a track
+    sized_for: int = 0  # the class branch is as wide as for this number of classes; 0: for those it has
+    score: float = 0.3  # from this score on a detection may start a track
     overlap: float = OVERLAP  # IoU from which non-maximum suppression drops the weaker box; unused where end2end
     provenance: dict[str, Any] = field(default_factory=dict)  # data, recipe, seed, measured numbers
 
@@ -45,14 +46,27 @@ def build_network(config: DetectorConfig) -> DetectionModel:
         layout = yaml_model_load(f"{config.architecture}.yaml")
         if "end2end" in layout:
             layout["end2end"] = config.end2end
-        network = DetectionModel(layout, nc=len(config.classes), verbose=False)
+        network = DetectionModel(layout, nc=config.sized_for or len(config.classes), verbose=False)
     except (FileNotFoundError, KeyError, ModuleNotFoundError) as error:
         raise UsageError(
-            f"'{config.architecture}' is no detection architecture of ultralytics (try yolo26n)"
+            f"'{config.architecture}' is no detection architecture of ultralytics (try yolo11n)"
         ) from error
+    if config.sized_for:
+        _keep_classes(network, len(config.classes))
     setattr(network, "args", get_cfg())  # noqa: B010 - the loss reads its gains here; a Module's attributes are typed
     network.names = dict(enumerate(config.classes))
     return network
+
+
+def _keep_classes(network: Any, classes: int) -> None:
+    """Leave a detection head the scores of its first classes; the layers before stay as wide as they are."""
+    head = network.model[-1]
+    head.no += classes - head.nc
+    head.nc = classes
+    for branch in (*head.cv3, *getattr(head, "one2one_cv3", ())):
+        last = branch[-1]
+        branch[-1] = torch.nn.Conv2d(last.in_channels, classes, 1)
+        torch.nn.init.constant_(branch[-1].bias, last.bias[0].item())
 
 
 def save_network(network: torch.nn.Module, config: DetectorConfig, path: Path | str) -> None:

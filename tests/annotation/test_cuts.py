@@ -19,7 +19,7 @@ from tests.support.walkers import Bright
 
 LENGTHS = (13, 9, 2, 12)  # chunks of eight frames end elsewhere; the shot of two frames is taken for a flash
 CUTS = (13, 24)
-EVERYTHING = {"smooth": "one-euro", "fill_gaps": 0.2, "hold_views": 0.05, "second_look": True}
+EVERYTHING = {"smooth": "one-euro", "fill_gaps": 0.2, "hold_views": 0.05}
 
 
 @pytest.fixture(autouse=True)

@@ -135,24 +135,6 @@ def test_a_part_finished_in_another_format(clip: Path, tiny_model: Path, tmp_pat
     assert (tmp_path / "out.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
 
 
-def test_a_stop_among_second_looks(
-    whole, clip: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # type: ignore[no-untyped-def]
-    """What the second look remembers is that of an unbroken run, too."""
-    monkeypatch.setattr("ftpcli.pose.second_look._LEAP", 0.0)
-    annotate_file(annotator(tiny_model), str(clip), Target(tmp_path / "looked.jsonl"))
-    plain = whole(second_look=False).content.splitlines()[1:]
-    looked = (tmp_path / "looked.jsonl").read_bytes().splitlines()[1:]
-    assert sum(a != b for a, b in zip(looked, plain, strict=True)) > 5
-    out = tmp_path / "out.jsonl"
-    for chunks in (1, 3):
-        with pytest.raises(Interrupted):
-            annotate_file(annotator(tiny_model), str(clip), Target(out), stop=stop_after(chunks))
-        annotate_file(annotator(tiny_model), str(clip), Target(out, resume=True))
-        assert out.read_bytes() == (tmp_path / "looked.jsonl").read_bytes()
-        out.unlink()
-
-
 @pytest.mark.parametrize("tracker", ["bytetrack", "botsort"])
 def test_a_part_torn_at_any_byte(tracker: str, whole, clip: Path, tiny_model: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     one = annotator(tiny_model, tracker=tracker)

@@ -16,7 +16,7 @@ from ftpcli.people.network import DetectorConfig, build_network, load_network, s
 
 def test_weights_come_back_as_they_were(random_detector: Path) -> None:
     network, config = load_network(random_detector)
-    assert config == DetectorConfig(image_size=64, provenance={"note": "random"})
+    assert config == DetectorConfig(image_size=64, sized_for=80, provenance={"note": "random"})
     torch.manual_seed(3)
     first = build_network(config)
     for (name, before), after in zip(first.state_dict().items(), network.state_dict().values(), strict=True):
@@ -42,7 +42,7 @@ def test_weights_files_that_are_none(random_detector: Path, tmp_path: Path) -> N
     save_file({"a": torch.zeros(2)}, foreign, {"format": "something-else"})
     with pytest.raises(InputError, match="weights of another model"):
         load_detector(foreign)
-    with pytest.raises(InputError, match="no such detector file"):
+    with pytest.raises(InputError, match="no such file or folder"):
         load_detector(tmp_path / "absent.safetensors")
     mixed = tmp_path / "mixed.safetensors"
     config = DetectorConfig(architecture="yolov8n")
@@ -57,4 +57,4 @@ def test_log_lines_are_json(random_detector: Path) -> None:
     header = io.BytesIO(random_detector.read_bytes()).read(8)
     size = int.from_bytes(header, "little")
     description = json.loads(random_detector.read_bytes()[8 : 8 + size])["__metadata__"]
-    assert json.loads(description["config"])["architecture"] == "yolo26n"
+    assert json.loads(description["config"])["architecture"] == "yolo11n"

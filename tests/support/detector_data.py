@@ -39,7 +39,9 @@ def coco_file(folder: Path, count: int = 6, label: str | None = None) -> Path:
 
 
 #: A recipe of a second or two.
-SMALL: dict[str, Any] = {"image_size": 64, "first_size": 64, "batch": 4, "steps": 3, "warmup": 1, "seed": 5}
+SMALL: dict[str, Any] = {"batch": 4, "steps": 3, "warmup": 1, "seed": 5} | dict.fromkeys(
+    ("image_size", "min_size", "max_size"), 64
+)
 
 
 def detector_run(path: Path, out: Path, *, val: Path | None = None, **changes: Any) -> DetectorRun:
@@ -59,6 +61,6 @@ def mixture_of(path: Path, weight: float = 1.0, lending: Path | None = None) -> 
 def random_weights(path: Path) -> Path:
     """A detector with random weights in our format."""
     torch.manual_seed(3)
-    config = DetectorConfig(image_size=64, provenance={"note": "random"})
+    config = DetectorConfig(image_size=64, sized_for=80, provenance={"note": "random"})
     save_network(build_network(config), config, path)
     return path

@@ -117,7 +117,7 @@ def test_refusals_are_one_line(
         (["--augment", "wild"], ["none", "paper", "moderate", "strong"]),
         (["--precision", "fp8"], ["auto", "fp32", "bf16", "fp16"]),
         (["--task", "detector"], ["No such option", "--task"]),
-        (["--first-size", "64"], ["No such option"]),
+        (["--min-size", "64"], ["No such option"]),
     ],
 )
 def test_what_is_no_choice_is_answered_with_the_choices(
@@ -129,7 +129,7 @@ def test_what_is_no_choice_is_answered_with_the_choices(
 
 
 @pytest.mark.parametrize(
-    ("name", "other"), [("train", ["--first-size", "NAME=boxes"]), ("train-detector", ["--preset", "--val KIND"])]
+    ("name", "other"), [("train", ["--min-size", "NAME=boxes"]), ("train-detector", ["--preset", "--val KIND"])]
 )
 def test_help_lists_the_command_s_own_options_with_their_choices(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, other: list[str]

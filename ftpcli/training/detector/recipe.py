@@ -14,10 +14,10 @@ class DetectorRecipe(BaseRecipe):
     Attributes:
         architecture: an architecture file of ultralytics, without .yaml.
         end2end: the one-to-one head of YOLO26 and v10, which needs no suppression.
-        image_size: side of the square pictures that the last part of the training uses, and of those the detector
-            is used with; pixels.
-        first_size: that at the start: cheaper, and enough for the coarse things learned first.
-        full_from: share of the training from which on all pictures have ``image_size``.
+        sized_for: see `ftpcli.people.network.DetectorConfig`.
+        image_size: longer side of the pictures that the detector is used with, pixels.
+        min_size, max_size: side of the square training pictures, the same within a batch: multiples of 32 from one to
+            the other, smaller ones more often.
         optimiser: ``musgd`` (ultralytics' Muon with SGD; it learned two to three times as fast in our trials) or
             ``adamw``.
         muon: learning rate of MuSGD's orthogonalised part, as a share of ``lr``.
@@ -33,11 +33,12 @@ class DetectorRecipe(BaseRecipe):
     final: float = 0.02
     clip: float = 10.0
     ema: float = 0.999
-    architecture: str = "yolo26n"
+    architecture: str = "yolo11n"
     end2end: bool = False
-    image_size: int = 320
-    first_size: int = 224
-    full_from: float = 0.85
+    sized_for: int = 80
+    image_size: int = 512
+    min_size: int = 256
+    max_size: int = 640
     muon: float = 2.0
     momentum: float = 0.9
     mosaic: float = 0.7

@@ -6,7 +6,7 @@ ultralytics' Trainer turns mixed precision off on a CPU and keeps its checkpoint
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from ftpcli.evaluation.on_scenes import SCORE_FLOOR, evaluate
 from ftpcli.files.tensors import sha256
 from ftpcli.people.inference import find_people
 from ftpcli.people.network import DetectorConfig, build_network, load_network, save_network
+from ftpcli.training.detector.features import load_features, normalise
 from ftpcli.training.detector.gradients import MaskedLoss, collate, make_optimiser, on_device, to_float
 from ftpcli.training.detector.pasting import paste
 from ftpcli.training.detector.recipe import DetectorRecipe
@@ -28,6 +29,8 @@ from ftpcli.training.detector.samples import Sample, Scenes, make_sample
 from ftpcli.training.log import Tell
 from ftpcli.training.loop import RunOptions, Stop, Trainer, never
 from ftpcli.training.mixture import Mixture
+
+_MEASURED = 8  # batches that the batch norms of imported features are measured on
 
 
 @dataclass(slots=True)
@@ -37,7 +40,8 @@ class DetectorRun(RunOptions):
     Attributes:
         sources: training pictures with their weights; a source of weight 0 only lends its outlined people.
         val: COCO detection file for validation (its pictures labelled ``gt``); None for none.
-        weights: detector file to start from; None for random weights.
+        weights: detector file to start from, which also decides the architecture; None for random weights.
+        features: in its place, an OpenVINO file of ultralytics whose convolutions to start from.
         images: folder of the pictures of ``val``, where they are not found by the file.
     """
 
@@ -46,6 +50,7 @@ class DetectorRun(RunOptions):
     sources: Sequence[tuple[Scenes, float]]
     val: Path | None = None
     weights: Path | None = None
+    features: Path | None = None
     images: Path | None = None
 
 
@@ -64,7 +69,7 @@ def train_detector(run: DetectorRun, tell: Tell = lambda row: None, stop: Stop =
 
     Raises:
         UsageError: an unknown architecture or optimiser, or a resumed run with other options.
-        InputError: data or weights that cannot be read, or weights of another architecture.
+        InputError: data or weights that cannot be read, or features of another architecture.
         DivergedError, OutputError.
     """
     return DetectorTrainer(run, tell).run(stop)
@@ -75,16 +80,27 @@ class DetectorTrainer(Trainer):
 
     def __init__(self, run: DetectorRun, tell: Tell) -> None:
         super().__init__(run, run.recipe, run.out, tell)
-        self.settings, self.recipe, self.validates = run, run.recipe, run.val is not None
-        recipe = run.recipe
-        self.config = DetectorConfig(recipe.architecture, recipe.image_size, recipe.end2end)
+        self.settings, self.validates = run, run.val is not None
+        start = load_network(run.weights) if run.weights is not None else None
+        names = ("architecture", "end2end", "sized_for")
+        self.recipe = recipe = replace(run.recipe, **{name: getattr(start[1], name) for name in names if start})
+        self.config = DetectorConfig(recipe.architecture, recipe.image_size, recipe.end2end, sized_for=recipe.sized_for)
         network: Any = build_network(self.config).to(self.device).to(memory_format=torch.channels_last)
         self.measured: dict[str, Any] = {}
-        if run.weights is not None and not run.resume:
-            self._start_from(run.weights, network)
-        self.prepare(network, [make_optimiser(network, recipe)], Mixture(run.sources, recipe.seed))
+        mixture = Mixture(run.sources, recipe.seed)
         if not any(len(picture.people) for source, weight in run.sources if weight for picture in source.pictures):
             raise InputError("nobody to learn from: not one picture of the training data shows a person")
+        if run.weights is not None and start and not run.resume:
+            theirs, config = start
+            if config.classes != self.config.classes:
+                raise InputError(f"{run.weights}: its classes are {', '.join(config.classes)}, not person alone")
+            network.load_state_dict(theirs.state_dict())
+            self.notes["start"] = {"sha256": sha256(run.weights), "provenance": config.provenance}
+        elif run.features is not None and not run.resume:
+            load_features(network, run.features)
+            normalise(network, self._some_pictures(mixture))
+            self.notes["start"] = {"features": run.features.name, "sha256": sha256(run.features.with_suffix(".bin"))}
+        self.prepare(network, [make_optimiser(network, recipe)], mixture)
         epochs = self.steps * recipe.batch / len(self.mixture)
         vars(network.args)["epochs"] = max(2, math.ceil(epochs))  # the end-to-end loss counts them
         self.criterion: Any = network.init_criterion()
@@ -94,19 +110,12 @@ class DetectorTrainer(Trainer):
             if hasattr(part, "bce"):
                 part.bce = self.masked
 
-    def _start_from(self, path: Path, network: torch.nn.Module) -> None:
-        """Begin with the tensors of a detector file.
-
-        Raises:
-            InputError: it cannot be read, or is of another architecture, head or list of classes.
-        """
-        theirs, config = load_network(path)
-        for name in ("architecture", "end2end", "classes"):
-            has, wanted = getattr(config, name), getattr(self.config, name)
-            if has != wanted:
-                raise InputError(f"{path}: its {name} is {has}, this training's {wanted}; start from another file")
-        network.load_state_dict(theirs.state_dict())
-        self.notes["start"] = {"sha256": sha256(path), "provenance": config.provenance}
+    def _some_pictures(self, mixture: Mixture[Scenes]) -> Iterator[torch.Tensor]:
+        """Of the first steps, (B, 3, S, S)."""
+        samples, batch = Samples(mixture, self.recipe, _MEASURED), self.recipe.batch
+        for step in range(_MEASURED):
+            rows = [samples[counter] for counter in range(step * batch, (step + 1) * batch)]
+            yield on_device(collate(rows), self.device)["img"]
 
     def signature(self) -> dict[str, Any]:
         """The length may change."""
@@ -123,7 +132,7 @@ class DetectorTrainer(Trainer):
         return collate(rows)
 
     def report(self) -> dict[str, Any]:
-        return {"size": side(self.recipe, self.step, self.steps)}
+        return {"size": side(self.recipe, self.step)}
 
     def learn(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
         recipe, network = self.recipe, self.model
@@ -178,13 +187,12 @@ class Samples(Dataset):
         recipe, step = self.recipe, counter // self.recipe.batch
         rng = np.random.default_rng([recipe.seed, counter])
         mosaic = recipe.mosaic if step / self.steps < 1 - recipe.plain else recipe.mosaic * 0.4
-        sample = make_sample(self.mixture, side(recipe, step, self.steps), rng, mosaic)
+        sample = make_sample(self.mixture, side(recipe, step), rng, mosaic)
         return paste(sample, self.mixture, rng) if rng.random() < recipe.paste else sample
 
 
-def side(recipe: DetectorRecipe, step: int, steps: int) -> int:
-    """Of a step's pictures: it grows with the training; a few steps each are a size smaller or larger."""
-    share = min(step / steps / max(recipe.full_from, 1e-9), 1.0)
-    size = recipe.first_size + share * (recipe.image_size - recipe.first_size)
-    jitter = (-32, 0, 0, 0, 32)[np.random.default_rng([recipe.seed, step, 1]).integers(5)]
-    return max(64, round(size / 32) * 32 + jitter)
+def side(recipe: DetectorRecipe, step: int) -> int:
+    """Of a step's pictures, uniform on a logarithmic scale."""
+    low, high = recipe.min_size, max(recipe.min_size, recipe.max_size)
+    share = np.random.default_rng([recipe.seed, step, 1]).random()
+    return max(64, round(low * (high / low) ** share / 32) * 32)
