@@ -13,8 +13,28 @@ class Format(StrEnum):
 
     JSONL = "jsonl"  # our JSON Lines: every joint, all digits that matter
     COCO = "coco"
+    COCO_RESULTS = "coco_results"  # the plain list that pycocotools' loadRes takes
     POSETRACK = "posetrack"  # of 2018 and 2021
     POSETRACK17 = "posetrack17"
+    CSV = "csv"  # one row a frame, person and joint
+    CSV_WIDE = "csv_wide"  # one row a frame and person
+    MOT = "mot"  # boxes and ids only
+    OPENPOSE = "openpose"  # a folder with a file a frame, BODY_25
+    OPENPOSE18 = "openpose18"  # the same with the 18 joints of OpenPose's COCO model
+    TRC = "trc"  # markers over time, pixels
+    YOLO = "yolo"  # a folder for training YOLO-pose
+    DEEPLABCUT = "deeplabcut"  # CSV of a multi-animal project
+    SLEAP = "sleap"
+    NWB = "nwb"
+    LABELSTUDIO = "labelstudio"
+    CVAT = "cvat"  # zip
+
+
+class Picture(StrEnum):
+    """Files that frames are written to."""
+
+    JPG = "jpg"
+    PNG = "png"
 
 
 class Joints(StrEnum):
@@ -70,6 +90,21 @@ class Metric(StrEnum):
     POSETRACK = "posetrack"
     POSETRACK21 = "posetrack21"
     COCO = "coco"
+
+
+#: Pose models of others on the Hugging Face hub, by the name that ``--weights`` takes. All give COCO's 17 joints.
+HUB_MODELS = {
+    name: f"usyd-community/{name}"
+    for name in (
+        "vitpose-plus-small",
+        "vitpose-base-simple",
+        "vitpose-base",
+        "vitpose-base-coco-aic-mpii",
+        "vitpose-plus-base",
+        "vitpose-plus-large",
+        "vitpose-plus-huge",
+    )
+}
 
 
 class Dataset(StrEnum):

@@ -137,6 +137,7 @@ class RunInfo:
     precision: str | None = None
     window: int | None = None  # frames
     options: Mapping[str, Any] = field(default_factory=dict)  # see annotation.options.Options
+    steps: tuple[Mapping[str, Any], ...] = ()  # what was done to the file afterwards, such as ftp convert
 
 
 @dataclass(frozen=True, slots=True)

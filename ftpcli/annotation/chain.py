@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 import numpy as np
 
 from ftpcli.annotation.options import OptionFields, Options
-from ftpcli.errors import InputError
+from ftpcli.errors import InputError, UsageError
 from ftpcli.files.stages import Stage, in_stage, stage
 from ftpcli.people.cuts import Shots
 from ftpcli.people.gaps import FillGaps
@@ -82,7 +82,8 @@ class Annotation:
         self, source: FrameSource, people: PeopleSource, estimator: Estimator, options: Options | None = None
     ) -> None:
         self._source, self._people, self._estimator = source, people, estimator
-        self._options = o = options or Options()
+        self._options = self.options = o = options or Options()
+        self.cut_frames: list[int] = []  # indices of the first frames after camera cuts
         held = held_frames(source.info)
         self._steps: list[Step] = [people.follow]
         if o.fill_gaps and o.boxes is None:
@@ -228,6 +229,7 @@ class Annotation:
         """What needs the frames before: smoothing."""
         if tracked.shot != self.cuts:
             self._begin_shot(tracked.shot)
+            self.cut_frames.append(tracked.frame.index)
         return Annotated(tracked.frame, self._smoother(raw) if self._smoother else raw, raw, tracked.detections)
 
 
@@ -336,6 +338,8 @@ def annotate(
             (``ftpcli.device.check_fork``): use the start method ``spawn``.
     """
     chosen = Options(**options)
+    if Smoothing(chosen.smooth).whole_tracks:
+        raise UsageError(f"smooth={chosen.smooth}: looks ahead; filter a file (ftpcli.pose.filters.Filter)")
     annotator = Annotator(
         chosen, device=device, precision=precision, batch=batch, trust=trust, allow_network=allow_network
     )

@@ -18,9 +18,13 @@ from ftpcli.annotation.fingerprint import fingerprint
 from ftpcli.annotation.finished import finished
 from ftpcli.errors import FtpError, InputError, OutputError, UsageError
 from ftpcli.files.inputs import STANDARD, can_reread, describe
+from ftpcli.files.output import check_target
+from ftpcli.files.output_folder import OutputFolder, check_folder, output_folder
 from ftpcli.files.stages import Stage, stage
-from ftpcli.formats import PartWriter, StandardOutput, check_joints, check_target, format_of, joints_of, part_path
-from ftpcli.records import Header
+from ftpcli.formats import PartWriter, StandardOutput, check_joints, check_output, format_of, joints_of, part_path
+from ftpcli.formats.names import source_name
+from ftpcli.pose.smoothing import Smoothing
+from ftpcli.records import FramePoses, Header
 
 if TYPE_CHECKING:
     from ftpcli.video import VideoWriter
@@ -36,9 +40,11 @@ class Target:
 
     Attributes:
         out: the poses file; None is standard output, which takes JSON Lines.
-        format: ``jsonl``, ``coco``, ``posetrack``, ``posetrack17``; None goes by the extension.
+        format: a ``choices.Format``; None goes by the extension.
         joints: ``default`` or ``all`` (COCO files with every joint of the model).
         overlay: a video with the skeletons drawn in.
+        frames: a folder for the frames, below the names that the poses file has.
+        picture: kind of their files, ``jpg`` or ``png``.
         overwrite: replace existing files.
         resume: go on with the part file of an interrupted run, if there is one; leave a complete output as it is.
     """
@@ -47,6 +53,8 @@ class Target:
     format: str | None = None
     joints: str = "default"
     overlay: Path | None = None
+    frames: Path | None = None
+    picture: str = "jpg"
     overwrite: bool = False
     resume: bool = False
 
@@ -63,8 +71,11 @@ class Target:
             if self.resume:
                 raise UsageError("--resume: standard output cannot be resumed; name a file with --out")
         else:
-            check_joints(format_of(self.out, self.format), self.joints)
-            check_target(self.out, overwrite=overwrite, inputs=inputs)
+            name = format_of(self.out, self.format)
+            check_joints(name, self.joints)
+            check_output(self.out, name, overwrite=overwrite, inputs=inputs)
+        if self.frames is not None:
+            self.frames.mkdir(parents=True, exist_ok=True)
         if self.overlay is not None:
             from ftpcli.video import check_suffix
 
@@ -150,13 +161,19 @@ def annotate_file(
         output = stack.enter_context(_output(annotation, annotator, source, target))
         progress, tracks = Progress(total=annotation.expected), set[int]()
         stopped: tuple[str, ...] = ()
-        with _overlay(annotation, target, options) as video:
+        with _overlay(annotation, target, options) as video, _pictures(annotation, target) as pictures:
             for chunk in annotation.chunks(output.stored()):
                 with stage(Stage.WRITE):
                     output.keep(chunk)
                 if video is not None:
                     with stage(Stage.DRAW):
                         video.draw(chunk)
+                if pictures is not None:
+                    from ftpcli.formats.pictures import encoded
+
+                    for one in chunk:
+                        name = f"{one.frame.index:08d}.{target.picture}"
+                        pictures.write(name, encoded(one.frame.image, target.picture))
                 for one in chunk:
                     progress.people += len(one.poses.poses)
                     tracks.update(pose.track_id for pose in one.poses.poses)
@@ -177,7 +194,7 @@ def annotate_file(
         header = annotation.header
         header = replace(header, source=replace(header.source, warnings=header.source.warnings + stopped))
         with stage(Stage.WRITE):
-            output.finish(header)
+            notices = output.finish(header)
     return Summary(
         source=source,
         out=STANDARD if target.out is None else str(target.out),
@@ -186,7 +203,7 @@ def annotate_file(
         people=progress.people,
         tracks=len(tracks),
         bad_packets=header.source.bad_packets or 0,
-        warnings=header.source.warnings,
+        warnings=(*header.source.warnings, *notices),
         seconds=progress.seconds - annotation.info.start,
         elapsed=time.monotonic() - started,
         replayed=progress.replayed,
@@ -276,16 +293,31 @@ class _Part:
             private["raw"] = [pose.keypoints for pose in one.raw.poses]
         return private
 
-    def finish(self, header: Header) -> None:
+    def finish(self, header: Header) -> list[str]:
+        """Write the output; one line, if any, about what it could not hold."""
         assert self._target.out is not None
+        notices: list[str] = []
         self._part.finish(
             self._target.out,
             self._target.format,
             header=header,
             joints=self._target.joints,
             overwrite=self._target.overwrite,
-            frame_name=self._annotation.frame_name,
+            frame_name=None if self._target.frames else self._annotation.frame_name,
+            picture=self._target.picture,
+            notice=notices.append,
+            change=self._filter,
         )
+        return notices
+
+    def _filter(self, frames: Iterator[FramePoses]) -> Iterator[FramePoses]:
+        """What a filter that looks ahead makes of the poses, now that all are known."""
+        kind = Smoothing(self._annotation.options.smooth)
+        if not kind.whole_tracks:
+            return frames
+        from ftpcli.pose.filters import Filter
+
+        return Filter(kind)(frames, self._annotation.cut_frames)
 
 
 class _Stream:
@@ -303,8 +335,9 @@ class _Stream:
     def keep(self, chunk: list[Annotated]) -> None:
         self._lines.write(one.poses for one in chunk)
 
-    def finish(self, header: Header) -> None:
+    def finish(self, header: Header) -> tuple[()]:
         """Everything is written already."""
+        return ()
 
 
 class _Overlay:
@@ -318,6 +351,18 @@ class _Overlay:
 
         for one in chunk:
             self._writer.write(draw(one.frame.image, one.poses.poses, self._joints), one.frame.pts)
+
+
+@contextmanager
+def _pictures(annotation: Annotation, target: Target) -> Iterator[OutputFolder | None]:
+    """The folder of the frames' pictures; it appears once the run is over, and not at all if it fails."""
+    if target.frames is None:
+        yield None
+        return
+    place = target.frames / source_name(annotation.header)
+    check_folder(place)
+    with output_folder(place) as folder:
+        yield folder
 
 
 @contextmanager

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ftpcli.choices import Format, Joints, Precision
+from ftpcli.choices import HUB_MODELS, Format, Joints, Picture, Precision
 from ftpcli.cli.progress import Report, progress
 from ftpcli.cli.signals import EXIT_BROKEN_PIPE, Stop, stop_signals
 from ftpcli.device import no_other_threads
@@ -45,12 +46,13 @@ def command(
     format: Annotated[
         Format | None,
         typer.Option(
-            help="Without it the name of --out decides: .jsonl is jsonl (all 19 joints), .json and folders are coco.",
+            help="Without it the name of --out decides: .jsonl is jsonl (all 19 joints), .csv csv and so on; .json and "
+            "folders are coco.",
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
     joints: Annotated[
-        Joints, typer.Option(help="COCO files: COCO's 17 joints, or all.", rich_help_panel=_OUTPUT)
+        Joints, typer.Option(help="COCO, YOLO, CVAT: COCO's 17 joints, or all.", rich_help_panel=_OUTPUT)
     ] = Joints.DEFAULT,
     overlay: Annotated[
         str | None,
@@ -59,6 +61,11 @@ def command(
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(help="Also write the frames into this folder, as the output names them.", rich_help_panel=_OUTPUT),
+    ] = None,
+    picture: Annotated[Picture, typer.Option(help="Kind of the frames' files.", rich_help_panel=_OUTPUT)] = Picture.JPG,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_OUTPUT)
     ] = False,
@@ -120,7 +127,12 @@ def command(
         typer.Option(help="MOT text or a poses file in place of detector and tracker.", rich_help_panel=_PEOPLE),
     ] = None,
     weights: Annotated[
-        str, typer.Option(help="default (bundled) or a file made by ftp train.", rich_help_panel=_MODEL)
+        str,
+        typer.Option(
+            help=f"default (bundled), a file of ftp train or of ViTPose, or a model that is then downloaded: "
+            f"{', '.join(HUB_MODELS)} (usyd-community/NAME on the Hugging Face hub; NAME@COMMIT for a revision).",
+            rich_help_panel=_MODEL,
+        ),
     ] = "default",
     flip_test: Annotated[
         bool,
@@ -172,13 +184,14 @@ def command(
     if boxes is not None and several:
         raise UsageError(f"--boxes {boxes}: belongs to one video; annotate the others by themselves")
     files = {"--boxes": boxes, "--weights": weights, "--detector": detector}
-    for option, value in {**files, "--out": out, "--overlay": overlay}.items():
+    for option, value in {**files, "--out": out, "--overlay": overlay, "--frames": frames}.items():
         refuse_address(option, value)
 
     if not quiet:  # what follows imports libraries and reads the models
         typer.echo("ftp: starting", err=True)
     no_other_threads()
     from ftpcli.annotation.chain import Annotator, Options
+    from ftpcli.pose.hub import is_hub_name
     from ftpcli.pose.weights import weights_path
     from ftpcli.video.selection import Selection, check_rotation
 
@@ -200,14 +213,22 @@ def command(
         smooth=smooth,
         flip_test=flip_test,
     )
+    if smooth.whole_tracks:
+        from ftpcli.pose.filters import Filter
+
+        Filter(smooth)  # says what is missing
+        if out == STANDARD:
+            raise UsageError(f"--smooth {smooth}: looks ahead, which --out - cannot; name a file")
     check_rotation(rotate)
     Selection(describe(sources[0].path), options.start, options.end, every)
-    weights_path(weights)
+    if not is_hub_name(weights):  # downloads wait until outputs are checked
+        weights_path(weights)
     if boxes is not None:
         require_file(boxes)
     work = []
     for source, target in zip(sources, _targets(sources, out, several, format, joints, overlay), strict=True):
-        target = replace(target, overwrite=overwrite, resume=resume)
+        target = replace(target, overwrite=overwrite, resume=resume, picture=picture)
+        target = replace(target, frames=None if frames is None else Path(frames))
         try:
             target.check(source.path, boxes, weights)
             work.append((source, target))
@@ -228,12 +249,21 @@ def command(
         typer.echo(f"ftp: on {e.device} in {e.precision}, weights {e.provenance['name']}", err=True)
     with stop_signals("stopping after this chunk") as stop:
         done = _run_all(annotator, work, errors, quiet, stop)
+    if done and not quiet and boxes is None and detector == "default" and _at_a_terminal():
+        from ftpcli.people.loading import stronger_detector
+
+        if hint := stronger_detector():
+            typer.echo(f"ftp: {hint}", err=True)
     if as_json:
         typer.echo(json.dumps({"done": [s.to_dict() for s in done], "failed": [str(e) for e in errors]}))
     if stop():
         raise typer.Exit(stop.exit_code)
     if errors:
         raise typer.Exit(EXIT_SOME_FAILED if several else errors[0].exit_code)
+
+
+def _at_a_terminal() -> bool:
+    return sys.stderr.isatty()
 
 
 def _run_all(
@@ -324,10 +354,11 @@ def _targets(
     single = not several and not os.path.isdir(out) and (bool(Path(out).suffix) or format is not None)
     if single or (out == STANDARD and not several):
         return [Target(None if out == STANDARD else Path(out), format, joints, Path(overlay) if overlay else None)]
+    files = {".mp4", ".m4v", ".mov", ".mkv", *(sink.suffix for sink in SINKS.values() if sink.suffix)}
     for name in (out, overlay):
         if name is None:
             continue
-        if Path(name).suffix.lower() in (".json", ".jsonl", ".mp4", ".m4v", ".mov", ".mkv") and not os.path.isdir(name):
+        if Path(name).suffix.lower() in files and not os.path.exists(name):
             raise UsageError(f"{name}: with several inputs --out and --overlay name folders")
         make_folder(name)
     suffix = SINKS[format_of("poses.json", format)].suffix

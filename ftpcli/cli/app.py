@@ -7,7 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from ftpcli.cli import annotate, bench, evaluate, info, render, train, train_detector
+from ftpcli.cli import (
+    annotate,
+    bench,
+    convert,
+    evaluate,
+    import_weights,
+    info,
+    render,
+    smooth,
+    train,
+    train_detector,
+)
 from ftpcli.version import __version__
 
 #: What typer raises for options that it refuses (click's UsageError, wherever this version of typer has it).
@@ -24,10 +35,13 @@ app = typer.Typer(
 )
 app.command("annotate", rich_help_panel=_USE)(annotate.command)
 app.command("render", rich_help_panel=_USE)(render.command)
-app.command("bench", rich_help_panel=_USE)(bench.command)
 app.command("info", rich_help_panel=_USE)(info.command)
+app.command("convert", rich_help_panel=_USE)(convert.command)
+app.command("smooth", rich_help_panel=_USE)(smooth.command)
+app.command("bench", rich_help_panel=_USE)(bench.command)
 app.command("train", rich_help_panel=_MODELS)(train.command)
 app.command("train-detector", rich_help_panel=_MODELS)(train_detector.command)
+app.command("import", rich_help_panel=_MODELS)(import_weights.command)
 app.command("eval", rich_help_panel=_MODELS)(evaluate.command)
 
 

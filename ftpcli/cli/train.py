@@ -12,7 +12,8 @@ import typer
 
 from ftpcli.choices import DataKind
 from ftpcli.cli.training_options import RecipeOptions, RunningOptions, given, grouped, size
-from ftpcli.model.choices import Branches, Heatmap, Preset, Selector, Stem
+from ftpcli.errors import UsageError
+from ftpcli.model.choices import ADAPTIVE, Branches, Heatmap, Preset, Selector, Stem
 from ftpcli.training.recipe import RECIPES, AugmentationName, Recipe, RecipeName, augmentation
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ class ModelOptions:
     high_ratio: Annotated[int | None, typer.Option(help="Pruning, high resolution.")] = None
     low_ratio: Annotated[int | None, typer.Option(help="Pruning, low resolution.")] = None
     selector: Annotated[Selector | None, typer.Option(help="How pruning picks tokens.")] = None
+    temperature: Annotated[
+        str | None, typer.Option(help=f"tau of pruning: a number, or {ADAPTIVE} for each sample's own.")
+    ] = None
     upsample: Annotated[int | None, typer.Option(help="Per side: 2 or 4.")] = None
     stem: Annotated[Stem | None, typer.Option(help="First layers.")] = None
     depth: Annotated[int | None, typer.Option(help="Blocks of the backbone.")] = None
@@ -87,14 +91,30 @@ class ModelOptions:
     image_size: Annotated[str | None, typer.Option(help="Crop the model is for, HxW, as in 256x192.")] = None
     backbone: Annotated[str | None, typer.Option(help="A timm vit_*_patch16_* name.")] = None
 
-    def config(self, weights: Path | None) -> ModelConfig:
-        """The configuration; raises UsageError, and InputError where ``weights`` cannot be read."""
+    def config(self, weights: Path | None, recipe: RecipeName) -> ModelConfig:
+        """The configuration; raises UsageError, and InputError where ``weights`` cannot be read.
+
+        The temporal recipe puts an encoder on single-frame weights; the paper's trains squared error.
+        """
         from ftpcli.model.config import PRESETS
         from ftpcli.pose.weights import load_weights
 
         like = PRESETS[self.preset or Preset.TINY] if weights is None or self.preset else load_weights(weights)[0]
+        if recipe == RecipeName.TEMPORAL and like.branches == Branches.NONE:
+            like = like.replace(frames=3, branches=Branches.BOTH)
+        if recipe == RecipeName.PAPER:
+            if self.heatmap == Heatmap.SOFTMAX:
+                raise UsageError("--heatmap softmax: --recipe paper trains squared error; name another recipe")
+            like = like.replace(heatmap=Heatmap.GAUSSIAN)
         changes = dataclasses.asdict(self) | {"preset": None, "image_size": size(self.image_size)}
-        return like.replace(**given(**changes))
+        return like.replace(**given(**changes | {"temperature": _temperature(self.temperature)}))
+
+
+def _temperature(text: str | None) -> float | str | None:
+    try:
+        return text if text in (None, ADAPTIVE) else float(text)
+    except ValueError:
+        raise UsageError(f"--temperature {text}: a number above 0, or {ADAPTIVE}") from None
 
 
 @dataclass(frozen=True)
@@ -103,7 +123,8 @@ class StartOptions:
 
     PANEL: ClassVar = "Starting weights"
     weights: Annotated[
-        Path | None, typer.Option(help="Start from weights of ftp train; 'default' is the bundled file.")
+        Path | None,
+        typer.Option(help="Start from these: 'default' (bundled), or what --weights of ftp annotate takes."),
     ] = None
     backbone_weights: Annotated[
         str,
@@ -125,8 +146,11 @@ class StartOptions:
     ] = None
 
     def _files(self) -> dict[str, Path | None]:
+        from ftpcli.pose.weights import weights_path
+
         named = self.backbone_weights not in ("random", "pretrained")
-        return {"backbone_weights": Path(self.backbone_weights) if named else None, "stem_weights": self.stem_weights}
+        backbone = weights_path(self.backbone_weights) if named else None
+        return {"backbone_weights": backbone, "stem_weights": self.stem_weights}
 
     def check(self) -> None:
         """Raises InputError where a named file is missing."""
@@ -134,6 +158,13 @@ class StartOptions:
         from ftpcli.pose.weights import weights_path
 
         require_file(*self._files().values(), *map(weights_path, self.average_with or ()))
+
+    def structure(self, config: ModelConfig) -> ModelConfig:
+        """The configuration, its backbone's structure that of --backbone-weights; raises InputError."""
+        from ftpcli.training.initialise import structure_of
+
+        path = self._files()["backbone_weights"]
+        return config if path is None else structure_of(path, config)
 
     def fields(self, config: ModelConfig, weights: Path | None) -> dict[str, Any]:
         """The fields of ``Run`` that these options are."""
@@ -208,7 +239,7 @@ def command(
 
     from ftpcli.training.pose_trainer import Run, train
 
-    config = model.config(weights)
+    config = start.structure(model.config(weights, special.recipe))
     fields = running.prepare() | start.fields(config, weights) | sources.sources(config.joints)
     run = Run(config, recipe, running.out, **fields)
     running.carry_out(partial(train, run), run.device)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Self
 
 from ftpcli.records import FramePoses, Header
@@ -21,6 +22,7 @@ class PosesReader(ABC):
             the decoded frames.
         warnings: what had to be assumed or left out, one line each without the file's name.
         timed: False for a foreign file without times: ``pts`` is then the index and ``seconds`` is NaN.
+        picture_names: of frames, by index, as far as the file names pictures by a rule other than ours.
     """
 
     path: str
@@ -30,6 +32,7 @@ class PosesReader(ABC):
     timed: bool
     by_name: bool = False
     warnings: Sequence[str] = ()
+    picture_names: Mapping[int, str] = MappingProxyType({})
 
     @abstractmethod
     def __iter__(self) -> Iterator[FramePoses]:

@@ -58,4 +58,5 @@ def decode_run(value: Any) -> RunInfo:
         precision=get("precision", str),
         window=get("window", int),
         options=get("options", dict) or {},
+        steps=tuple(step for step in get("steps", list) or () if isinstance(step, dict)),
     )

@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from ftpcli.datasets import cvat
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.coco import LISTS, Annotation, Category, Id, Image, category_of_people, joints_of
 from ftpcli.datasets.document import Document
 from ftpcli.datasets.header import decode_run, decode_source
+from ftpcli.datasets.label_studio import Tasks, is_task
 from ftpcli.datasets.left_out import CROWD, EMPTY
 from ftpcli.datasets.native import NativeReader
 from ftpcli.datasets.posetrack.form2017 import read_frame
@@ -25,13 +27,14 @@ from ftpcli.datasets.store import PoseStore, StoredReader
 from ftpcli.errors import InputError
 from ftpcli.files import checked_json as checks
 from ftpcli.records import Header, SourceInfo
-from ftpcli.skeleton import POSETRACK15, POSETRACK17
+from ftpcli.skeleton import PERSON19, POSETRACK15, POSETRACK17
 
 _FORMAT = re.compile(rb'\s*\{\s*"format"\s*:\s*"([a-z-]{1,40})"')
 
 
 def open_poses(path: str | os.PathLike[str], pictures: Sequence[str] | None = None) -> PosesReader:
-    """Open a poses file: our JSON Lines, COCO JSON, PoseTrack 2017, 2018 or 2021 JSON.
+    """Open a poses file: our JSON Lines, COCO JSON, PoseTrack 2017, 2018 or 2021 JSON, and what CVAT (zip, XML) and
+    Label Studio (JSON) export.
 
     JSON Lines are streamed. JSON documents are read and checked here, and hold a few dozen bytes of memory per
     person; the rest waits in a temporary file. Ground truth reads as poses of score 1 whose labelled joints have
@@ -67,14 +70,44 @@ def open_poses(path: str | os.PathLike[str], pictures: Sequence[str] | None = No
         handle.close()
         raise
     handle.close()
+    if start.startswith(b"PK\x03\x04"):
+        return _open_zip(name, pictures)
+    if start.lstrip().startswith(b"<"):
+        return _open_xml(name, pictures)
     return _open_document(name, pictures)
+
+
+def _open_zip(path: str, pictures: Sequence[str] | None) -> StoredReader:
+    """The annotation file of a zip, as annotation tools export them."""
+    with cvat.annotations_in(path) as (unpacked, member):
+        opener = _open_xml if unpacked.suffix.lower() == ".xml" else _open_document
+        try:
+            reader = opener(str(unpacked), pictures)
+        except InputError as error:
+            raise InputError(str(error).replace(str(unpacked), f"{path}, {member}")) from error
+    reader.path = path
+    return reader
+
+
+def _open_xml(path: str, pictures: Sequence[str] | None) -> StoredReader:
+    store = PoseStore(path)
+    try:
+        header = Header(PERSON19.joints, cvat.read_xml(path, store))
+        return StoredReader(store, "cvat", header, 0, pictures)
+    except BaseException:
+        store.close()
+        raise
 
 
 def _open_document(path: str, pictures: Sequence[str] | None) -> StoredReader:
     store = PoseStore(path)
     try:
         document, collected, info = Document(path), _Collector(store), dict[str, Any]()
+        tasks = Tasks(store)
         for key, value, where in document.items(*LISTS, "annolist"):
+            if document.plain and is_task(value):
+                tasks.add(value, where)
+                continue
             if document.plain:
                 raise InputError(
                     f"{path}: a plain list (such as COCO results) names no joints and no frames; "
@@ -85,6 +118,9 @@ def _open_document(path: str, pictures: Sequence[str] | None) -> StoredReader:
             elif key == "info" and isinstance(value, dict):
                 checks.shallow(value, where)
                 info = value
+        if len(store.ids) and document.plain:
+            size = next(iter(tasks.sizes)) if len(tasks.sizes) == 1 else None
+            return StoredReader(store, "labelstudio", _header(PERSON19.joints, {}, size, path), 0, pictures)
         if "annolist" in document.keys:
             if "images" in document.keys:
                 raise InputError(f"{path}: holds both 'annolist' and 'images'; it should be one of the two forms")

@@ -6,6 +6,7 @@ import math
 import tempfile
 from array import array
 from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -56,7 +57,7 @@ class PoseStore:
         self.ids.append(image)
         self.indices.append(index)
         self.frame_ids.append(frame_id)
-        self.names.append("" if index is not None else name)
+        self.names.append("" if index is not None and _by_our_rule(name, index) else name)
         self.timed &= pts is not None and seconds is not None
         self.pts.append(pts or 0)
         self.seconds.append(math.nan if seconds is None else seconds)
@@ -145,6 +146,8 @@ class StoredReader(PosesReader):
         self._store = store
         numbers = frame_numbers(store.indices, store.frame_ids, store.names, pictures)
         self._indices, self.by_name = numbers.indices, numbers.by_name
+        places = zip(self._indices.tolist(), store.names, strict=True)
+        self.picture_names = {index: name for index, name in places if name and index >= 0}
         order = np.argsort(self._indices, kind="stable")
         #: Places of the frames in the file, by rising index.
         self._positions = order[self._indices[order] >= 0]
@@ -201,6 +204,11 @@ class StoredReader(PosesReader):
 
     def close(self) -> None:
         self._store.close()
+
+
+def _by_our_rule(name: str, index: int) -> bool:
+    """Whether the name is that of our files, which need not be kept."""
+    return PurePosixPath(name).stem == f"{index:08d}"
 
 
 def _unique(path: str, values: np.ndarray, what: str) -> None:

@@ -86,7 +86,7 @@ def render(
             video, rotate=reader.header.source.rotation, fps=fps, allow_network=allow_network
         )
         stack.enter_context(frames)
-        pairing = _Pairing(reader, frames)
+        pairing = Pairing(reader, frames)
         joints = reader.header.joints
         writer: VideoWriter | None = None
         drawn: set[int] = set()
@@ -132,7 +132,7 @@ def _fps(reader: PosesReader) -> Fraction | None:
     return 1 / time_base if time_base else None
 
 
-class _Pairing:
+class Pairing:
     """Puts frames and records together, and finds out where they do not belong together.
 
     Attributes:

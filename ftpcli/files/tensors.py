@@ -21,8 +21,10 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: dict[str, str]) -> None:
-    """Replace ``path`` by these tensors, floating-point ones as fp16, and this header.
+def write_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], header: dict[str, str], *, exact: bool = False
+) -> None:
+    """Replace ``path`` by these tensors, floating-point ones as fp16 or, with ``exact``, as they are, and this header.
 
     Args:
         header: with several entries their order, and so the file's bytes, change from run to run.
@@ -33,7 +35,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: dict[
     from safetensors.torch import save
 
     stored = {
-        name: (tensor.half() if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        name: (tensor.half() if tensor.is_floating_point() and not exact else tensor).detach().cpu().contiguous()
         for name, tensor in tensors.items()
     }
     try:

@@ -1,4 +1,4 @@
-"""Poses files: our JSON Lines, COCO keypoints JSON, PoseTrack 2018/2021 and PoseTrack 2017 JSON, and the part file.
+"""Writes poses files of every form in ``choices.Format``, and the part file.
 
 Files are matched by joint names. A joint that is not there has confidence 0 in every form.
 """
@@ -8,7 +8,16 @@ from ftpcli.datasets.coco import VISIBLE
 from ftpcli.datasets.poses import open_poses
 from ftpcli.files.output import atomic_output, check_target, write_error
 from ftpcli.formats.partfile import PartRecord, PartWriter, part_path
-from ftpcli.formats.writer import SINKS, StandardOutput, check_joints, format_of, joints_of, write_poses
+from ftpcli.formats.writer import (
+    SINKS,
+    StandardOutput,
+    check_joints,
+    check_output,
+    format_of,
+    joints_of,
+    lacking,
+    write_poses,
+)
 
 __all__ = [
     "SINKS",
@@ -19,9 +28,11 @@ __all__ = [
     "StandardOutput",
     "atomic_output",
     "check_joints",
+    "check_output",
     "check_target",
     "format_of",
     "joints_of",
+    "lacking",
     "open_poses",
     "part_path",
     "write_error",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,7 +14,6 @@ import numpy as np
 
 from ftpcli.errors import OutputError
 from ftpcli.files.checked_json import MAX_COORDINATE
-from ftpcli.files.output import OutputStream
 from ftpcli.records import FramePoses, Header, Pose
 from ftpcli.skeleton import Skeleton
 
@@ -28,29 +28,43 @@ class WriteOptions:
     Attributes:
         joints: "default" (the format's own: COCO's 17 in COCO files) or "all" (every joint of the model, COCO only).
         frame_name: the picture's file name for a frame index, where the source is a folder of pictures.
+        picture: kind of the pictures ("jpg", "png") where there is no ``frame_name``.
+        image: the encoded picture of the frame that is being written, for forms that hold pictures.
     """
 
     joints: str = "default"
     frame_name: Callable[[int], str] | None = None
+    picture: str = "jpg"
+    image: Callable[[], bytes] | None = None
 
 
 class Sink(ABC):
-    """Writes one format to an open stream, frame by frame, in bounded memory.
+    """Writes one format, frame by frame, in bounded memory.
 
     Attributes:
-        suffix: of its files' names.
+        suffix: of its files' names, "" of folders; a name means the first format with its suffix in ``Format``.
         skeleton: the format's own joints; None where it holds those of the model.
         takes_all: can hold all joints of the model, too.
+        folder: the output is a folder, and ``stream`` an ``OutputFolder`` in place of an ``OutputStream``.
+        pictures: the output holds the frames' pictures, where ``options.image`` gives them.
+        library: needed for writing, in the extra ``formats``.
+        lacks: what no file of the format holds, such as "boxes and times".
+        left_out: counts of what this file could not hold.
     """
 
     suffix: ClassVar[str] = ".json"
     skeleton: ClassVar[Skeleton | None] = None
     takes_all: ClassVar[bool] = False
+    folder: ClassVar[bool] = False
+    pictures: ClassVar[bool] = False
+    library: ClassVar[str] = ""
+    lacks: ClassVar[str] = ""
 
-    def __init__(self, stream: OutputStream, header: Header, options: WriteOptions) -> None:
+    def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         self.stream = stream
         self.header = header
         self.options = options
+        self.left_out: Counter[str] = Counter()
 
     @abstractmethod
     def write(self, frame: FramePoses) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ftpcli.datasets.coco import VISIBLE
-from ftpcli.files.output import OutputStream
 from ftpcli.formats.base import WriteOptions, box_xywh, filled_mark, rounded
-from ftpcli.formats.image_sink import ImageListSink, picture_size, provenance, source_name
+from ftpcli.formats.image_sink import ImageListSink, picture_size, provenance
 from ftpcli.formats.joints import JointMap, category, skeleton_of
+from ftpcli.formats.names import PictureNames
 from ftpcli.records import FramePoses, Header, Pose
 from ftpcli.skeleton import COCO17
 
@@ -19,7 +19,8 @@ class CocoSink(ImageListSink):
     """Writes COCO JSON.
 
     Standard fields as COCO has them; ids start at 1 (pycocotools takes annotation 0 for "no match"); ``area`` is
-    that of the box. Beyond the standard: ``score``, ``track_id``, ``keypoint_scores`` and ``filled`` in annotations,
+    that of the box. Beyond the standard: ``score``, ``track_id``, ``attributes`` (the same for annotation tools),
+    ``keypoint_scores`` and ``filled`` in annotations,
     ``frame_index``, ``pts``, ``seconds`` and ``video_id`` in images, ``sigmas`` in the category, source and run
     under ``info``.
     """
@@ -27,17 +28,17 @@ class CocoSink(ImageListSink):
     skeleton = COCO17
     takes_all = True
 
-    def __init__(self, stream: OutputStream, header: Header, options: WriteOptions) -> None:
+    def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
         skeleton = skeleton_of(header.joints) if options.joints == "all" else COCO17
         self._map = JointMap(skeleton_of(header.joints).joints, skeleton.joints)
-        self._name = source_name(header)
+        self.names = PictureNames(header, options)
         self._size = picture_size(header)
         self._annotations = 0
         self.start(
             info=provenance(header) | {"visible_confidence": VISIBLE},
             licenses=[],
-            videos=[{"id": 1, "name": self._name, **self._size}],
+            videos=[{"id": 1, "name": self.names.folder, **self._size}],
             categories=[category(skeleton)],
         )
 
@@ -59,12 +60,13 @@ class CocoSink(ImageListSink):
             "keypoints": flat,
             "keypoint_scores": confidence.tolist(),
             "score": float(pose.score),
+            # Annotation tools keep these and drop fields that they do not know. Nobody saw who was filled in.
+            "attributes": {"track_id": int(pose.track_id), "score": float(pose.score), "occluded": pose.filled},
             **filled_mark(pose),
         }
 
     def image(self, index: int, frames: int) -> dict[str, Any]:
-        name = self.options.frame_name(index) if self.options.frame_name else f"{self._name}/{index:08d}.jpg"
-        return {"id": index + 1, "video_id": 1, "file_name": name, **self._size}
+        return {"id": index + 1, "video_id": 1, "file_name": self.names(index), **self._size}
 
 
 SINK = CocoSink

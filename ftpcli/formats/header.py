@@ -21,5 +21,7 @@ def encode_source(source: SourceInfo) -> dict[str, Any]:
 
 
 def encode_run(run: RunInfo) -> dict[str, Any]:
-    """Every field by its name, null where unknown."""
-    return {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
+    """Every field by its name, null where unknown; ``steps`` only where there are any."""
+    values = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
+    steps = list(values.pop("steps"))
+    return values | ({"steps": steps} if steps else {})

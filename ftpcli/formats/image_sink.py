@@ -6,28 +6,18 @@ wait in a spool, so that memory does not grow with the video.
 
 from __future__ import annotations
 
-import math
-import re
 import struct
 import tempfile
 from abc import abstractmethod
 from collections.abc import Iterator
-from pathlib import PurePath
 from typing import Any
 
-from ftpcli.errors import OutputError
-from ftpcli.files.output import OutputStream, write_error
+from ftpcli.files.output import write_error
 from ftpcli.formats.base import Sink, WriteOptions, dumps, seconds_value
 from ftpcli.formats.header import encode_run, encode_source
 from ftpcli.records import FramePoses, Header, Pose
 
 _ENTRY = struct.Struct("<qqd")
-
-
-def source_name(header: Header) -> str:
-    """The source's file name without its extension, safe as the name of a folder."""
-    name = PurePath(re.sub(r"[/\\:\0]", "_", header.source.path or "")).stem
-    return name if name.strip(".") else "video"
 
 
 def picture_size(header: Header) -> dict[str, int]:
@@ -54,7 +44,7 @@ def provenance(header: Header) -> dict[str, Any]:
 class ImageListSink(Sink):
     """Streams a document with ``annotations`` and ``images``. Subclasses say what stands in them."""
 
-    def __init__(self, stream: OutputStream, header: Header, options: WriteOptions) -> None:
+    def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
         self._spool = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115 (closed by release())
         self._first = True
@@ -69,8 +59,6 @@ class ImageListSink(Sink):
         except OSError as error:
             raise write_error(tempfile.gettempdir(), error) from error
         for number, pose in enumerate(frame.poses):
-            if not math.isfinite(pose.score):
-                raise OutputError(f"frame {frame.index}: a person's score is not a number")
             self._put(("\n" if self._first else ",\n") + dumps(self.annotation(frame, pose, number)))
             self._first = False
 

@@ -14,7 +14,6 @@ import numpy as np
 from ftpcli.datasets.native import NAME, VERSION
 from ftpcli.errors import OutputError
 from ftpcli.files import checked_json as checks
-from ftpcli.files.output import OutputStream
 from ftpcli.formats.base import (
     Sink,
     WriteOptions,
@@ -99,7 +98,7 @@ class NativeSink(Sink):
     suffix = ".jsonl"
     takes_all = True
 
-    def __init__(self, stream: OutputStream, header: Header, options: WriteOptions) -> None:
+    def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
         self._room = len(dumps(encode_header(header, records=0))) - 1 + _PLACES
         stream.write(b" " * self._room + b"\n")

@@ -264,18 +264,29 @@ class PartWriter:
         joints: str = "default",
         overwrite: bool = False,
         frame_name: Callable[[int], str] | None = None,
+        picture: str = "jpg",
+        notice: Callable[[str], None] = lambda line: None,
+        change: Callable[[Iterator[FramePoses]], Iterator[FramePoses]] = lambda frames: frames,
     ) -> int:
         """Turn the records into the final file, move it into place, then delete the part file.
 
         Args:
             header: the final header, with counts that were unknown at the start; None keeps the stored one.
+            change: what becomes of the frames on their way, such as a filter that looks ahead.
 
         The other arguments, and the result, are those of ``write_poses``. If it fails, the part file stays.
         """
-        check_target(out, overwrite=overwrite)
         frames = (record.frame for record in self.stored())
         count = write_poses(
-            out, header or self.header, frames, format, joints=joints, overwrite=overwrite, frame_name=frame_name
+            out,
+            header or self.header,
+            change(frames),
+            format,
+            joints=joints,
+            overwrite=overwrite,
+            frame_name=frame_name,
+            picture=picture,
+            notice=notice,
         )
         self.discard()
         return count

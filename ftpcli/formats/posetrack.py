@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 from ftpcli.errors import OutputError
-from ftpcli.files.output import OutputStream
 from ftpcli.formats.base import WriteOptions, box_xywh, filled_mark, rounded
-from ftpcli.formats.image_sink import ImageListSink, picture_size, provenance, source_name
+from ftpcli.formats.image_sink import ImageListSink, picture_size, provenance
 from ftpcli.formats.joints import JointMap, category, skeleton_of
+from ftpcli.formats.names import PictureNames, source_name
 from ftpcli.records import FramePoses, Header, Pose
 from ftpcli.skeleton import POSETRACK17
 
@@ -20,7 +19,8 @@ MAX_TRACK = 10_000
 MAX_FRAMES = 10_000
 
 _SOURCES = {"mpii": 1, "bonn": 2, "mpiinew": 3}
-_SEQUENCE = re.compile(r"(\d{1,6})_(mpii|bonn|mpiinew)(?:_(train|val|test))?")
+#: Names of official sequences, with or without their part.
+SEQUENCE = re.compile(r"(\d{1,6})_(mpii|bonn|mpiinew)(?:_(train|val|test))?")
 
 
 def track_ids(frame: FramePoses) -> list[int]:
@@ -46,26 +46,27 @@ class FrameNames:
 
     A source named like a PoseTrack sequence (``000342_mpii_test``) gets the official ids, source * 10^10 +
     sequence * 10^4 + frame, and the official path. Any other source gets id = frame index (source and
-    sequence 0) under ``images/NAME``.
+    sequence 0), and the names that all formats have.
     """
 
-    def __init__(self, header: Header, frame_name: Callable[[int], str] | None) -> None:
+    def __init__(self, header: Header, options: WriteOptions) -> None:
         name = source_name(header)
-        self._frame_name = frame_name
+        self._names = PictureNames(header, options)
         self._base = 0
         self._limit: int | None = None
+        self._folder = ""
         self.video = name
-        self.folder = f"images/{name}"
-        if match := _SEQUENCE.fullmatch(name):
+        if match := SEQUENCE.fullmatch(name):
             number, source, split = match.groups()
             self._base = _SOURCES[source] * 10**10 + int(number) * 10**4
             self._limit = MAX_FRAMES
             self.video = number.zfill(6)
             # Files of the validation set carry the suffix "_test" as well.
-            self.folder = f"images/{'train' if split == 'train' else 'val'}/{name}"
+            if not options.frame_name:
+                self._folder = f"images/{'train' if split == 'train' else 'val'}/{name}"
 
     def file_name(self, index: int) -> str:
-        return self._frame_name(index) if self._frame_name else f"{self.folder}/{index:06d}.jpg"
+        return f"{self._folder}/{index:06d}.jpg" if self._folder else self._names(index)
 
     def id(self, index: int) -> int:
         """Raises OutputError where the ids of a PoseTrack sequence run out."""
@@ -84,12 +85,13 @@ class PoseTrackSink(ImageListSink):
     """
 
     skeleton = POSETRACK17
+    lacks = "ears"
 
-    def __init__(self, stream: OutputStream, header: Header, options: WriteOptions) -> None:
+    def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
         source = skeleton_of(header.joints).joints
         self._map = JointMap(source, POSETRACK17.joints, blank=("left_ear", "right_ear"), head_stand_ins=True)
-        self._names = FrameNames(header, options.frame_name)
+        self._names = FrameNames(header, options)
         self._size = picture_size(header)
         self.start(info=provenance(header), categories=[category(POSETRACK17)])
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from typing import Any
 
-from ftpcli.errors import OutputError
-from ftpcli.files.output import OutputStream
 from ftpcli.formats.base import Sink, WriteOptions, box_xywh, dumps, rounded
-from ftpcli.formats.image_sink import frame_times, provenance, source_name
+from ftpcli.formats.image_sink import frame_times, provenance
 from ftpcli.formats.joints import JointMap, skeleton_of
-from ftpcli.formats.posetrack import track_ids
+from ftpcli.formats.names import PictureNames, source_name
+from ftpcli.formats.posetrack import SEQUENCE, track_ids
 from ftpcli.records import FramePoses, Header
 from ftpcli.skeleton import POSETRACK15
 
@@ -24,18 +24,19 @@ class PoseTrack17Sink(Sink):
 
     skeleton = POSETRACK15
 
-    def __init__(self, stream: OutputStream, header: Header, options: WriteOptions) -> None:
+    def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
         self._map = JointMap(skeleton_of(header.joints).joints, POSETRACK15.joints, head_stand_ins=True)
-        self._name = source_name(header)
+        self._names: Callable[[int], str] = PictureNames(header, options)
+        if SEQUENCE.fullmatch(source_name(header)) and not options.frame_name:
+            self._names = f"images/{source_name(header)}/{{:08d}}.jpg".format
+        self._first_number = 0 if isinstance(self._names, PictureNames) else 1
         self._first = True
         stream.write((dumps({"info": provenance(header)})[:-1] + ',"annolist":[').encode("ascii"))
 
     def write(self, frame: FramePoses) -> None:
         people = []
         for track, pose in zip(track_ids(frame), frame.poses, strict=True):
-            if not math.isfinite(pose.score):
-                raise OutputError(f"frame {frame.index}: a person's score is not a number")
             keypoints, confidence = self._map(pose)
             points = [
                 {"id": [joint], "x": [x], "y": [y], "score": [c * float(pose.score)]}
@@ -51,10 +52,10 @@ class PoseTrack17Sink(Sink):
                         "annopoints": [{"point": points}],
                     }
                 )
-        # The pictures of 2017 count from 1, with eight digits.
-        name = self.options.frame_name
+            else:
+                self.left_out["people without a joint"] += 1
         entry = {
-            "image": [{"name": name(frame.index) if name else f"images/{self._name}/{frame.index + 1:08d}.jpg"}],
+            "image": [{"name": self._names(frame.index + self._first_number)}],
             "imgnum": [frame.index + 1],
             "is_labeled": [1],
             "annorect": people,

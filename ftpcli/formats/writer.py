@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import PurePath
 
 from ftpcli.choices import Format, Joints
 from ftpcli.errors import OutputError, UsageError
-from ftpcli.files.output import atomic_output, write_error
-from ftpcli.formats.base import Sink, WriteOptions, dumps
+from ftpcli.files.output import atomic_output, check_target, write_error
+from ftpcli.files.output_folder import check_folder, output_folder
+from ftpcli.formats.base import Sink, WriteOptions, box_xywh, dumps
 from ftpcli.formats.jsonl import encode_header, encode_record
 from ftpcli.records import FramePoses, Header
 
@@ -20,22 +24,40 @@ SINKS: dict[Format, type[Sink]] = {name: import_module(f"ftpcli.formats.{name}")
 
 
 def format_of(path: str | os.PathLike[str], explicit: str | None = None) -> Format:
-    """The format of an output: the one asked for, or by extension (.jsonl: JSON Lines, .json: COCO).
+    """The format of an output: the one asked for, or by extension, of several forms the first (.json: COCO).
 
     Raises:
-        UsageError: an unknown format or extension.
+        UsageError: an unknown format or extension, or a library is missing.
     """
     if explicit is not None:
         if explicit not in list(Format):
             raise UsageError(f"--format {explicit}: unknown; choose one of {', '.join(Format)}")
-        return Format(explicit)
-    suffix = PurePath(path).suffix.lower()
-    for name, sink in SINKS.items():
-        if suffix == sink.suffix:
-            return name
-    raise UsageError(
-        f"{os.fspath(path)}: the name does not tell the format; end it in .jsonl or .json, or give --format"
-    )
+        found = Format(explicit)
+    else:
+        suffix = PurePath(path).suffix.lower()
+        by_name = [name for name, sink in SINKS.items() if suffix and suffix == sink.suffix]
+        if not by_name:
+            known = ", ".join(dict.fromkeys(sink.suffix for sink in SINKS.values() if sink.suffix))
+            raise UsageError(f"{os.fspath(path)}: does not tell the format by its end ({known}); give --format")
+        found = by_name[0]
+    library = SINKS[found].library
+    if library and find_spec(library) is None:
+        raise UsageError(f"{found} files need {library}; install it with: pip install 'ftp-pose[formats]'")
+    return found
+
+
+def check_output(
+    path: str | os.PathLike[str],
+    format: Format,
+    *,
+    overwrite: bool,
+    inputs: Iterable[str | os.PathLike[str] | None] = (),
+) -> None:
+    """Refuse an output that cannot be written, before any work is done (see ``check_target``, ``check_folder``)."""
+    if SINKS[format].folder:
+        check_folder(path)
+    else:
+        check_target(path, overwrite=overwrite, inputs=inputs)
 
 
 def check_joints(format: Format, joints: str) -> None:
@@ -93,6 +115,9 @@ def write_poses(
     joints: str = "default",
     overwrite: bool = False,
     frame_name: Callable[[int], str] | None = None,
+    picture: str = "jpg",
+    image: Callable[[], bytes] | None = None,
+    notice: Callable[[str], None] = lambda line: None,
 ) -> int:
     """Write a whole file, streaming: temporary name, then moved into place.
 
@@ -100,7 +125,8 @@ def write_poses(
         frames: by rising index, one per frame.
         format: one of ``Format``; None goes by extension.
         joints: "default" or "all" (every joint of the header; changes COCO files only, which hold COCO's 17).
-        frame_name: file name of the picture of a frame index, where the source is a folder of pictures.
+        frame_name, picture, image: see ``WriteOptions``.
+        notice: takes a line that counts what this file could not hold.
 
     Returns:
         Number of frames written.
@@ -112,16 +138,38 @@ def write_poses(
     """
     name = format_of(path, format)
     check_joints(name, joints)
-    with atomic_output(path, overwrite=overwrite) as stream:
-        sink = SINKS[name](stream, header, WriteOptions(joints, frame_name))
+    kind = SINKS[name]
+    with ExitStack() as stack:
+        stream = stack.enter_context(output_folder(path) if kind.folder else atomic_output(path, overwrite=overwrite))
+        sink = kind(stream, header, WriteOptions(joints, frame_name, picture, image))
         count, last = 0, -1
         try:
             for frame in frames:
                 if frame.index <= last:
                     raise OutputError(f"{os.fspath(path)}: frame {frame.index} comes after frame {last}")
+                _check(frame)
                 sink.write(frame)
                 count, last = count + 1, frame.index
             sink.close(count)
         finally:
             sink.release()
+    if sink.left_out:
+        counts = ", ".join(f"{count:,} {what}" for what, count in sink.left_out.items())
+        notice(f"left out, because {name} files cannot hold them: {counts}")
     return count
+
+
+def lacking(name: Format, joints: str, given: tuple[str, ...]) -> list[str]:
+    """What no file of this format holds of poses with these joints, as one line or none."""
+    parts = [SINKS[name].lacks] if SINKS[name].lacks else []
+    lost = [joint for joint in given if joint not in joints_of(name, joints, given)]
+    parts += [f"the joints {', '.join(lost)}"] if lost else []
+    return [f"{name} files do not hold {', or '.join(parts)}"] if parts else []
+
+
+def _check(frame: FramePoses) -> None:
+    """Raises OutputError where a box or score is not a number, which no form can hold."""
+    for pose in frame.poses:
+        box_xywh(pose.box, f"frame {frame.index}")
+        if not math.isfinite(pose.score):
+            raise OutputError(f"frame {frame.index}: a person's score is not a number")

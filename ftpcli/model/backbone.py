@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ftpcli.errors import UsageError
+from ftpcli.model.config import ModelConfig
 from ftpcli.model.movenet import FINE, MoveNetTrunk
 
 
@@ -93,39 +94,33 @@ class EfficientNetStem(ResidualStem):
 class Backbone(nn.Module):
     """A timm vision transformer without its class token and classifier.
 
+    Crops of other sizes than the configuration's, multiples of 16, are taken too: the position embedding is resampled
+    to their grid.
+
     Args:
-        name: a ``vit_*_patch16_*`` name.
-        image_size: height and width that the stored position embedding is for; other multiples of 16 are
-            taken too, the position embedding is resampled to their grid.
-        stem: ``patch``, ``residual``, ``efficientnet`` or ``movenet``.
-        depth: Transformer blocks; None is what the name has.
         pretrained: load timm's weights for the name (downloads them: only where the user named it).
 
     Raises:
         UsageError: timm does not know the name.
     """
 
-    def __init__(
-        self,
-        name: str,
-        image_size: tuple[int, int],
-        stem: str = "patch",
-        pretrained: bool = False,
-        depth: int | None = None,
-    ) -> None:
+    def __init__(self, config: ModelConfig, pretrained: bool = False) -> None:
         super().__init__()
+        stem = config.stem
         try:
             vit: Any = timm.create_model(
-                name,
+                config.backbone,
                 pretrained=pretrained,
-                img_size=image_size,
+                img_size=config.image_size,
                 num_classes=0,
                 global_pool="",
                 dynamic_img_size=True,
-                depth=depth,
+                depth=config.depth,
+                num_heads=config.heads,  # None leaves it to the name
+                class_token=None if config.class_token else False,
             )
-        except RuntimeError as error:
-            raise UsageError(f"backbone '{name}' cannot be built: {error}") from error
+        except (RuntimeError, AssertionError) as error:
+            raise UsageError(f"backbone '{config.backbone}' cannot be built: {error}") from error
         self.width: int = vit.embed_dim
         self.depth: int = len(vit.blocks)
         self._prefix: int = vit.num_prefix_tokens
@@ -133,6 +128,8 @@ class Backbone(nn.Module):
             vit.patch_embed.proj = ResidualStem(self.width)
         elif stem == "efficientnet":
             vit.patch_embed.proj = EfficientNetStem(self.width, pretrained)
+        elif stem == "patch":
+            vit.patch_embed.proj.padding = (config.patch_padding, config.patch_padding)
         elif stem == "movenet":
             vit.patch_embed = _MapEmbed(MoveNetTrunk.token_channels, self.width, vit.patch_embed.grid_size)
         self.vit = vit

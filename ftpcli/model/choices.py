@@ -21,6 +21,10 @@ class Branches(StrEnum):
     BOTH = "both"
 
 
+#: A temperature of pruning that follows each sample's own distances.
+ADAPTIVE = "adaptive"
+
+
 class Selector(StrEnum):
     """How pruning picks tokens: by density peaks; the others are controls for ablation."""
 
@@ -36,6 +40,21 @@ class Stem(StrEnum):
     RESIDUAL = "residual"
     EFFICIENTNET = "efficientnet"
     MOVENET = "movenet"
+
+
+class Head(StrEnum):
+    """What turns tokens into heatmaps."""
+
+    DENSE = "dense"
+    DECONVOLUTION = "deconvolution"
+    SIMPLE = "simple"
+
+
+class Codec(StrEnum):
+    """Where a crop's and a heatmap's cells lie, and how peaks are refined."""
+
+    CENTRED = "centred"
+    UDP = "udp"
 
 
 class Heatmap(StrEnum):

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftpcli.errors import UsageError
-from ftpcli.model.choices import Branches, Heatmap, Preset, Selector, Stem
+from ftpcli.model.choices import ADAPTIVE, Branches, Codec, Head, Heatmap, Preset, Selector, Stem
 from ftpcli.skeleton import PERSON19
+
+#: Left out of :meth:`ModelConfig.to_dict` where they are not changed.
+_SELDOM = ("heads", "class_token", "patch_padding", "head", "codec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +37,24 @@ class ModelConfig:
         high_ratio, low_ratio: the pruning ratio epsilon of each branch (Table III); 1 keeps every token.
         neighbours: k of eq. 1, the token itself not counted.
         temperature: tau of eq. 1; None is the token width, because LayerNormed tokens are about sqrt(2 C) apart
-            and rho would vanish for all of them with tau = 1.
+            and rho would vanish for all of them with tau = 1. ``adaptive`` is the median of a sample's mean squared
+            distances to the neighbours, in each branch, so that density counts however far apart its tokens are.
         selector: ``dpc`` (density peaks); ``grid`` and ``random`` are controls for ablation.
         head_width: channels of the dense map and of the pose head.
         mlp_ratio, cross_mlp_ratio: hidden width over C, in the blocks and after the cross-attention.
         heatmap: ``gaussian``: values regress a Gaussian of peak 1 (eq. 4); ``softmax``: values are the logits of a
             distribution over the cells (cross-entropy), which trains from random weights.
         joints: names of the output channels.
+        heads: attention heads of the backbone's blocks; None is what its name has. ViTPose-S has 12 where timm's
+            vit_small has 6.
+        class_token: the backbone has a class token, as timm's and MAE's; ViTPose's has none.
+        patch_padding: zeros about the picture before the ``patch`` stem's projection, in pixels; ViTPose has 2.
+        head: ``dense`` rearranges tokens into the fine grid; ``deconvolution`` is ViTPose's head of two 4x4
+            deconvolutions of ``head_width`` channels; ``simple`` is its simple head, four times the grid by bilinear
+            interpolation and one convolution.
+        codec: ``centred``: cell i of a heatmap is centred on pixel 4 i + 1.5 of the crop; ``udp``: unbiased data
+            processing (Huang et al. 2020), first and last cells on the first and last pixels, Gaussian peaks refined
+            by DARK (Zhang et al. 2020), as ViTPose's.
     """
 
     backbone: str = "vit_tiny_patch16_224"
@@ -56,13 +70,18 @@ class ModelConfig:
     high_ratio: int = 6
     low_ratio: int = 6
     neighbours: int = 5
-    temperature: float | None = None
+    temperature: float | str | None = None
     selector: str = "dpc"
     head_width: int = 64
     mlp_ratio: float = 4.0
     cross_mlp_ratio: float = 4.0
     heatmap: str = "gaussian"
     joints: tuple[str, ...] = PERSON19.joints
+    heads: int | None = None
+    class_token: bool = True
+    patch_padding: int = 0
+    head: str = "dense"
+    codec: str = "centred"
 
     def __post_init__(self) -> None:
         if not (self.backbone.startswith("vit_") and "_patch16_" in self.backbone):
@@ -72,6 +91,8 @@ class ModelConfig:
             ("branches", self.branches, list(Branches)),
             ("selector", self.selector, list(Selector)),
             ("heatmap", self.heatmap, list(Heatmap)),
+            ("head", self.head, list(Head)),
+            ("codec", self.codec, list(Codec)),
             ("upsample", self.upsample, (2, 4)),
             ("frames", self.frames, (1, 3, 5)),
         )
@@ -87,8 +108,16 @@ class ModelConfig:
             raise UsageError(f"model option depth = {self.depth}: it must be at least {least}")
         if min(counts) < 1 or self.coarse_blocks < 0 or not self.joints:
             raise UsageError("model widths, blocks, ratios and joints must be at least 1")
-        if self.temperature is not None and not self.temperature > 0:
-            raise UsageError(f"model option temperature = {self.temperature}: it must be above 0")
+        if self.heads is not None and self.heads < 1:
+            raise UsageError(f"model option heads = {self.heads}: it must be at least 1")
+        if not 0 <= self.patch_padding <= 7:  # more would give a row of patches besides
+            raise UsageError(f"model option patch_padding = {self.patch_padding}: it must lie between 0 and 7")
+        if self.stem == Stem.MOVENET and self.head != Head.DENSE:
+            raise UsageError(f"model option head = {self.head!r}: the movenet stem has a head of its own")
+        if self.temperature not in (None, ADAPTIVE) and not (
+            isinstance(self.temperature, int | float) and self.temperature > 0
+        ):
+            raise UsageError(f"model option temperature = {self.temperature}: a number above 0, or {ADAPTIVE}")
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -99,7 +128,9 @@ class ModelConfig:
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """As files record it. Options that only foreign models change are left out where they are not changed."""
+        seldom = {f.name: f.default for f in dataclasses.fields(self) if f.name in _SELDOM}
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in seldom or v != seldom[k]}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:

@@ -9,6 +9,7 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from ftpcli.model.choices import Head
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.pruning import gather_tokens, select_tokens
 
@@ -91,14 +92,19 @@ class MultiGrainedFeatureEncoder(nn.Module):
         """
         batch, frames, count, width = tokens.shape
         place = sine_cosine(*grid, width, tokens.device).repeat(frames, 1)
-        x = (tokens + self.time[None, :, None]).reshape(batch, frames * count, width) + place
+        x = given = (tokens + self.time[None, :, None]).reshape(batch, frames * count, width) + place
         for block in self.coarse:
             x = block(x)
         index = self._select(x - place, self.config.low_ratio)
         low = self._refine(gather_tokens(x, index))
-        refined = x.to(low.dtype).scatter(1, index[:, :, None].expand(-1, -1, width), low) - place
-        first = frames // 2 * count
-        return refined[:, first : first + count], low
+        refined = x.to(low.dtype).scatter(1, index[:, :, None].expand(-1, -1, width), low)
+        middle = frames // 2
+        part = slice(middle * count, (middle + 1) * count)
+        if self.config.head == Head.DENSE:
+            return (refined - place)[:, part], low
+        # What the blocks changed, put on the tokens themselves: adding and taking away a place would round them, and
+        # a single-frame model's output would not be met bit for bit before training.
+        return tokens[:, middle] + (refined - given)[:, part], low
 
     def _high_resolution(self, key: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Fine detail of the key frame: (B, N, C) -> F_f (B, N s^2 // ratio, C) and its cells."""

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from ftpcli.model.backbone import Backbone
+from ftpcli.model.choices import Head
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.encoder import Encoded, MultiGrainedFeatureEncoder
-from ftpcli.model.head import PoseHead
+from ftpcli.model.head import PoseHead, ViTPoseHead
 
 
 class FTPPose(nn.Module):
@@ -17,12 +18,12 @@ class FTPPose(nn.Module):
     def __init__(self, config: ModelConfig, pretrained_backbone: bool = False) -> None:
         super().__init__()
         self.config = config
-        self.backbone = Backbone(config.backbone, config.image_size, config.stem, pretrained_backbone, config.depth)
+        self.backbone = Backbone(config, pretrained_backbone)
         self.project = (
             nn.Identity() if self.backbone.width == config.width else nn.Linear(self.backbone.width, config.width)
         )
         self.encoder = MultiGrainedFeatureEncoder(config) if config.branches != "none" else None
-        self.head = PoseHead(config)
+        self.head: PoseHead | ViTPoseHead = PoseHead(config) if config.head == Head.DENSE else ViTPoseHead(config)
 
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised RGB crops -> (B, N, C + D) tokens; D is 0, or see ``Backbone.detail``."""

@@ -1,20 +1,39 @@
 """The heatmap codec: joints to targets, heatmaps to joints.
 
-Coordinates are pixel indices of the crop (the first pixel's centre is 0); cell i of a heatmap is centred on
-``4 i + 1.5``, so that mirroring a crop mirrors its heatmap.
+Coordinates are pixel indices of the crop (the first pixel's centre is 0). Cell i of a heatmap is centred on
+``4 i + 1.5``, with the ``udp`` codec on ``i (4 n - 1) / (n - 1)``, n cells a row; with either, mirroring a crop mirrors
+its heatmap.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ftpcli.model.choices import Codec
+
 STRIDE = 4
 _OFFSET = (STRIDE - 1) / 2
+#: DARK's blur in cells, its reach, and the value that weaker cells are raised to, as in transformers' processor.
+_DARK_SIGMA, _DARK_REACH, _DARK_FLOOR = 0.8, 5, 0.001
+#: Added to its curvatures, so that a plateau has some.
+_DARK_EPSILON = float(np.finfo(np.float32).eps)
+#: Cells beyond which the vertex of DARK's surface says nothing about the peak that it was fitted to.
+_DARK_FARTHEST = 2.0
 
 
-def gaussian_targets(joints: Tensor, size: tuple[int, int], sigma: float = 2.0) -> Tensor:
+def _spacing(codec: str, size: tuple[int, int]) -> tuple[np.ndarray, float]:
+    """Pixels between cells, (2,) x and y, and the first cell's pixel, on a map of ``size`` (rows, columns)."""
+    if codec == Codec.UDP:
+        cells = np.array([size[1], size[0]], np.float64)
+        return (STRIDE * cells - 1) / np.maximum(cells - 1, 1), 0.0
+    return np.array([STRIDE, STRIDE], np.float64), _OFFSET
+
+
+def gaussian_targets(joints: Tensor, size: tuple[int, int], sigma: float = 2.0, codec: str = Codec.CENTRED) -> Tensor:
     """Gaussians of peak 1 about the joints, not rounded to cells.
 
     Args:
@@ -25,20 +44,23 @@ def gaussian_targets(joints: Tensor, size: tuple[int, int], sigma: float = 2.0) 
     Returns:
         (B, K, rows, columns) float32.
     """
-    cells = (joints.float() - _OFFSET) / STRIDE
+    spacing, first = _spacing(codec, size)
+    cells = (joints.float() - first) / torch.from_numpy(spacing).to(joints.device, torch.float32)
     y = torch.arange(size[0], device=joints.device) - cells[..., 1:2]
     x = torch.arange(size[1], device=joints.device) - cells[..., 0:1]
     scale = 2 * sigma * sigma
     return torch.exp(-y.square() / scale)[..., :, None] * torch.exp(-x.square() / scale)[..., None, :]
 
 
-def decode_heatmaps(heatmaps: np.ndarray, kind: str = "gaussian", sigma: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
+def decode_heatmaps(
+    heatmaps: np.ndarray, kind: str = "gaussian", sigma: float = 2.0, codec: str = Codec.CENTRED
+) -> tuple[np.ndarray, np.ndarray]:
     """The most likely place of every joint, to a fraction of a cell, and how sure it is.
 
     Distributions are smoothed by the target's own Gaussian first: the place sought is the one with most probability
     about it, not the highest cell, which hangs on the network's noise. The peak is refined by a parabola through the
     logarithms of its neighbours, which is exact for a Gaussian (smoothed: further than 3 cells from the map's border;
-    up to a cell inwards there).
+    up to a cell inwards there). With the ``udp`` codec Gaussian maps are refined by DARK instead.
 
     Args:
         heatmaps: (B, K, rows, columns) float.
@@ -68,9 +90,12 @@ def decode_heatmaps(heatmaps: np.ndarray, kind: str = "gaussian", sigma: float =
         confidence = np.clip(top, 0.0, 1.0)
     y, x = np.divmod(peak, columns)
     logs = logs.reshape(-1, rows, columns)
-    fine_x = x + _parabola(logs, y, x, 0, 1)
-    fine_y = y + _parabola(logs, y, x, 1, 0)
-    points = np.stack([fine_x, fine_y], axis=1) * STRIDE + _OFFSET
+    if codec == Codec.UDP and kind == "gaussian":
+        offset = _dark(maps.reshape(-1, rows, columns), y, x)
+    else:
+        offset = np.stack([_parabola(logs, y, x, 0, 1), _parabola(logs, y, x, 1, 0)], axis=1)
+    spacing, first = _spacing(codec, (rows, columns))
+    points = (np.stack([x, y], axis=1) + offset) * spacing + first
     return points.reshape(batch, joints, 2), confidence.reshape(batch, joints)
 
 
@@ -92,6 +117,43 @@ def _parabola(logs: np.ndarray, y: np.ndarray, x: np.ndarray, dy: int, dx: int) 
     usable = inside & (curvature > 1e-9)
     offset = 0.5 * (after - before) / np.where(usable, curvature, 1.0)
     return np.where(usable, np.clip(offset, -0.5, 0.5), 0.0)
+
+
+def _dark(maps: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """(M, 2) offsets dx, dy of DARK's vertex from the peak cells; 0 where the vertex is too far to be about that peak.
+
+    The logarithm of the blurred map is taken for a quadratic surface about the peak cell (Zhang et al. 2020).
+    Differences reach over the map's edge as ``transformers`` has them: the edge's own values, repeated.
+    """
+    count, rows, columns = maps.shape
+    blurred = _reflecting_blur(rows) @ maps @ _reflecting_blur(columns).T
+    logs = np.log(np.clip(blurred, _DARK_FLOOR, 50))
+    at = np.arange(count)
+
+    def value(dy: int, dx: int) -> np.ndarray:
+        return logs[at, np.clip(y + dy, 0, rows - 1), np.clip(x + dx, 0, columns - 1)]
+
+    here, right, left, down, up = value(0, 0), value(0, 1), value(0, -1), value(1, 0), value(-1, 0)
+    gx, gy = 0.5 * (right - left), 0.5 * (down - up)
+    xx, yy = right - 2 * here + left + _DARK_EPSILON, down - 2 * here + up + _DARK_EPSILON
+    xy = 0.5 * (value(1, 1) - right - down + 2 * here - left - up + value(-1, -1))
+    determinant = xx * yy - xy * xy
+    with np.errstate(divide="ignore", invalid="ignore"):
+        offset = np.stack([xy * gy - yy * gx, xy * gx - xx * gy], axis=1) / determinant[:, None]
+        near = (np.abs(offset) <= _DARK_FARTHEST).all(axis=1, keepdims=True)
+    return np.where(near, offset, 0.0)
+
+
+@lru_cache(maxsize=16)
+def _reflecting_blur(count: int) -> np.ndarray:
+    """(count, count): DARK's blur of a line of cells as a matrix; the line is mirrored about its ends."""
+    steps = np.arange(-_DARK_REACH, _DARK_REACH + 1)
+    kernel = np.exp(-(steps**2) / (2 * _DARK_SIGMA**2))
+    blur = np.zeros((count, count))
+    for cell in range(count):
+        turned = (cell + steps) % (2 * count)
+        np.add.at(blur[cell], np.minimum(turned, 2 * count - 1 - turned), kernel / kernel.sum())
+    return blur
 
 
 def _mass_near(probability: np.ndarray, peak: np.ndarray, sigma: float) -> np.ndarray:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ftpcli.model.choices import ADAPTIVE
+
 # So many distances (16 MB) at a time: more samples together are no faster, and would not fit in memory.
 _DISTANCES = 1 << 22
 
@@ -24,7 +26,7 @@ def _squared_distances(x: Tensor, broken: Tensor) -> Tensor:
     return distances
 
 
-def density_peak_scores(x: Tensor, neighbours: int = 5, temperature: float | None = None) -> Tensor:
+def density_peak_scores(x: Tensor, neighbours: int = 5, temperature: float | str | None = None) -> Tensor:
     """Logarithm of the cluster-centre score of every token, in fp32 whatever autocast says.
 
     log score_i = log rho_i + log delta_i, the order of rho_i * delta_i without its underflow. With d_ij the
@@ -35,19 +37,19 @@ def density_peak_scores(x: Tensor, neighbours: int = 5, temperature: float | Non
     Args:
         x: (B, N, C) tokens. A token that is not finite counts as infinitely far from all and scores -inf.
         neighbours: k, clipped to N - 1. A single token has density 1.
-        temperature: tau; None is C.
+        temperature: tau; None is C; ``adaptive`` the median of a sample's mean squared distances to the neighbours.
 
     Returns:
         (B, N) float32.
     """
     with torch.autocast(x.device.type, enabled=False):
         x = x.detach().float()
-        tau = float(x.shape[2]) if temperature is None else temperature
+        tau = float(x.shape[2]) if temperature is None else None if temperature == ADAPTIVE else float(temperature)
         at_once = max(1, _DISTANCES // x.shape[1] ** 2)
         return torch.cat([_scores(samples, neighbours, tau) for samples in x.split(at_once)])
 
 
-def _scores(x: Tensor, neighbours: int, tau: float) -> Tensor:
+def _scores(x: Tensor, neighbours: int, tau: float | None) -> Tensor:
     batch, count = x.shape[:2]
     infinity = float("inf")
     broken = ~torch.isfinite(x).all(dim=2)
@@ -55,7 +57,10 @@ def _scores(x: Tensor, neighbours: int, tau: float) -> Tensor:
 
     k = min(neighbours, count - 1)
     if k > 0:
-        log_density = -distances.topk(k, dim=2, largest=False, sorted=False).values.mean(dim=2) / tau
+        near = distances.topk(k, dim=2, largest=False, sorted=False).values.mean(dim=2)
+        # The median is of the tokens that are finite; of identical ones it is 0, and so is every distance.
+        scale = near.median(dim=1, keepdim=True).values.clamp(1e-12, 1e30) if tau is None else tau
+        log_density = -near / scale
     else:
         log_density = torch.zeros_like(distances[:, :, 0])
 
@@ -74,7 +79,7 @@ def kept_tokens(count: int, ratio: int) -> int:
 
 
 def select_tokens(
-    x: Tensor, ratio: int, selector: str = "dpc", neighbours: int = 5, temperature: float | None = None
+    x: Tensor, ratio: int, selector: str = "dpc", neighbours: int = 5, temperature: float | str | None = None
 ) -> Tensor:
     """Indices of the N // ratio tokens with the highest scores, ties by index.
 

@@ -19,6 +19,8 @@ from ftpcli.people.inference import FLOOR, find_people, tidy
 from ftpcli.people.network import load_network
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "detector.safetensors"
+#: A stronger model of ultralytics, for those who look for one.
+STRONGER = "yolo26m.pt"
 #: What ultralytics can run, by the end of the name. ONNX holds a graph and numbers only; the others can carry code.
 _PLAIN = (".onnx",)
 _CODE = (".pt", ".torchscript", ".engine", ".pb", ".tflite", ".mlpackage", ".aimodel", ".mnn", "_model")
@@ -212,6 +214,17 @@ class UltralyticsDetector:
         if self.image_size:
             described["image_size"] = self.image_size
         return described
+
+
+def stronger_detector() -> str | None:
+    """A line that names a stronger detector than the bundled one, the first time on this machine; else None."""
+    mark = cache_folder().parent / "stronger-detector-named"
+    try:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch(exist_ok=False)
+    except OSError:  # said before, or nothing can be kept here
+        return None
+    return f"--detector {STRONGER} finds more people, more slowly (ultralytics' model, downloaded when you name it)"
 
 
 def cache_folder() -> Path:

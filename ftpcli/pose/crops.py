@@ -1,6 +1,8 @@
 """From a person's box to the model's crop and back (the geometry of posetrack.md C1: aspect, enlargement, affine).
 
-Coordinates are pixel indices: the first pixel's centre is 0. An affine is a (2, 3) matrix from picture to crop.
+Coordinates are pixel indices: the first pixel's centre is 0. An affine is a (2, 3) matrix from picture to crop. The
+``udp`` codec (see :class:`ModelConfig`) follows mmpose to the letter: the box spans the steps from the crop's first to
+its last pixel, and a box's middle is taken for a pixel index as it is.
 """
 
 from __future__ import annotations
@@ -9,13 +11,15 @@ import cv2
 import numpy as np
 import torch
 
+from ftpcli.model.choices import Codec
+
 #: The paper enlarges the person's box by 25 %.
 ENLARGEMENT = 1.25
 MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)  # ImageNet, RGB
 STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 
 
-def crop_frame(box: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float]:
+def crop_frame(box: np.ndarray, size: tuple[int, int], codec: str = Codec.CENTRED) -> tuple[np.ndarray, float]:
     """Centre (2,) and width in picture pixels of the region that a crop shows.
 
     The box is grown about its centre to the crop's aspect, then enlarged by 25 %.
@@ -25,34 +29,44 @@ def crop_frame(box: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, floa
         size: height and width of the crop.
     """
     x1, y1, x2, y2 = (float(v) for v in box)
-    centre = np.array([(x1 + x2) / 2 - 0.5, (y1 + y2) / 2 - 0.5])  # edges to pixel centres
+    shift = 0.0 if codec == Codec.UDP else 0.5  # from edges to pixel indices
+    centre = np.array([(x1 + x2) / 2 - shift, (y1 + y2) / 2 - shift])
     aspect = size[1] / size[0]
     width = max(x2 - x1, (y2 - y1) * aspect, 1.0)
     return centre, width * ENLARGEMENT
 
 
 def affine(
-    centre: np.ndarray, width: float, size: tuple[int, int], rotation: float = 0.0, flip: bool = False
+    centre: np.ndarray,
+    width: float,
+    size: tuple[int, int],
+    rotation: float = 0.0,
+    flip: bool = False,
+    codec: str = Codec.CENTRED,
 ) -> np.ndarray:
     """(2, 3) similarity from picture to crop: ``centre`` to the crop's middle, ``width`` to the crop's width.
+
+    With ``udp`` its two scales differ by a fraction of a percent.
 
     Args:
         rotation: degrees, clockwise as seen on screen.
         flip: mirror left and right after that.
     """
-    scale = size[1] / width
+    scale_x = scale_y = size[1] / width
+    if codec == Codec.UDP:
+        scale_x, scale_y = (size[1] - 1) / width, (size[0] - 1) * size[1] / (size[0] * width)
     angle = np.deg2rad(rotation)
-    cosine, sine = np.cos(angle) * scale, np.sin(angle) * scale
-    linear = np.array([[cosine, -sine], [sine, cosine]])
+    cosine, sine = np.cos(angle), np.sin(angle)
+    linear = np.array([[cosine * scale_x, -sine * scale_x], [sine * scale_y, cosine * scale_y]])
     if flip:
         linear[0] *= -1
     middle = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
     return np.concatenate([linear, (middle - linear @ centre)[:, None]], axis=1)
 
 
-def box_affine(box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def box_affine(box: np.ndarray, size: tuple[int, int], codec: str = Codec.CENTRED) -> np.ndarray:
     """(2, 3) affine of a box's crop, as the model sees it at inference."""
-    return affine(*crop_frame(box, size), size)
+    return affine(*crop_frame(box, size, codec), size, codec=codec)
 
 
 def invert(matrix: np.ndarray) -> np.ndarray:

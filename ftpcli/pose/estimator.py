@@ -12,13 +12,12 @@ import numpy as np
 from ftpcli.device import is_out_of_memory
 from ftpcli.errors import FtpError, UsageError
 from ftpcli.files.stages import Stage, stage
-from ftpcli.files.tensors import sha256
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.heatmap import decode_heatmaps
 from ftpcli.pose.crops import box_affine, cut, invert, transform
 from ftpcli.pose.engine import PoseEngine, Tokens, load_engine
 from ftpcli.pose.tokens import Crop, SharedTokens
-from ftpcli.pose.weights import weights_path
+from ftpcli.pose.weights import describe_weights, weights_path
 from ftpcli.records import Pose, Window
 from ftpcli.skeleton import Skeleton
 
@@ -75,8 +74,7 @@ class Estimator:
         sigma = float(engine.provenance.get("recipe", {}).get("sigma", 2.0))
         estimator = cls(engine, batch=batch, sigma=sigma, flip_test=flip_test)
         estimator.provenance = {
-            "name": path.name,
-            "sha256": sha256(path),
+            **describe_weights(path),
             "config": {k: v for k, v in engine.config.to_dict().items() if k != "joints"},
             "flip_test": flip_test,
         }
@@ -156,15 +154,15 @@ class Estimator:
         poses = []
         for window, (points, confidence) in zip(windows, found, strict=True):
             person = window.person
-            points = transform(points, invert(box_affine(window.view, self.config.image_size)))
+            points = transform(points, invert(box_affine(window.view, self.config.image_size, self.config.codec)))
             poses.append(Pose(person.track_id, person.box, person.score, points, confidence, person.filled))
         return poses
 
     def _encode(self, crops: Sequence[Crop]) -> list[tuple[Tokens, ...]]:
         """For each crop its tokens; with the flip test those of its mirror image as well."""
-        size = self.config.image_size
+        size, codec = self.config.image_size, self.config.codec
         with stage(Stage.CROP):
-            pixels = np.stack([cut(crop.frame.image, box_affine(crop.view, size), size) for crop in crops])
+            pixels = np.stack([cut(crop.frame.image, box_affine(crop.view, size, codec), size) for crop in crops])
         sides = [pixels] if self._mirror is None else [pixels, np.ascontiguousarray(pixels[:, :, ::-1])]
         with stage(Stage.ENCODE_CROPS):
             return list(zip(*(self.engine.encode(side) for side in sides), strict=True))
@@ -177,7 +175,7 @@ class Estimator:
                 mirrored = self.engine.decode([[other for _, other in crops] for crops in windows])
                 heatmaps = _average(heatmaps, mirrored[..., ::-1][:, self._mirror], self.config.heatmap)
         with stage(Stage.HEATMAPS):
-            points, confidence = decode_heatmaps(heatmaps, self.config.heatmap, self._sigma)
+            points, confidence = decode_heatmaps(heatmaps, self.config.heatmap, self._sigma, self.config.codec)
         return list(zip(points, confidence, strict=True))
 
 

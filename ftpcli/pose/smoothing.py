@@ -23,9 +23,18 @@ class Smoothing(StrEnum):
 
     NONE = "none"
     ONE_EURO = "one-euro"
+    BUTTERWORTH = "butterworth"
+    SAVGOL = "savgol"
+    MEDIAN = "median"
+    GAUSSIAN = "gaussian"
+
+    @property
+    def whole_tracks(self) -> bool:
+        """Whether it looks ahead, so that it works on poses that are all known (``pose.filters``)."""
+        return self not in (Smoothing.NONE, Smoothing.ONE_EURO)
 
     def start(self) -> Callable[[FramePoses], FramePoses] | None:
-        """A fresh filter for the frames of one shot; None where they stay as they are."""
+        """A fresh filter for the frames of one shot as they come; None where they stay as they are for now."""
         return Smoother() if self is Smoothing.ONE_EURO else None
 
 

@@ -1,4 +1,4 @@
-"""Model weights as safetensors: configuration, joint names and provenance stand in the file's header."""
+"""Weights of the pose model: ours, with configuration and provenance in the file's header, and those of others."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ftpcli.errors import InputError, UsageError
 from ftpcli.files.inputs import require_file
-from ftpcli.files.tensors import read_tensors, write_tensors
+from ftpcli.files.tensors import read_tensors, sha256, write_tensors
 from ftpcli.model.config import ModelConfig
+from ftpcli.pose.hub import hub_file, hub_origin, is_hub_name
 
 if TYPE_CHECKING:
     import torch
@@ -18,32 +19,87 @@ if TYPE_CHECKING:
 
 FORMAT = "ftp-pose"
 _ENTRY = "ftp"
+#: How torch's checkpoints begin: a zip archive, or, of before torch 1.6, a pickle.
+_PICKLED = (b"PK", b"\x80\x02")
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 DEFAULT_WEIGHTS = ASSETS / "ftp-pose-tiny.safetensors"
 
 
 def weights_path(name: str | Path) -> Path:
-    """The file behind a ``--weights`` value: ``default`` is the bundled one. Raises InputError where it is missing."""
+    """The file behind a ``--weights`` value: a file, ``default`` (the bundled one), or a model's name on the hub.
+
+    A file goes before a name. A hub's model is downloaded where it is not on this machine yet.
+
+    Raises:
+        InputError: no such file, or it cannot be downloaded.
+    """
     path = DEFAULT_WEIGHTS if str(name) == "default" else Path(name)
+    if not path.is_file() and is_hub_name(str(name)):
+        return hub_file(str(name))
     require_file(path)
     return path
 
 
-def save_weights(path: Path, state: dict[str, torch.Tensor], config: ModelConfig, provenance: dict[str, Any]) -> None:
-    """Write a state dictionary, its floating-point tensors as fp16.
+def describe_weights(path: Path) -> dict[str, Any]:
+    """What files record of the weights: name and sha256, and repository and revision where they are the hub's."""
+    return {"name": path.name, "sha256": sha256(path), **hub_origin(path)}
+
+
+def save_weights(
+    path: Path,
+    state: dict[str, torch.Tensor],
+    config: ModelConfig,
+    provenance: dict[str, Any],
+    *,
+    exact: bool = False,
+) -> None:
+    """Write a state dictionary, its floating-point tensors as fp16, with ``exact`` as they are.
 
     Raises:
         OutputError: the file cannot be written.
     """
     # One entry: safetensors writes several in an order that changes from run to run.
     content = {"format": FORMAT, "config": config.to_dict(), "provenance": provenance}
-    write_tensors(path, state, {_ENTRY: json.dumps(content, sort_keys=True)})
+    write_tensors(path, state, {_ENTRY: json.dumps(content, sort_keys=True)}, exact=exact)
 
 
-def load_weights(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor], dict[str, Any]]:
-    """Configuration, fp32 tensors and provenance of a weights file; raises InputError."""
-    tensors, header = read_tensors(path)
+def read_tensors_of(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file by its own names, fp32: safetensors, or a torch checkpoint that holds no code."""
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    require_file(path)
+    with open(path, "rb") as file:
+        pickled = file.read(2) in _PICKLED
+    if not pickled:
+        return read_tensors(path)
+    from ftpcli.pose.foreign import read_pickled
+
+    return read_pickled(path), {}
+
+
+def load_weights(path: Path, *, complete: bool = True) -> tuple[ModelConfig, dict[str, torch.Tensor], dict[str, Any]]:
+    """Configuration, fp32 tensors and provenance of a weights file, ours or one of others.
+
+    Args:
+        complete: refuse a file that has a backbone alone. Else its configuration counts for the backbone only.
+
+    Raises:
+        InputError: unreadable, or no pose model that this program knows.
+    """
+    tensors, header = _read(path)
     entry = header.get(_ENTRY)
+    if entry is None:
+        from ftpcli.pose.foreign import read_foreign
+
+        found = read_foreign(path, tensors)
+        if complete and not found.complete:
+            raise InputError(
+                f"{path}: a {found.form} backbone without a pose head; train one: ftp train --backbone-weights"
+            )
+        provenance = {"imported": {"form": found.form.value, "left_out": len(found.left_out)}}
+        return found.config, found.state, provenance
     try:
         content = json.loads(entry) if isinstance(entry, str) else {}
         if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -71,21 +127,21 @@ def build_model(path: Path, **changes: Any) -> tuple[FTPPose, dict[str, Any]]:
     return model.eval(), provenance
 
 
-def transfer(model: FTPPose, state: dict[str, torch.Tensor]) -> tuple[list[str], list[str]]:
+def transfer(model: FTPPose, state: dict[str, torch.Tensor], given: ModelConfig) -> tuple[list[str], list[str]]:
     """Copy every tensor of the same name and shape into the model; names taken and names left as they were.
 
-    A position embedding of another 4:3 crop size is resampled to the model's.
+    A position embedding of another crop size is resampled to the model's.
+
+    Args:
+        given: the configuration that the state belongs to.
     """
-    from timm.layers import resample_abs_pos_embed
+    from ftpcli.pose.foreign import fit_positions
 
     own = model.state_dict()
     state = dict(state)
     name = "backbone.vit.pos_embed"
-    if name in state and state[name].shape[1] != own[name].shape[1] and state[name].shape[2] == own[name].shape[2]:
-        side = round(((state[name].shape[1] - 1) / 12) ** 0.5)  # crops are 4:3
-        if 12 * side * side == state[name].shape[1] - 1:
-            grid = list(model.config.grid)
-            state[name] = resample_abs_pos_embed(state[name], grid, [4 * side, 3 * side], num_prefix_tokens=1)
+    if name in state and given.class_token == model.config.class_token:
+        state[name] = fit_positions(state[name], given, model.config)
     taken = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
     model.load_state_dict(taken, strict=False)
     return sorted(taken), sorted(set(own) - set(taken))

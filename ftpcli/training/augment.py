@@ -14,6 +14,7 @@ import numpy as np
 
 from ftpcli.datasets.cutouts import Lender
 from ftpcli.evaluation.pictures import motion_kernel
+from ftpcli.model.choices import Codec
 from ftpcli.pose.crops import affine, crop_frame, cut, transform
 from ftpcli.skeleton import PERSON19, Skeleton
 from ftpcli.training.pasting import body_in_crop, paste_people
@@ -47,6 +48,7 @@ def make_window(
     rng: np.random.Generator,
     skeleton: Skeleton = PERSON19,
     others: Sequence[Lender] = (),
+    codec: str = Codec.CENTRED,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cut an augmented window out of an example.
 
@@ -54,13 +56,14 @@ def make_window(
         size: height and width of the crops.
         frames: T; a still is repeated, with a small motion if ``how.motion``.
         others: people to paste.
+        codec: the model's, which decides where crops lie.
 
     Returns:
         (T, h, w, 3) uint8 crops, (K, 2) joints in crop pixels, (K,) weights; joints outside the crop weigh 0.
     """
     if how.cut and rng.random() < how.cut:
         example = _cut_off(example, rng)
-    centre, width = crop_frame(example.box, size)
+    centre, width = crop_frame(example.box, size, codec)
     if rng.random() < how.half_body:
         centre, width = _half_body(example, size, rng, skeleton) or (centre, width)
     width *= float(np.clip(1 + how.scale * rng.standard_normal(), 1 - how.scale, 1 + how.scale))
@@ -75,13 +78,13 @@ def make_window(
     joints, weight = example.joints, example.weight
     if flip:  # new arrays: the source's own must stay as they are
         joints, weight = joints[skeleton.flip], weight[skeleton.flip]
-    key = affine(centre, width, size, angle, flip)
+    key = affine(centre, width, size, angle, flip, codec)
     joints = transform(joints, key)
     inside = (joints >= -0.5).all(axis=1) & (joints[:, 0] < size[1] - 0.5) & (joints[:, 1] < size[0] - 0.5)
     weight = np.where(inside, weight, 0.0)
 
     if len(example.images) == 1 and frames > 1 and how.motion:
-        matrices = _motion(centre, width, size, angle, flip, frames, how.motion, rng)
+        matrices = _motion(centre, width, size, angle, flip, frames, how.motion, rng, codec)
     else:
         matrices = [key] * frames
     images = example.images if len(example.images) == frames else [example.images[len(example.images) // 2]] * frames
@@ -148,12 +151,15 @@ def _motion(
     frames: int,
     strength: float,
     rng: np.random.Generator,
+    codec: str,
 ) -> list[np.ndarray]:
     """Affines of a still seen by a camera that moves evenly; the key frame's is the unmoved one."""
     drift = strength * width * rng.standard_normal(2)
     turn, zoom = 40 * strength * rng.standard_normal(), strength * rng.standard_normal()
     steps = range(-(frames // 2), frames // 2 + 1)
-    return [affine(centre + t * drift, width * (1 + t * zoom * 0.5), size, angle + t * turn, flip) for t in steps]
+    return [
+        affine(centre + t * drift, width * (1 + t * zoom * 0.5), size, angle + t * turn, flip, codec) for t in steps
+    ]
 
 
 def _change_pictures(crops: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from ftpcli.model.choices import Codec
 from ftpcli.pose.crops import normalise
 from ftpcli.skeleton import PERSON19, Skeleton
 from ftpcli.training.augment import make_window
@@ -46,9 +47,10 @@ class Examples(Dataset):
         how: Augmentation,
         seed: int,
         joints: tuple[str, ...] = PERSON19.joints,
+        codec: str = Codec.CENTRED,
     ) -> None:
         self.mixture, self.size, self.frames, self.how, self.seed = mixture, size, frames, how, seed
-        self._skeleton = Skeleton("model", joints)
+        self._skeleton, self._codec = Skeleton("model", joints), codec
         self._epoch = -1
         self._order: list[tuple[int, int]] = []
 
@@ -59,7 +61,9 @@ class Examples(Dataset):
         source, index = self._order[position]
         example = self.mixture.sources[source].example(index, self.frames)
         rng = np.random.default_rng([self.seed, counter])
-        return make_window(example, self.size, self.frames, self.how, rng, self._skeleton, self.mixture.lenders)
+        return make_window(
+            example, self.size, self.frames, self.how, rng, self._skeleton, self.mixture.lenders, self._codec
+        )
 
 
 def collate(rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Batch:
@@ -69,11 +73,17 @@ def collate(rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Batch:
 
 
 def plain_batches(
-    source: Source, indices: Sequence[int], size: tuple[int, int], frames: int, batch: int
+    source: Source,
+    indices: Sequence[int],
+    size: tuple[int, int],
+    frames: int,
+    batch: int,
+    codec: str = Codec.CENTRED,
 ) -> Iterator[tuple[Batch, list[int]]]:
     """Unaugmented batches of chosen examples, for validation."""
     nothing = Augmentation.none()
     rng = np.random.default_rng(0)
     for start in range(0, len(indices), batch):
         part = list(indices[start : start + batch])
-        yield collate([make_window(source.example(i, frames), size, frames, nothing, rng) for i in part]), part
+        examples = [source.example(i, frames) for i in part]
+        yield collate([make_window(e, size, frames, nothing, rng, codec=codec) for e in examples]), part

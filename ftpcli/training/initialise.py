@@ -1,24 +1,20 @@
-"""What a model may start from, by file: foreign checkpoints of plain ViTs (timm, MAE, ViTPose) or our weights for its
-backbone, EfficientNet's or MoveNet's for its stem."""
+"""What a model may start from, by file: ViTs of others or our weights for its backbone, EfficientNet's or MoveNet's for
+its stem."""
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
-from typing import Any
 
 import torch
-from timm.layers import resample_abs_pos_embed
 
 from ftpcli.errors import InputError, UsageError
-from ftpcli.files.inputs import require_file
-from ftpcli.files.tensors import read_tensors
 from ftpcli.model.backbone import Backbone, EfficientNetStem
 from ftpcli.model.config import ModelConfig
+from ftpcli.pose.foreign import fit_positions
+from ftpcli.pose.weights import load_weights, read_tensors_of
 from ftpcli.training.movenet_weights import movenet_state
 
-_WRAPPERS = ("model", "state_dict", "module", "model_ema")
-_PREFIXES = ("module.", "backbone.vit.", "backbone.", "encoder.", "vit.")
+_PATCHES, _POSITIONS = "backbone.vit.patch_embed.", "backbone.vit.pos_embed"
 
 
 def starting_state(
@@ -30,44 +26,55 @@ def starting_state(
         UsageError: the stem takes no weights, or what reads them is not installed.
         InputError: unreadable, or of another network.
     """
-    own = Backbone(config.backbone, config.image_size, config.stem, depth=config.depth)
     state: dict[str, torch.Tensor] = {}
     if backbone_weights is not None:
-        state |= backbone_state(backbone_weights, own)
-    if stem_weights is not None and config.stem != "movenet":
-        state |= stem_state(stem_weights, own)
-    state = {f"backbone.vit.{name}": value for name, value in state.items()}
+        state |= backbone_state(backbone_weights, config)
     if stem_weights is not None and config.stem == "movenet":
         state |= movenet_state(stem_weights, config.head_width, config.joints)
+    elif stem_weights is not None:
+        state |= {f"backbone.vit.{name}": value for name, value in stem_state(stem_weights, Backbone(config)).items()}
     return state
 
 
-def backbone_state(path: Path, backbone: Backbone) -> dict[str, torch.Tensor]:
-    """Tensors of a ViT checkpoint under our backbone's names, position embedding resampled to its grid.
+def structure_of(path: Path, config: ModelConfig) -> ModelConfig:
+    """The configuration with the heads, class token and patch padding that a backbone's weights were trained with.
 
-    Known forms: our own weights; timm's names; MAE (``{"model": ...}``, decoder ignored); ViTPose
-    (``{"state_dict": ...}``, ``backbone.`` prefix, ``last_norm`` for the final norm).
-    ``.safetensors`` or a checkpoint of tensors; a pickle of anything else is refused.
+    Their tensors would fit others, too, but mean something else there. Raises InputError.
+    """
+    found = load_weights(path, complete=False)[0]
+    return config.replace(
+        heads=found.heads,
+        class_token=found.class_token,
+        patch_padding=found.patch_padding if found.stem == "patch" else 0,
+    )
+
+
+def backbone_state(path: Path, config: ModelConfig) -> dict[str, torch.Tensor]:
+    """Tensors ``backbone.*`` of a weights file of ours or of others, position embedding resampled to the crop's grid.
+
+    Of a file with another stem than the configuration's, the blocks and what is around them are taken.
 
     Raises:
         InputError: unreadable, or its blocks are not those of the backbone; the message names what differs.
     """
-    found = _strip(_read(path))
-    own = backbone.vit.state_dict()
-    taken: dict[str, torch.Tensor] = {}
-    for name, value in found.items():
-        name = name.replace("last_norm.", "norm.")
-        if name == "pos_embed" and name in own:
-            value = _resampled(path, value, backbone)
-        if name in own and own[name].shape == value.shape:
-            taken[name] = value.float()
-    missing = [name for name in own if name.startswith("blocks.") and name not in taken]
-    if missing:
-        at = missing[0]
-        have = tuple(found[at].shape) if at in found else "absent"
+    given, found, _ = load_weights(path, complete=False)
+    same_stem = given.stem == config.stem
+    taken = {
+        name: value
+        for name, value in found.items()
+        if name.startswith("backbone.") and (same_stem or not name.startswith(("backbone.trunk.", _PATCHES)))
+    }
+    with torch.device("meta"):
+        own = Backbone(config).state_dict(prefix="backbone.")
+    taken[_POSITIONS] = fit_positions(taken[_POSITIONS], given, config)
+    needed = {name for name in own if same_stem or not name.startswith(("backbone.trunk.", _PATCHES))}
+    wrong = [name for name in sorted(needed ^ taken.keys()) if not name.startswith("backbone.vit.norm.")]
+    wrong += [name for name in sorted(needed & taken.keys()) if own[name].shape != taken[name].shape]
+    if wrong or (given.heads, given.class_token) != (config.heads, config.class_token):
+        what = f"{len(wrong)} tensors do not fit, first {wrong[0]}" if wrong else "other heads or class token"
         raise InputError(
-            f"{path}: not a checkpoint of this backbone ({len(missing)} block tensors do not fit, first {at}: "
-            f"{have}, wanted {tuple(own[at].shape)}); name the matching --backbone"
+            f"{path}: not a checkpoint of this backbone ({what}); name the matching --backbone (this is "
+            f"{given.backbone}{f', --depth {given.depth}' if given.depth is not None else ''})"
         )
     return taken
 
@@ -97,7 +104,7 @@ def stem_state(path: Path, backbone: Backbone) -> dict[str, torch.Tensor]:
     stem = backbone.vit.patch_embed.proj  # type: ignore[union-attr]
     if not isinstance(stem, EfficientNetStem):
         raise UsageError("weights for the stem need --stem efficientnet or movenet")
-    found = {name.removeprefix("module."): value for name, value in _tensors(_read(path)).items()}
+    found = {name.removeprefix("module."): value for name, value in read_tensors_of(path).items()}
     if any(name.startswith("_blocks.") for name in found):
         found = _from_port(found, stem)
     own = stem.net.state_dict()
@@ -123,57 +130,3 @@ def _from_port(found: dict[str, torch.Tensor], stem: EfficientNetStem) -> dict[s
                 names = _PORT if hasattr(block, "conv_pwl") else _PORT_PLAIN
                 renamed[f"blocks.{stage}.{index}.{names.get(part, part)}.{tail}"] = value
     return renamed
-
-
-def _read(path: Path) -> Any:
-    require_file(path)
-    if path.suffix == ".safetensors":
-        return read_tensors(path)[0]
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path}: holds more than tensors, so opening it could run code; save its state dictionary alone"
-        ) from error
-    except Exception as error:  # torch raises many kinds for damaged files
-        raise InputError(f"{path}: cannot be read as a checkpoint ({type(error).__name__})") from error
-
-
-def _tensors(content: Any) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint, however it is wrapped."""
-    while isinstance(content, dict) and not any(isinstance(v, torch.Tensor) for v in content.values()):
-        inner = next((content[key] for key in _WRAPPERS if key in content), None)
-        if inner is None:
-            return {}
-        content = inner
-    if not isinstance(content, dict):
-        return {}
-    return {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)}
-
-
-def _strip(content: Any) -> dict[str, torch.Tensor]:
-    tensors = _tensors(content)
-    for prefix in _PREFIXES * 2:
-        if any(name.startswith(prefix + "blocks.") or name.startswith(prefix + "backbone.") for name in tensors):
-            tensors = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
-    return tensors
-
-
-def _resampled(path: Path, value: torch.Tensor, backbone: Backbone) -> torch.Tensor:
-    """A (1, 1 + N, C) or (1, N, C) embedding on our grid. ViTPose's is 16x12, others are square."""
-    own = backbone.vit.state_dict()["pos_embed"]
-    if value.ndim != 3 or value.shape[2] != own.shape[2]:
-        raise InputError(f"{path}: position embedding of width {tuple(value.shape)}, wanted {own.shape[2]}")
-    count = value.shape[1]
-    for prefix in (1, 0):
-        side = round((count - prefix) ** 0.5)
-        grids = [(side, side)] if side * side == count - prefix else []
-        unit = round(((count - prefix) / 12) ** 0.5)
-        if 12 * unit * unit == count - prefix:
-            grids.append((4 * unit, 3 * unit))
-        if grids:
-            grid = list(backbone.vit.patch_embed.grid_size)  # type: ignore[union-attr,arg-type]
-            if not prefix:
-                value = torch.cat([torch.zeros_like(value[:, :1]), value], dim=1)
-            return resample_abs_pos_embed(value.float(), grid, list(grids[0]), num_prefix_tokens=1)
-    raise InputError(f"{path}: position embedding of {count} tokens is neither square nor 4:3")

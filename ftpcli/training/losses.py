@@ -31,7 +31,7 @@ def heatmap_loss(
         joints: (B, K, 2) crop pixels.
         weight: (B, K).
     """
-    target = gaussian_targets(joints, (heatmaps.shape[2], heatmaps.shape[3]), sigma).flatten(2)
+    target = gaussian_targets(joints, (heatmaps.shape[2], heatmaps.shape[3]), sigma, config.codec).flatten(2)
     values = heatmaps.float().flatten(2)
     total = weight.sum().clamp_min(1.0)
     if config.heatmap == "softmax":

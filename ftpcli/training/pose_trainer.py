@@ -102,8 +102,8 @@ class PoseTrainer(Trainer):
     def _initialise(self, model: FTPPose) -> None:
         run = self.settings
         if run.init is not None:
-            _, state, _ = load_weights(run.init)
-            taken, left = transfer(model, state)
+            given, state, _ = load_weights(run.init)
+            taken, left = transfer(model, state, given)
             if not taken:
                 raise UsageError(f"{run.init}: no tensor of these weights fits the model")
             self.log({"event": "init", "from": run.init.name, "taken": len(taken), "fresh": len(left)})
@@ -121,7 +121,8 @@ class PoseTrainer(Trainer):
     def examples(self) -> Examples:
         recipe = self.recipe
         config = self.settings.config
-        return Examples(self.mixture, self.size, config.frames, recipe.augmentation, recipe.seed, config.joints)
+        how, joints = recipe.augmentation, config.joints
+        return Examples(self.mixture, self.size, config.frames, how, recipe.seed, joints, config.codec)
 
     def collate(self, rows: list[Any]) -> Batch:
         return collate(rows)

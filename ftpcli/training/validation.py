@@ -28,10 +28,10 @@ def validate(
     indices = np.unique(np.linspace(0, len(source) - 1, min(limit, len(source))).astype(int)).tolist()
     model.eval()
     rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    for data, _ in plain_batches(source, indices, size, config.frames, batch):
+    for data, _ in plain_batches(source, indices, size, config.frames, batch, config.codec):
         with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
             heatmaps = model(data.windows(device))
-        points, _ = decode_heatmaps(heatmaps.float().cpu().numpy(), config.heatmap, sigma)
+        points, _ = decode_heatmaps(heatmaps.float().cpu().numpy(), config.heatmap, sigma, config.codec)
         rows.append((points, data.joints.numpy(), data.weight.numpy() > 0))
     found, truth, visible = (np.concatenate(column) for column in zip(*rows, strict=True))
     groups = [source.groups[index] for index in indices]

@@ -118,3 +118,16 @@ def test_controls_and_counts() -> None:
     first, second = select_tokens(x, 6, "random"), select_tokens(x, 6, "random")
     assert torch.equal(first, second) and first[0].unique().numel() == 16
     assert torch.equal(gather_tokens(x, first)[1, 0], x[1, first[1, 0]])
+
+
+def test_an_adaptive_temperature_is_free_of_scale() -> None:
+    """Tokens a thousand times as far apart give the same selection; a fixed temperature's depends on the scale."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 48, 32) * torch.rand(2, 48, 1).add(0.2)
+    adaptive = [select_tokens(x * scale, 4, temperature="adaptive") for scale in (1.0, 1e-3, 1e3)]
+    assert torch.equal(adaptive[0], adaptive[1]) and torch.equal(adaptive[0], adaptive[2])
+    assert not torch.equal(select_tokens(x, 4), select_tokens(x * 1e3, 4))
+    alone = density_peak_scores(x[:1], temperature="adaptive")
+    assert torch.equal(density_peak_scores(x, temperature="adaptive")[:1], alone)  # a sample's own
+    same = density_peak_scores(torch.ones(1, 6, 4), temperature="adaptive")
+    assert not same.isnan().any()

@@ -124,3 +124,22 @@ def test_ultralytics_stays_silent_and_private() -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     answer, folder = run.stdout.split()
     assert answer == "False" and run.stderr == "" and not Path(folder).exists()  # removed when the process ended
+
+
+def test_a_stronger_detector_is_named_once(
+    tiny_model: Path, tmp_path: Path, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a terminal, at the end of the first run with the bundled detector; nothing is fetched."""
+    from tests.support.odd_videos import encode
+
+    monkeypatch.setenv("FTP_HOME", str(tmp_path / "home"))
+    clip = encode(tmp_path / "clip.mp4", count=2)
+    said = []
+    for number, terminal in enumerate((False, True, True)):
+        monkeypatch.setattr("ftpcli.cli.annotate._at_a_terminal", lambda answer=terminal: answer)
+        out = tmp_path / f"{number}.jsonl"
+        ran = command("annotate", clip, "--out", out, "--weights", tiny_model, "--detector-size", "64")
+        assert ran.code == 0, ran.err
+        said.append([line for line in ran.err.splitlines() if "--detector yolo26m.pt" in line])
+    assert [len(lines) for lines in said] == [0, 1, 0]
+    assert [path.name for path in (tmp_path / "home").rglob("*")] == ["stronger-detector-named"]

@@ -103,7 +103,7 @@ def test_transfer_between_configurations_and_crop_sizes() -> None:
     torch.manual_seed(2)
     single = FTPPose(CONFIG.replace(branches="none", image_size=(128, 96)))
     full = FTPPose(CONFIG)
-    taken, fresh = transfer(full, single.state_dict())
+    taken, fresh = transfer(full, single.state_dict(), single.config)
     assert "backbone.vit.pos_embed" in taken
     assert all(name.startswith(("encoder.", "head.")) for name in fresh)
     assert torch.equal(full.state_dict()["head.dense.weight"], single.state_dict()["head.dense.weight"])

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from ftpcli.choices import Format
+from ftpcli.formats import SINKS
 from ftpcli.records import FramePoses, Header, Pose, RunInfo, SourceInfo
 from ftpcli.skeleton import PERSON19
 
 SIZE = (640, 360)
+READABLE = (Format.JSONL, Format.COCO, Format.POSETRACK, Format.POSETRACK17)
+#: Formats whose library is installed.
+WRITABLE = [name for name, sink in SINKS.items() if not sink.library or find_spec(sink.library)]
 
 
 def header(joints: tuple[str, ...] = PERSON19.joints, path: str = "walk in park.mp4", **source: Any) -> Header:

@@ -5,43 +5,56 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 
 from ftpcli.errors import InputError, UsageError
+from ftpcli.model.backbone import Backbone
+from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
-from ftpcli.training.initialise import backbone_state, stem_state
+from ftpcli.pose.weights import save_weights
+from ftpcli.skeleton import COCO17
+from ftpcli.training.initialise import backbone_state, stem_state, structure_of
 from tests.support.training_runs import CONFIG
+from tests.support.vitpose import OriginalViTPose, write_mae, write_mmpose, write_vitpose
 
 
-def vit_state(positions: int, width: int = 192, prefix: str = "", final: str = "norm") -> dict[str, torch.Tensor]:
-    model = FTPPose(CONFIG.replace(image_size=(256, 192)))
-    state = {}
-    for name, value in model.backbone.vit.state_dict().items():
-        value = torch.randn(1, positions, width) if name == "pos_embed" else torch.randn_like(value.float())
-        state[prefix + name.replace("norm.", f"{final}.") if name.startswith("norm.") else prefix + name] = value
-    return state
-
-
-@pytest.mark.parametrize(
-    ("form", "positions"), [("timm", 197), ("mae", 197), ("vitpose", 193), ("vitpose", 433), ("bare", 192)]
-)
-def test_foreign_backbones_are_mapped_and_resampled(tmp_path: Path, form: str, positions: int) -> None:
-    path = tmp_path / "checkpoint.pth"
-    if form == "vitpose":
-        state = vit_state(positions, prefix="backbone.", final="last_norm")
-        torch.save({"state_dict": state | {"keypoint_head.x": torch.ones(1)}, "meta": {"epoch": 3}}, path)
+@pytest.mark.parametrize("form", ["timm", "timm without a class token's position", "mae", "vitpose", "mmpose", "ours"])
+def test_foreign_backbones_give_the_tokens_that_they_gave(tmp_path: Path, form: str) -> None:
+    """On the file's own crop, whatever the number of heads and the padding; the embedding is resampled for others."""
+    torch.manual_seed(0)
+    path = tmp_path / "backbone.pth"
+    config = ModelConfig(backbone="vit_tiny_patch16_224", depth=2, image_size=(224, 224), joints=COCO17.joints)
+    if form in ("vitpose", "mmpose"):
+        original = OriginalViTPose()
+        config = config.replace(backbone="vit_small_patch16_224", image_size=(256, 192))
+        (write_vitpose if form == "vitpose" else write_mmpose)(path, original)
     elif form == "mae":
-        state = vit_state(positions)
-        torch.save({"model": state | {"decoder_pos_embed": torch.ones(1, 2, 3)}}, path)
+        write_mae(path)
+        original = timm.create_model(config.backbone, depth=2, num_classes=0, global_pool="").eval()
+        original.load_state_dict(torch.load(path, weights_only=False)["model"], strict=False)
+    elif form == "ours":
+        path = tmp_path / "ours.safetensors"
+        model = FTPPose(config).half().float()
+        save_weights(path, model.state_dict(), config, {})
+        original = model.backbone.vit.eval()
     else:
-        state = vit_state(positions)
-        torch.save(state, path)
-    model = FTPPose(CONFIG)
-    taken = backbone_state(path, model.backbone)
-    assert taken["pos_embed"].shape == (1, 1 + 12, 192)
-    assert "norm.weight" in taken and "patch_embed.proj.weight" in taken
-    key = next(name for name in state if name.endswith("blocks.3.attn.qkv.weight"))
-    assert torch.equal(taken["blocks.3.attn.qkv.weight"], state[key])
+        options = {"no_embed_class": True} if "without" in form else {}
+        original = timm.create_model(config.backbone, depth=2, global_pool="token", **options).eval()
+        torch.save(original.state_dict(), path)
+    fitting = structure_of(path, config)
+    backbone = Backbone(fitting).eval()
+    taken = backbone_state(path, fitting)
+    backbone.load_state_dict({name.removeprefix("backbone."): value for name, value in taken.items()})
+    images = torch.randn(1, 3, *config.image_size)
+    with torch.no_grad():
+        if form in ("vitpose", "mmpose"):
+            wanted = original.backbone(images).flatten(2).transpose(1, 2)
+        else:
+            wanted = original.forward_features(images)[:, 1:]
+        assert (backbone(images) - wanted).abs().max() < 1e-5 * wanted.abs().max()
+    small = structure_of(path, config.replace(image_size=(64, 48)))
+    assert backbone_state(path, small)["backbone.vit.pos_embed"].shape[1] == 12 + small.class_token
 
 
 @pytest.mark.parametrize("form", ["timm", "port"])
@@ -105,11 +118,16 @@ def test_stem_weights_that_do_not_fit(tmp_path: Path) -> None:
 
 
 def test_foreign_checkpoints_that_do_not_fit(tmp_path: Path) -> None:
-    backbone = FTPPose(CONFIG).backbone
     path = tmp_path / "x.pth"
     torch.save({"conv.weight": torch.zeros(3)}, path)
+    with pytest.raises(InputError, match="no pose model that this program knows"):
+        backbone_state(path, CONFIG)
+    write_mae(path)  # two blocks; CONFIG's backbone has twelve
+    with pytest.raises(InputError, match=r"not a checkpoint of this backbone.*vit_tiny_patch16_224, --depth 2"):
+        backbone_state(path, CONFIG)
+    write_vitpose(path, OriginalViTPose())  # loads only with the structure that it was trained with
     with pytest.raises(InputError, match="not a checkpoint of this backbone"):
-        backbone_state(path, backbone)
+        backbone_state(path, CONFIG.replace(backbone="vit_small_patch16_224", depth=2, class_token=False))
     marker = tmp_path / "owned"
 
     class Evil:
@@ -118,8 +136,8 @@ def test_foreign_checkpoints_that_do_not_fit(tmp_path: Path) -> None:
 
     torch.save({"model": Evil()}, path)
     with pytest.raises(InputError, match="could run code"):
-        backbone_state(path, backbone)
+        backbone_state(path, CONFIG)
     assert not marker.exists()
     path.write_bytes(b"zzz")
     with pytest.raises(InputError):
-        backbone_state(path, backbone)
+        backbone_state(path, CONFIG)

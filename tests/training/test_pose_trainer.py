@@ -79,12 +79,11 @@ def test_a_new_backbone_goes_under_an_old_encoder(people: CocoKeypoints, tmp_pat
         chosen = dataclasses.replace(quick(seed=seed), steps=1)
         train(Run(config.replace(**changes), chosen, tmp_path / name, [(people, 1.0)]))
     whole, single = (load_weights(tmp_path / name / "last.safetensors")[1] for name in ("whole", "single"))
-    state = backbone_state(tmp_path / "single/last.safetensors", FTPPose(config).backbone)
+    state = backbone_state(tmp_path / "single/last.safetensors", config)
     chosen = dataclasses.replace(RECIPES["temporal"], steps=1, batch=4, lr=0.0, precision="fp32")
     init = tmp_path / "whole/last.safetensors"
     rows: list[dict] = []
-    start = {f"backbone.vit.{name}": value for name, value in state.items()}
-    train(Run(config, chosen, tmp_path / "both", [(people, 1.0)], init=init, start=start), rows.append)
+    train(Run(config, chosen, tmp_path / "both", [(people, 1.0)], init=init, start=state), rows.append)
     both = load_weights(tmp_path / "both/last.safetensors")[1]
     weights = [n for n in both if "running" not in n and "num_batches" not in n]  # the head's norms go on counting
     assert all(torch.equal(both[n], single[n] if n.startswith("backbone.") else whole[n]) for n in weights)

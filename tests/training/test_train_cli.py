@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ftpcli.cli import main
+from ftpcli.skeleton import COCO17
 from ftpcli.training.folder import claimed
 from tests.conftest import ROOT
 from tests.support.tiny import Command
@@ -203,6 +204,47 @@ def test_two_processes_give_the_loss_of_one_with_the_double_batch(tmp_path: Path
     for one, two in zip(*curves, strict=True):
         assert one == pytest.approx(two, rel=0.03)
     assert curves[0][0] == pytest.approx(curves[1][0], rel=0.01)
+
+
+def test_an_encoder_is_trained_on_vitpose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The temporal recipe puts both branches behind it and leaves the backbone as it is; the codec goes along."""
+    import torch
+
+    from ftpcli.pose.weights import load_weights
+    from tests.support.vitpose import OriginalViTPose, write_vitpose
+
+    write_vitpose(tmp_path / "vitpose.pth", OriginalViTPose(depth=1))
+    data = make_coco(tmp_path / "coco", 4)
+    content = json.loads(data.read_text())  # COCO's joints come first among ours
+    content["categories"][0]["keypoints"] = list(COCO17.joints)
+    for annotation in content["annotations"]:
+        annotation["keypoints"] = annotation["keypoints"][: 3 * len(COCO17.joints)]
+    data.write_text(json.dumps(content))
+    words = ["train", "--data", f"coco={data}", "--weights", tmp_path / "vitpose.pth"]
+    words += ["--recipe", "temporal", "--steps", "2", "--batch", "2", "--precision", "fp32", "-q"]
+    words += ["--temperature", "adaptive"]
+    assert ftp(monkeypatch, *words, "--out", tmp_path / "run") == 0
+    config, state, _ = load_weights(tmp_path / "run" / "last.safetensors")
+    assert (config.frames, config.branches, config.codec, config.head) == (3, "both", "udp", "deconvolution")
+    assert config.temperature == "adaptive" and len(config.joints) == 17
+    before = load_weights(tmp_path / "vitpose.pth")[1]
+    assert all(torch.equal(before[n].half().float(), state[n]) for n in before if n.startswith("backbone."))
+    assert any(state[name].any() for name in state if name.startswith("encoder.") and "mlp.fc2.weight" in name)
+
+
+def test_the_papers_recipe_trains_squared_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from ftpcli.cli.train import ModelOptions
+    from ftpcli.errors import UsageError
+    from ftpcli.model.choices import Heatmap
+    from ftpcli.training.recipe import RecipeName
+
+    assert ModelOptions().config(None, RecipeName.PAPER).heatmap == "gaussian"
+    assert ModelOptions().config(None, RecipeName.SCRATCH).heatmap == "softmax"
+    with pytest.raises(UsageError, match="--recipe paper trains squared error"):
+        ModelOptions(heatmap=Heatmap.SOFTMAX).config(None, RecipeName.PAPER)
+    for wrong in ("warm", "0", "-1"):
+        with pytest.raises(UsageError, match="temperature"):
+            ModelOptions(temperature=wrong).config(None, RecipeName.SCRATCH)
 
 
 @pytest.mark.parametrize("name", ["train", "train-detector"])

@@ -1,0 +1,218 @@
+"""From a poses file to one of another form, with or without the video's pictures. No model is needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from ftpcli.annotation.suggestions import suggest
+from ftpcli.datasets.base import PosesReader
+from ftpcli.datasets.poses import open_poses
+from ftpcli.errors import InputError, UsageError
+from ftpcli.files.inputs import numbered_images
+from ftpcli.files.output_folder import OutputFolder, check_folder, output_folder
+from ftpcli.formats import SINKS, check_joints, check_output, format_of, lacking, write_poses
+from ftpcli.formats.base import WriteOptions
+from ftpcli.formats.names import PictureNames, source_name
+from ftpcli.records import FramePoses, Header, SourceInfo
+from ftpcli.version import __version__
+
+#: A change to the frames on their way.
+Change = Callable[[Iterator[FramePoses]], Iterator[FramePoses]]
+
+
+@dataclass(slots=True)
+class Converted:
+    """What became of a conversion."""
+
+    out: str
+    format: str
+    frames: int = 0
+    people: int = 0
+    ids: set[int] = field(default_factory=set)
+    warnings: tuple[str, ...] = ()
+
+
+def convert(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    format: str | None = None,
+    *,
+    joints: str = "default",
+    ids: Collection[int] | None = None,
+    every: int = 1,
+    suggestions: int | None = None,
+    fps: Fraction | None = None,
+    video: str | os.PathLike[str] | None = None,
+    pictures: str | os.PathLike[str] | None = None,
+    picture: str = "jpg",
+    overwrite: bool = False,
+    change: Change | None = None,
+    step: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
+) -> Converted:
+    """Write the poses of a file in another form.
+
+    Args:
+        source: a poses file of any form that is read.
+        ids: people to keep; all where None.
+        every: keep one frame of this many, by index.
+        suggestions: keep so many frames, those most worth correcting (see ``suggestions.suggest``).
+        fps: frames per second of a file without times, and of a folder of pictures.
+        video: what the poses are of: its size, times and frames without people come into the output, and formats that
+            hold pictures get them.
+        pictures: folder that the frames are written to, below the names that the output has; needs ``video``.
+        picture: "jpg" or "png".
+        change: applied to the frames, such as a filter.
+        step: what ``run.steps`` says of the change.
+
+    Raises:
+        UsageError: options that do not fit together.
+        InputError: the file cannot be read, holds no frame, or is of another video.
+        OutputError: the output exists or cannot be written.
+    """
+    name = format_of(out, format)
+    check_joints(name, joints)
+    check_output(out, name, overwrite=overwrite, inputs=(source, video))
+    if pictures is not None and video is None:
+        raise UsageError(f"--frames {os.fspath(pictures)}: give the video that they are taken from with --video")
+    with ExitStack() as stack:
+        folder = video is not None and os.path.isdir(video)
+        listed = [path.name for path in numbered_images(Path(video))] if folder and video is not None else None
+        reader = stack.enter_context(open_poses(source, listed))
+        if reader.records == 0:
+            raise InputError(f"{reader.path}: holds no frames")
+        given = _paired(reader, video, fps, stack) if video is not None else _Alone(reader, fps)
+        done = {"command": "convert", "from": reader.format, "to": str(name)} if step is None else step
+        run = reader.header.run
+        header = Header(
+            reader.header.joints, given.source, replace(run, steps=(*run.steps, {**done, "version": __version__}))
+        )
+        target: OutputFolder | None = None
+        if pictures is not None:
+            place = Path(pictures, source_name(header))
+            Path(pictures).mkdir(parents=True, exist_ok=True)
+            check_folder(place)
+            target = stack.enter_context(output_folder(place))
+        elif reader.by_name and listed:
+            given.frame_name = listed.__getitem__
+        image = (lambda: given.image(picture)) if video is not None and SINKS[name].pictures else None
+        result, notices = Converted(os.fspath(out), str(name)), lacking(name, joints, header.joints)
+        wanted = None if suggestions is None else set(suggest(reader, reader.header.joints, suggestions))
+        frames = _counted(_chosen(iter(given), ids, every, wanted), result, lambda done: progress(done, reader.records))
+        if change is not None:
+            frames = change(frames)
+        if target is not None:
+            frames = _written(frames, target, given, picture)
+        write_poses(
+            out,
+            header,
+            frames,
+            name,
+            joints=joints,
+            overwrite=overwrite,
+            frame_name=given.frame_name if target is None and image is None else None,
+            picture=picture,
+            image=image,
+            notice=notices.append,
+        )
+        warnings = [f"{reader.path}: {line}" for line in reader.warnings] + [f"{result.out}: {n}" for n in notices]
+    if absent := sorted(set(ids or ()) - result.ids):
+        warnings.append(f"{reader.path}: has nobody with id {', '.join(map(str, absent))}")
+    result.warnings = tuple(warnings)
+    return result
+
+
+class _Alone:
+    """The frames of a file by themselves."""
+
+    def __init__(self, reader: PosesReader, fps: Fraction | None) -> None:
+        self._reader = reader
+        self._fps = fps if not reader.timed else None
+        self.source = reader.header.source
+        if self._fps is not None:
+            self.source = replace(self.source, time_base=1 / self._fps, average_rate=self._fps)
+        names = reader.picture_names
+        self.frame_name: Callable[[int], str] | None = None
+        if names:
+            rule = PictureNames(reader.header, WriteOptions())
+            self.frame_name = lambda index: names.get(index) or rule(index)
+
+    def __iter__(self) -> Iterator[FramePoses]:
+        for frame in self._reader:
+            yield frame if self._fps is None else replace(frame, seconds=float(frame.index / self._fps))
+
+    def image(self, kind: str) -> bytes:
+        raise NotImplementedError
+
+
+class _Paired(_Alone):
+    """The frames of a video, with their pictures and the people that the file has in them."""
+
+    def __init__(self, reader: PosesReader, frames: Any, pairs: Any) -> None:
+        super().__init__(reader, None)
+        info, known = frames.info, reader.header.source
+        self._pairs, self._timed = pairs, reader.timed
+        self.source = replace(
+            known,
+            path=known.path or Path(info.path).name,
+            width=info.width,
+            height=info.height,
+            rotation=info.rotation,
+            mirrored=info.mirrored,
+            time_base=info.time_base,
+            average_rate=info.average_rate,
+            codec=info.codec,
+        )
+        self._image: Any = None
+
+    def __iter__(self) -> Iterator[FramePoses]:
+        for frame, poses in self._pairs:
+            self._image = frame.image
+            yield FramePoses(frame.index, frame.pts, frame.seconds, tuple(poses))
+
+    def image(self, kind: str) -> bytes:
+        from ftpcli.formats.pictures import encoded
+
+        return encoded(self._image, kind)
+
+
+def _paired(reader: PosesReader, video: str | os.PathLike[str], fps: Fraction | None, stack: ExitStack) -> _Paired:
+    from ftpcli.drawing.rendering import Pairing
+    from ftpcli.video import open_source
+
+    known: SourceInfo = reader.header.source
+    if fps is None and os.path.isdir(video) and known.time_base:
+        fps = 1 / known.time_base
+    frames = open_source(video, rotate=known.rotation, fps=fps if os.path.isdir(video) else None)
+    stack.enter_context(frames)
+    return _Paired(reader, frames, Pairing(reader, frames))
+
+
+def _chosen(
+    frames: Iterator[FramePoses], ids: Collection[int] | None, every: int, wanted: set[int] | None
+) -> Iterator[FramePoses]:
+    for frame in frames:
+        if frame.index % every == 0 and (wanted is None or frame.index in wanted):
+            poses = tuple(pose for pose in frame.poses if ids is None or pose.track_id in ids)
+            yield replace(frame, poses=poses)
+
+
+def _counted(frames: Iterator[FramePoses], result: Converted, tell: Callable[[int], None]) -> Iterator[FramePoses]:
+    for frame in frames:
+        result.frames += 1
+        result.people += len(frame.poses)
+        result.ids.update(pose.track_id for pose in frame.poses)
+        yield frame
+        tell(result.frames)
+
+
+def _written(frames: Iterator[FramePoses], folder: OutputFolder, given: _Alone, kind: str) -> Iterator[FramePoses]:
+    for frame in frames:
+        folder.write(f"{frame.index:08d}.{kind}", given.image(kind))
+        yield frame

@@ -1,0 +1,96 @@
+"""``ftp convert``: writes the poses of a file in another form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ftpcli.choices import Format, Joints, Picture
+from ftpcli.cli.progress import progress
+from ftpcli.errors import UsageError
+
+_OUTPUT, _PART, _VIDEO = "Output", "What is taken", "The video"
+
+
+def command(
+    poses: Annotated[Path, typer.Argument(help="The poses: JSON Lines, COCO, CocoVID or PoseTrack of any tool.")],
+    out: Annotated[Path, typer.Argument(help="The file or folder to write.")],
+    format: Annotated[
+        Format | None,
+        typer.Option(
+            "--to", "--format", help="Without it the name of OUT decides; .json is coco.", rich_help_panel=_OUTPUT
+        ),
+    ] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="CSV: one row a person and frame.", rich_help_panel=_OUTPUT)
+    ] = False,
+    joints: Annotated[
+        Joints, typer.Option(help="COCO, YOLO, CVAT: COCO's 17 joints, or all.", rich_help_panel=_OUTPUT)
+    ] = Joints.DEFAULT,
+    ids: Annotated[
+        str | None, typer.Option("--ids", help="Only the people with these ids, as in 3,7.", rich_help_panel=_PART)
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Take one frame of this many.", rich_help_panel=_PART)] = 1,
+    suggest: Annotated[
+        int | None,
+        typer.Option(min=1, help="Take so many frames, those most worth correcting.", rich_help_panel=_PART),
+    ] = None,
+    video: Annotated[
+        Path | None,
+        typer.Option(help="What the poses are of: gives sizes, true times and pictures.", rich_help_panel=_VIDEO),
+    ] = None,
+    frames: Annotated[
+        Path | None,
+        typer.Option(help="Also write the frames into this folder, as the output names them.", rich_help_panel=_VIDEO),
+    ] = None,
+    picture: Annotated[Picture, typer.Option(help="Kind of the frames' files.", rich_help_panel=_VIDEO)] = Picture.JPG,
+    fps: Annotated[
+        str | None,
+        typer.Option(help="Frames per second, for poses without times and image folders.", rich_help_panel=_VIDEO),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", "--force", help="Replace an existing file.", rich_help_panel=_OUTPUT)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=_OUTPUT)
+    ] = False,
+) -> None:
+    """Write the poses of a file in another form. No model is loaded.
+
+    What the form cannot hold is said in one line.
+
+    Exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted.
+    """
+    from ftpcli.files.inputs import parse_ids, parse_rate
+
+    if wide:
+        if format not in (None, Format.CSV, Format.CSV_WIDE) or (format is None and out.suffix.lower() != ".csv"):
+            raise UsageError("--wide: is for CSV; name a .csv file, or leave it out")
+        format = Format.CSV_WIDE
+    only, rate = None if ids is None else parse_ids(ids), None if fps is None else parse_rate(fps)
+
+    from ftpcli.annotation.conversion import convert
+
+    with progress(f"converting {poses.name}", quiet=quiet) as show:
+        done = convert(
+            poses,
+            out,
+            format,
+            joints=joints,
+            ids=only,
+            every=every,
+            suggestions=suggest,
+            fps=rate,
+            video=video,
+            pictures=frames,
+            picture=picture,
+            overwrite=overwrite,
+            progress=lambda count, total: show(count, total, ""),
+        )
+    if quiet:
+        return
+    for line in done.warnings:
+        typer.echo(f"ftp: warning: {line}", err=True)
+    typer.echo(f"{done.out}: {done.frames} frames, {done.people} poses as {done.format}", err=True)

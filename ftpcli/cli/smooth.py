@@ -1,0 +1,79 @@
+"""``ftp smooth``: filters the joints of a poses file over time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ftpcli.choices import Format, Joints
+from ftpcli.cli.progress import progress
+from ftpcli.errors import UsageError
+from ftpcli.pose.smoothing import Smoothing
+
+_OUTPUT, _FILTER = "Output", "Filter"
+
+
+def command(
+    poses: Annotated[Path, typer.Argument(help="The poses: JSON Lines, COCO, CocoVID or PoseTrack of any tool.")],
+    out: Annotated[Path, typer.Argument(help="The file or folder to write.")],
+    filter: Annotated[
+        Smoothing, typer.Option("--filter", help="none: only outliers and gaps.", rich_help_panel=_FILTER)
+    ] = Smoothing.BUTTERWORTH,
+    cutoff: Annotated[float, typer.Option(help="Hz, of butterworth and gaussian.", rich_help_panel=_FILTER)] = 6.0,
+    window: Annotated[
+        float, typer.Option(help="Seconds, of savgol, median and outliers.", rich_help_panel=_FILTER)
+    ] = 0.2,
+    fill_gaps: Annotated[
+        float,
+        typer.Option(help="Seconds: joints and people missing for so long are filled in.", rich_help_panel=_FILTER),
+    ] = 0.0,
+    outliers: Annotated[
+        bool, typer.Option("--outliers", help="Take out joints that leap away first (Hampel).", rich_help_panel=_FILTER)
+    ] = False,
+    fps: Annotated[
+        str | None, typer.Option(help="Frames per second, for poses without times.", rich_help_panel=_FILTER)
+    ] = None,
+    format: Annotated[
+        Format | None, typer.Option("--to", "--format", help="As of ftp convert.", rich_help_panel=_OUTPUT)
+    ] = None,
+    joints: Annotated[
+        Joints, typer.Option(help="COCO, YOLO, CVAT: COCO's 17 joints, or all.", rich_help_panel=_OUTPUT)
+    ] = Joints.DEFAULT,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", "--force", help="Replace an existing file.", rich_help_panel=_OUTPUT)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=_OUTPUT)
+    ] = False,
+) -> None:
+    """Filter every person's joints over time, without lag. The poses that are read stay as they are.
+
+    Exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted.
+    """
+    from ftpcli.annotation.conversion import convert
+    from ftpcli.files.inputs import parse_rate
+    from ftpcli.pose.filters import Filter
+
+    chosen = Filter(filter, cutoff, window, fill_gaps, outliers)
+    if filter is Smoothing.NONE and not fill_gaps and not outliers:
+        raise UsageError("--filter none: changes nothing without --outliers or --fill-gaps; use ftp convert")
+    with progress(f"filtering {poses.name}", quiet=quiet) as show:
+        done = convert(
+            poses,
+            out,
+            format,
+            joints=joints,
+            fps=None if fps is None else parse_rate(fps),
+            overwrite=overwrite,
+            change=chosen,
+            step={"command": "smooth", **chosen.recorded()},
+            progress=lambda count, total: show(count, total, ""),
+        )
+    if quiet:
+        return
+    for line in done.warnings:
+        typer.echo(f"ftp: warning: {line}", err=True)
+    changes = "".join(f", {count:,} {what}" for what, count in chosen.counts.items() if count)
+    typer.echo(f"{done.out}: {done.frames} frames, {done.people} poses as {done.format}{changes}", err=True)

@@ -1,0 +1,73 @@
+"""An output that is a folder of files: it appears under its name whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ftpcli.errors import OutputError
+from ftpcli.files.output import make_folder, name_beside, sync_folder, write_error
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Refuse a folder that holds something, before any work is done: what lies in it may be anything.
+
+    Raises:
+        OutputError: it is not empty, is a file, or cannot be made.
+    """
+    target = Path(path)
+    if target.is_dir() and any(target.iterdir()):
+        raise OutputError(f"{target}: this folder is not empty; empty it or name another one")
+    if target.exists() and not target.is_dir():
+        raise OutputError(f"{target}: this is a file; name a folder")
+    parent = Path(os.path.realpath(target)).parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise write_error(path, FileNotFoundError(2, "") if not parent.is_dir() else PermissionError(13, ""))
+
+
+class OutputFolder:
+    """Files below a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._made: set[Path] = set()
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file by its relative name, with slashes. Raises OutputError."""
+        path = self._path / name
+        try:
+            if path.parent not in self._made:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._made.add(path.parent)
+            path.write_bytes(data)
+        except OSError as error:
+            raise write_error(path, error) from error
+
+
+@contextlib.contextmanager
+def output_folder(path: str | os.PathLike[str]) -> Iterator[OutputFolder]:
+    """A folder that stands beside its target as ``.NAME.tmp`` and gets its name when the block ends well.
+
+    Raises:
+        OutputError: see ``check_folder``.
+    """
+    check_folder(path)
+    target = Path(os.path.realpath(path))
+    pending = name_beside(target, ".", ".tmp")
+    shutil.rmtree(pending, ignore_errors=True)  # of a run that was killed
+    make_folder(pending)
+    try:
+        yield OutputFolder(pending)
+        check_folder(path)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                target.rmdir()
+            os.replace(pending, target)
+        except OSError as error:
+            raise write_error(path, error) from error
+    finally:
+        shutil.rmtree(pending, ignore_errors=True)
+    sync_folder(target.parent)

@@ -1,0 +1,50 @@
+"""COCO results: the plain list that pycocotools' ``loadRes`` takes, beside a COCO file of the same frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ftpcli.formats.base import Sink, WriteOptions, box_xywh, dumps, rounded
+from ftpcli.formats.joints import JointMap, skeleton_of
+from ftpcli.records import FramePoses, Header
+from ftpcli.skeleton import COCO17
+
+
+class CocoResultsSink(Sink):
+    """Writes one entry a person. ``image_id`` is the frame's index + 1, as in our COCO files, or the number that is a
+    picture's own name, as in COCO's data set; the third number of a keypoint is its confidence."""
+
+    skeleton = COCO17
+    takes_all = True
+    lacks = "the list of frames, times, and names of joints"
+
+    def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
+        super().__init__(stream, header, options)
+        source = skeleton_of(header.joints).joints
+        self._map = JointMap(source, source if options.joints == "all" else COCO17.joints)
+        self._first = True
+
+    def write(self, frame: FramePoses) -> None:
+        name = self.options.frame_name(frame.index) if self.options.frame_name else ""
+        stem = name.replace("\\", "/").rpartition("/")[2].partition(".")[0]
+        image = int(stem) if stem.isdecimal() and stem.isascii() and len(stem) < 19 else frame.index + 1
+        for pose in frame.poses:
+            keypoints, confidence = self._map(pose)
+            entry = {
+                "image_id": image,
+                "category_id": 1,
+                "keypoints": np.column_stack([rounded(keypoints), confidence]).ravel().tolist(),
+                "score": float(pose.score),
+                "bbox": rounded(box_xywh(pose.box, f"frame {frame.index}")).tolist(),
+                "track_id": int(pose.track_id),
+            }
+            self.stream.write((("[\n" if self._first else ",\n") + dumps(entry)).encode("ascii"))
+            self._first = False
+
+    def close(self, frames: int) -> None:
+        self.stream.write(b"[]\n" if self._first else b"\n]\n")
+
+
+SINK = CocoResultsSink

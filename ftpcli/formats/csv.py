@@ -1,0 +1,59 @@
+"""CSV: one row a frame, person and joint. ``csv_wide`` has one row a frame and person."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ftpcli.formats.base import DECIMALS, Sink, WriteOptions, box_xywh
+from ftpcli.formats.joints import JointMap, skeleton_of
+from ftpcli.records import FramePoses, Header
+
+
+def cell(value: float, decimals: int = DECIMALS) -> str:
+    """A number of a table without needless zeros; empty where it is not one."""
+    if not math.isfinite(value):
+        return ""
+    return f"{round(value, decimals) + 0.0:.{decimals}f}".rstrip("0").rstrip(".")
+
+
+class CsvSink(Sink):
+    """Writes tidy rows; a joint that was not located has an empty x and y, and confidence 0."""
+
+    suffix = ".csv"
+    takes_all = True
+    lacks = "boxes and people's scores"
+
+    def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
+        super().__init__(stream, header, options)
+        self._map = JointMap(skeleton_of(header.joints).joints, header.joints)
+        self._row(self.columns())
+
+    def columns(self) -> list[str]:
+        return ["frame", "seconds", "track", "joint", "x", "y", "confidence"]
+
+    def write(self, frame: FramePoses) -> None:
+        if not frame.poses:
+            self.left_out["frames without people"] += 1
+        start = [str(frame.index), "" if math.isnan(frame.seconds) else repr(float(frame.seconds))]
+        for pose in frame.poses:
+            keypoints, confidence = self._map(pose)
+            joints = [
+                [cell(x) if c > 0 else "", cell(y) if c > 0 else "", repr(c)]
+                for (x, y), c in zip(keypoints.tolist(), confidence.tolist(), strict=True)
+            ]
+            box = [cell(value) for value in box_xywh(pose.box, f"frame {frame.index}").tolist()]
+            self.rows([*start, str(pose.track_id)], [*box, repr(float(pose.score))], joints)
+
+    def rows(self, start: list[str], person: list[str], joints: list[list[str]]) -> None:
+        for name, joint in zip(self.header.joints, joints, strict=True):
+            self._row([*start, name, *joint])
+
+    def close(self, frames: int) -> None:
+        """Every row is written."""
+
+    def _row(self, cells: list[str]) -> None:
+        self.stream.write((",".join(cells) + "\n").encode("ascii"))
+
+
+SINK = CsvSink

@@ -1,0 +1,107 @@
+"""NWB with the ndx-pose extension, as sleap-io and movement read it. Memory grows with the file.
+
+NWB gives every object a random id, so that two files of the same poses differ in their bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ftpcli.errors import OutputError
+from ftpcli.formats.base import dumps, rounded
+from ftpcli.formats.image_sink import provenance
+from ftpcli.formats.names import source_name
+from ftpcli.formats.spool import SpooledSink
+
+
+class NwbSink(SpooledSink):
+    """One ``PoseEstimation`` a person, ``track=ID``, in the processing module ``SLEAP_VIDEO_000_NAME``, by which
+    sleap-io finds it. A series reaches from the person's first frame to the last, with the source's own times, and
+    holds NaN where a joint was not located."""
+
+    suffix = ".nwb"
+    takes_all = True
+    library = "ndx_pose"
+    lacks = "boxes and people's scores"
+
+    def close(self, frames: int) -> None:
+        import ndx_pose
+        import pynwb
+
+        own = self.own
+        if not self.tracks:
+            raise OutputError("nobody is in any frame, and an NWB file holds people only")
+        rows: dict[int, list[np.ndarray]] = {track: [] for track in self.tracks}
+        times: dict[int, list[float]] = {track: [] for track in self.tracks}
+        left = dict(self.tracks)  # frames of each person that are still to come
+        nothing = np.column_stack([np.full((len(own.joints), 2), np.nan), np.zeros(len(own.joints))])
+        for frame in self.spooled:
+            if frame.seconds != frame.seconds:
+                raise OutputError(f"frame {frame.index} has no time, which NWB files need; give --fps or --video")
+            tables = {}
+            for pose in frame.poses:
+                keypoints, confidence = self.order(pose)
+                points = np.where(confidence[:, None] > 0, rounded(keypoints), np.nan)
+                tables[pose.track_id] = np.column_stack([points, confidence])
+                left[pose.track_id] -= 1
+            for track, mine in rows.items():
+                if track in tables or (mine and left[track]):
+                    mine.append(tables.get(track, nothing))
+                    times[track].append(frame.seconds)
+        about = dumps(provenance(self.header))
+        file = pynwb.NWBFile(
+            session_description=about,
+            identifier=hashlib.sha256(about.encode()).hexdigest(),
+            session_start_time=datetime.fromtimestamp(0, UTC),  # nobody knows when it was filmed
+        )
+        name = source_name(self.header)
+        skeleton = ndx_pose.Skeleton(
+            name="person", nodes=list(own.joints), edges=np.array(own.edges, dtype=np.uint8).reshape(-1, 2)
+        )
+        behavior = file.create_processing_module("behavior", "skeletons")
+        behavior.add(ndx_pose.Skeletons(skeletons=[skeleton]))
+        module = file.create_processing_module(f"SLEAP_VIDEO_000_{name}", f"poses of the people in {name}")
+        camera = file.create_device(name="camera_0", description="camera of the video")
+        for track in sorted(rows):
+            table, seconds = np.stack(rows.pop(track)), np.array(times.pop(track))
+            module.add(
+                ndx_pose.PoseEstimation(
+                    name=f"track={track}",
+                    description="estimated places of a person's joints",
+                    pose_estimation_series=[
+                        _series(ndx_pose, joint, table[:, n], seconds) for n, joint in enumerate(own.joints)
+                    ],
+                    skeleton=skeleton,
+                    source_software="ftp",
+                    original_videos=[self.header.source.path or "video"],
+                    devices=[camera],
+                )
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "poses.nwb")
+            with pynwb.NWBHDF5IO(str(path), "w") as io:
+                io.write(file)
+            with open(path, "rb") as written:
+                shutil.copyfileobj(written, self.stream)
+
+
+def _series(ndx_pose: Any, joint: str, table: np.ndarray, seconds: np.ndarray) -> Any:
+    return ndx_pose.PoseEstimationSeries(
+        name=joint,
+        data=table[:, :2],
+        confidence=table[:, 2],
+        confidence_definition="0 (not located) to 1",
+        unit="pixels",
+        reference_frame="(0, 0) is the top left corner of the upright picture, x to the right, y down",
+        timestamps=seconds,
+    )
+
+
+SINK = NwbSink

@@ -1,0 +1,56 @@
+"""SLEAP labels (.slp) through sleap-io: predicted instances with scores and tracks. Memory grows with the file."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from ftpcli.formats.base import rounded
+from ftpcli.formats.spool import SpooledSink
+
+
+class SleapSink(SpooledSink):
+    """Tracks are called by their ids. The video is named as in the source; SLEAP looks for it beside the file."""
+
+    suffix = ".slp"
+    takes_all = True
+    library = "sleap_io"
+    lacks = "boxes and times"
+
+    def close(self, frames: int) -> None:
+        import sleap_io as sio
+
+        own = self.own
+        pairs = {tuple(sorted((own.joints[a], own.joints[b]))) for a, b in enumerate(own.flip.tolist()) if a != b}
+        edges = [(own.joints[a], own.joints[b]) for a, b in own.edges]
+        skeleton = sio.Skeleton(list(own.joints), edges, sorted(pairs), name="person")
+        source = self.header.source
+        shape = (source.frames or frames, source.height, source.width, 3)
+        meta = {"shape": shape, "grayscale": False} if source.width and source.height else {}
+        video = sio.Video(source.path or "video", backend_metadata=meta, open_backend=False)
+        tracks = {track: sio.Track(name=str(track)) for track in sorted(self.tracks)}
+        labelled = []
+        for frame in self.spooled:
+            people = []
+            for pose in frame.poses:
+                keypoints, confidence = self.order(pose)
+                points = np.where(confidence[:, None] > 0, rounded(keypoints), np.nan)
+                people.append(
+                    sio.PredictedInstance.from_numpy(points, skeleton, confidence, pose.score, tracks[pose.track_id])
+                )
+            if people:
+                labelled.append(sio.LabeledFrame(video=video, frame_idx=frame.index, instances=people))
+            else:
+                self.left_out["frames without people"] += 1
+        labels = sio.Labels(labelled, videos=[video], skeletons=[skeleton], tracks=list(tracks.values()), provenance={})
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "labels.slp")
+            sio.save_slp(labels, str(path), verbose=False)
+            with open(path, "rb") as file:
+                shutil.copyfileobj(file, self.stream)
+
+
+SINK = SleapSink

@@ -1,0 +1,184 @@
+"""Filters over whole tracks, on motion whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ftpcli.errors import EXIT_SOME_FAILED, EXIT_USAGE, InputError, UsageError
+from ftpcli.formats import open_poses, write_poses
+from ftpcli.pose.filters import Filter
+from ftpcli.pose.smoothing import Smoothing
+from ftpcli.records import FramePoses, Pose
+from tests.support.formats_samples import flat, frames, header
+from tests.support.tiny import Ran
+
+pytest.importorskip("scipy")
+AHEAD = [kind for kind in Smoothing if kind.whole_tracks]
+BOX = np.array([0.0, 0.0, 200.0, 400.0])
+NOISE = 3.0
+
+
+def motion(times: np.ndarray) -> np.ndarray:
+    """(T, 2, 2) a joint that swings at 1 Hz and one that walks."""
+    swing = np.column_stack([100 + 60 * np.sin(2 * np.pi * times), 200 + 40 * np.cos(2 * np.pi * times)])
+    return np.stack([swing, np.column_stack([50 * times, 300 + 0 * times])], axis=1)
+
+
+def film(times: Iterable[float], points: np.ndarray, confidence: np.ndarray | None = None) -> list[FramePoses]:
+    scores = np.ones(points.shape[:2]) if confidence is None else confidence
+    return [
+        FramePoses(n, round(t * 1000), float(t), (Pose(1, BOX, 0.9, points[n].copy(), scores[n].copy()),))
+        for n, t in enumerate(times)
+    ]
+
+
+def places(items: Iterable[FramePoses]) -> np.ndarray:
+    return np.array([frame.poses[0].keypoints for frame in items])
+
+
+def error(found: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.linalg.norm(found - truth, axis=-1).mean())
+
+
+def jitter(found: np.ndarray) -> float:
+    return float(np.linalg.norm(np.diff(found, 2, axis=0), axis=-1).mean())
+
+
+@pytest.mark.parametrize("kind", AHEAD)
+@pytest.mark.parametrize("uneven", [False, True])
+def test_noise_goes_and_the_motion_stays(kind: Smoothing, uneven: bool) -> None:
+    rng = np.random.default_rng(1)
+    times = np.arange(240) / 60
+    if uneven:
+        times = np.sort(times + rng.uniform(-0.006, 0.006, 240))
+    truth = motion(times)
+    noisy = truth + rng.normal(0, NOISE, truth.shape)
+    chosen = Filter(kind)
+    found = places(chosen(film(times, noisy)))
+    assert error(found, truth) < 0.75 * error(noisy, truth)
+    assert jitter(found) < 0.4 * jitter(noisy)
+    assert ("joints at uneven times, resampled" in chosen.counts) == uneven
+    clean = places(Filter(kind)(film(times, truth)))
+    assert error(clean[12:-12], truth[12:-12]) < (4.5 if kind is Smoothing.GAUSSIAN else 1.5), "no lag, no shrinking"
+
+
+def test_butterworth_passes_half_the_power_at_its_cutoff() -> None:
+    times = np.arange(1200) / 100
+    for hertz, share in ((6.0, 0.5**0.5), (2.0, 1.0), (24.0, 0.0)):
+        points = np.zeros((1200, 2, 2))
+        points[..., 0] = (100 * np.sin(2 * np.pi * hertz * times))[:, None]
+        for kind in (Smoothing.BUTTERWORTH, Smoothing.GAUSSIAN):
+            if kind is Smoothing.GAUSSIAN and hertz != 6.0:
+                continue
+            found = places(Filter(kind, cutoff=6.0)(film(times, points)))[200:-200, 0, 0]
+            assert np.abs(found).max() / 100 == pytest.approx(share, abs=0.02)
+
+
+def test_boxes_scores_and_what_is_absent_stay() -> None:
+    items = frames(30, seed=2)
+    for kind in AHEAD:
+        for before, after in zip(items, Filter(kind)(items), strict=True):
+            people = sorted(before.poses, key=lambda pose: pose.track_id)
+            assert flat(after)[:3] == flat(before)[:3]
+            for p, q in zip(people, after.poses, strict=True):
+                assert (p.track_id, p.score, p.box.tolist()) == (q.track_id, q.score, q.box.tolist())
+                assert p.confidence.tolist() == q.confidence.tolist()
+
+
+def test_gaps_are_filled_up_to_the_length_that_is_asked_for() -> None:
+    times = np.arange(60) / 30
+    truth = motion(times)
+    seen = np.ones((60, 2))
+    seen[10:13, 1] = 0  # 0.13 s between the neighbours
+    seen[30:40, 1] = 0
+    items = film(times, np.where(seen[..., None] > 0, truth, 0.0), seen)
+    items[20] = FramePoses(20, items[20].pts, items[20].seconds, ())
+    items[50:58] = [FramePoses(f.index, f.pts, f.seconds, ()) for f in items[50:58]]
+    chosen = Filter(Smoothing.NONE, fill_gaps=0.2)
+    found = list(chosen(items))
+    assert chosen.counts == {"joints filled in": 3 + 2, "people filled in": 1}
+    assert [f.index for f in found] == list(range(60)) and found[20].poses[0].filled
+    assert not found[10].poses[0].filled and [len(f.poses) for f in found[50:58]] == [0] * 8
+    for n in (10, 11, 12, 20):
+        np.testing.assert_allclose(found[n].poses[0].keypoints[1], truth[n, 1], atol=1e-9)
+        assert found[n].poses[0].confidence[1] == 1
+    assert found[35].poses[0].confidence[1] == 0
+
+
+def test_joints_that_leap_are_put_back() -> None:
+    times = np.arange(90) / 30
+    truth = motion(times)
+    wild = truth.copy()
+    wild[[20, 55], 1] += 90
+    chosen = Filter(Smoothing.NONE, outliers=True)
+    found = places(chosen(film(times, wild)))
+    assert error(found[[20, 55], 1], truth[[20, 55], 1]) < 5 and chosen.counts["joints that were outliers"] >= 2
+    np.testing.assert_allclose(np.delete(found[:, 1], [20, 55], 0)[3:-3], np.delete(truth[:, 1], [20, 55], 0)[3:-3])
+
+
+@pytest.mark.parametrize("kind", [*AHEAD, Smoothing.ONE_EURO])
+def test_nothing_is_taken_across_a_cut_or_a_long_absence(kind: Smoothing) -> None:
+    times = np.concatenate([np.arange(30), np.arange(60, 90)]) / 30
+    still = np.concatenate([np.full((30, 2, 2), 10.0), np.full((30, 2, 2), 500.0)])
+    np.testing.assert_allclose(places(Filter(kind)(film(times, still))), still, atol=1e-6)
+    times = np.arange(60) / 30
+    assert np.abs(places(Filter(kind)(film(times, still))) - still).max() > 1 or kind in (Smoothing.MEDIAN,)
+    np.testing.assert_allclose(places(Filter(kind)(film(times, still), cuts=[30])), still, atol=1e-6)
+
+
+def test_times_are_needed_and_numbers_are_checked() -> None:
+    still = np.zeros((3, 2, 2))
+    for times in ([0.0, np.nan, 1.0], [0.0, 2.0, 1.0]):
+        items = [FramePoses(n, n, t, ()) for n, t in enumerate(times)]
+        with pytest.raises(InputError, match="time"):
+            list(Filter(Smoothing.MEDIAN)(items))
+    for wrong in ({"cutoff": 0.0}, {"window": -1.0}, {"fill_gaps": 9.0}):
+        with pytest.raises(UsageError):
+            Filter(Smoothing.MEDIAN, **wrong)  # type: ignore[arg-type]
+    slow = Filter(Smoothing.BUTTERWORTH)
+    list(slow(film(np.arange(9) / 5, np.zeros((9, 2, 2)))))
+    assert any("too low" in what for what in slow.counts) and len(still) == 3
+
+
+def test_the_command_filters_a_file(tmp_path: Path, command: Callable[..., Ran]) -> None:
+    rng = np.random.default_rng(5)
+    times = np.arange(90) / 30
+    truth = np.repeat(motion(times)[:, :1], 19, axis=1)
+    noisy = truth + rng.normal(0, NOISE, truth.shape)
+    write_poses(tmp_path / "in.jsonl", header(frames=90), film(times, noisy))
+    run = command("smooth", tmp_path / "in.jsonl", tmp_path / "out.jsonl", "--filter", "butterworth", "--cutoff", 5)
+    assert run.code == 0, run.err
+    with open_poses(tmp_path / "out.jsonl") as reader:
+        assert error(places(reader), truth) < 0.8 * error(noisy, truth)
+        (step,) = reader.header.run.steps
+        assert {"command": "smooth", "filter": "butterworth", "cutoff": 5.0}.items() <= step.items()
+    nothing = command("smooth", tmp_path / "in.jsonl", tmp_path / "b.jsonl", "--filter", "none")
+    assert nothing.code == EXIT_USAGE and not (tmp_path / "b.jsonl").exists()
+    assert command("smooth", tmp_path / "in.jsonl", tmp_path / "out.jsonl").code == EXIT_SOME_FAILED
+    again = command("smooth", tmp_path / "in.jsonl", tmp_path / "c.jsonl", "--cutoff", 5, "--quiet")
+    assert again.code == 0 and (tmp_path / "c.jsonl").read_bytes() == (tmp_path / "out.jsonl").read_bytes()
+
+
+def test_annotate_filters_at_its_end(tmp_path: Path, command: Callable[..., Ran], tiny_model: Path) -> None:
+    from tests.support.tiny import mot_boxes
+    from tests.support.training_data import make_clips
+
+    make_clips(tmp_path, clips=1, frames=12)
+    boxes = mot_boxes(tmp_path / "boxes.txt", 12, (160, 200), people=1)
+    run = ["annotate", tmp_path / "0.mp4", "--boxes", boxes, "--device", "cpu", "--weights", tiny_model, "--quiet"]
+    assert command(*run, "--out", tmp_path / "raw.jsonl").code == 0
+    assert command(*run, "--out", tmp_path / "a.jsonl", "--smooth", "butterworth").code == 0
+    assert command("smooth", tmp_path / "raw.jsonl", tmp_path / "b.jsonl").code == 0
+    with (
+        open_poses(tmp_path / "a.jsonl") as a,
+        open_poses(tmp_path / "b.jsonl") as b,
+        open_poses(tmp_path / "raw.jsonl") as raw,
+    ):
+        assert a.header.run.options["smooth"] == "butterworth"
+        found, wanted, before = places(a), places(b), places(raw)
+    np.testing.assert_allclose(found, wanted, atol=0.01)
+    assert np.abs(found - before).max() > 0.01
