@@ -340,9 +340,9 @@ def test_mot_text_is_read_as_boxes(tmp_path: Path, poses: Path, items: list[Fram
     from ftpcli.datasets.mot import read_mot
 
     convert(poses, tmp_path / "a.txt")
-    boxes, warnings = read_mot(tmp_path / "a.txt")
+    boxes, left_out = read_mot(tmp_path / "a.txt")
     wanted = [(frame.index, pose) for frame in items for pose in frame.poses]
-    assert not warnings and [(b.frame, b.track, b.score) for b in boxes] == [
+    assert not left_out.counts and [(b.frame, b.track, b.score) for b in boxes] == [
         (f, p.track_id, p.score) for f, p in wanted
     ]
     for box, (_, pose) in zip(boxes, wanted, strict=True):
