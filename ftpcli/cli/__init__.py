@@ -31,7 +31,7 @@ def _run() -> None:
 
     given = "FTP_DEBUG" in os.environ
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(standalone_mode=False) or 0)
     except WrongUsage as error:
         sys.exit(say_wrong_usage(error))
     except FtpError as error:

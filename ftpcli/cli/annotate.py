@@ -46,8 +46,9 @@ def command(
     format: Annotated[
         Format | None,
         typer.Option(
-            help="Without it the name of --out decides: .jsonl is jsonl (all 19 joints), .csv csv and so on; .json and "
-            "folders are coco.",
+            metavar="<form>",
+            help=f"{', '.join(Format)}. Without it the name of --out decides: .jsonl is jsonl (all 19 joints), .csv "
+            "csv and so on; .json and folders are coco.",
             rich_help_panel=_OUTPUT,
         ),
     ] = None,

@@ -20,7 +20,11 @@ def command(
     format: Annotated[
         Format | None,
         typer.Option(
-            "--to", "--format", help="Without it the name of OUT decides; .json is coco.", rich_help_panel=_OUTPUT
+            "--to",
+            "--format",
+            metavar="<form>",
+            help=f"{', '.join(Format)}. Without it the name of OUT decides; .json is coco.",
+            rich_help_panel=_OUTPUT,
         ),
     ] = None,
     wide: Annotated[

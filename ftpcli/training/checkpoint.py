@@ -18,7 +18,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     try:
         with atomic_output(path, overwrite=True) as stream:
             torch.save(content, stream)  # type: ignore[arg-type]  # it calls write() and flush()
-    except (OutputError, RuntimeError) as error:
+    except (OSError, OutputError, RuntimeError) as error:
         raise OutputError(f"{path}: checkpoint cannot be written ({error}); the previous one is kept") from error
 
 

@@ -87,7 +87,7 @@ BAD = [
     ([*ONE[:4], "--weights", "missing.safetensors"], 1, "missing.safetensors: no such file or folder"),
     ([*ONE[:4], "--weights", "cut.safetensors"], 1, "cut.safetensors: not a whole safetensors weights file"),
     ([*ONE[:4], "--weights", "words.safetensors"], 1, "words.safetensors: not a whole safetensors weights file"),
-    ([*ONE[:4], "--weights", "model.pt"], 1, "model.pt: not a whole safetensors weights file"),
+    ([*ONE[:4], "--weights", "model.pt"], 1, "model.pt: cannot be read as a checkpoint"),
     ([*ONE[:4], "--weights", "clip.mp4"], 1, "clip.mp4: not a whole safetensors weights file"),
     ([*ONE, "--device", "tpu"], 2, "--device tpu: unknown"),
     ([*ONE, "--device", "cuda:99"], 2, "--device cuda:99: "),

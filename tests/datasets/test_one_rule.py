@@ -159,7 +159,7 @@ FOREIGN = {
     "gzip": (lambda text: gzip.compress(text.encode()), "compressed with gzip; unpack it first"),
     "utf-16": (lambda text: text.encode("utf-16"), "in UTF-16; save it as UTF-8"),
     "latin-1": (lambda text: text.replace("walk", "gehül").encode("latin-1"), "not text in UTF-8; save it"),
-    "zip": (lambda text: b"PK\x03\x04\xff" + text.encode(), "is a zip archive; unpack it first"),
+    "zip": (lambda text: b"PK\x03\x04\xff" + text.encode(), "is a zip archive; unpack it first|the zip cannot be read"),
 }
 
 

@@ -140,7 +140,7 @@ def test_a_model_on_posetrack(monkeypatch, capsys, tmp_path, weights) -> None:  
     boxes = f"detected:{root / 'val_boxes.json'}"
     code, out, err = ftp(monkeypatch, capsys, *words, "--boxes", boxes, "--report", report)
     assert code == 0, err
-    assert "boxes=detected:val_boxes.json" in out.splitlines()[1] and "boxes=detected:val_boxes.json" in err
+    assert "boxes=detected:val_boxes.json" in out.splitlines()[1] and "12 boxes are left out" in err
     data = json.loads(report.read_text())
     assert data["boxes"]["min_score"] == 0.2 and data["model"]["name"] == "random.safetensors"
     assert (data["window"], data["neighbours"], data["flip_test"], data["device"]) == (3, "true", False, "cpu")
