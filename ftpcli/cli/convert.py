@@ -58,7 +58,7 @@ def command(
         bool, typer.Option("--overwrite", "--force", help="Replace an existing file.", rich_help_panel=_OUTPUT)
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=_OUTPUT)
+        bool, typer.Option("--quiet", "-q", help="Warnings and errors only.", rich_help_panel=_OUTPUT)
     ] = False,
 ) -> None:
     """Write the poses of a file in another form. No model is loaded.
@@ -93,8 +93,8 @@ def command(
             overwrite=overwrite,
             progress=lambda count, total: show(count, total, ""),
         )
-    if quiet:
-        return
     for line in done.warnings:
         typer.echo(f"ftp: warning: {line}", err=True)
+    if quiet:
+        return
     typer.echo(f"{done.out}: {done.frames} frames, {done.people} poses as {done.format}", err=True)

@@ -45,7 +45,7 @@ def command(
         bool, typer.Option("--overwrite", "--force", help="Replace an existing file.", rich_help_panel=_OUTPUT)
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=_OUTPUT)
+        bool, typer.Option("--quiet", "-q", help="Warnings and errors only.", rich_help_panel=_OUTPUT)
     ] = False,
 ) -> None:
     """Filter every person's joints over time, without lag. The poses that are read stay as they are.
@@ -71,9 +71,9 @@ def command(
             step={"command": "smooth", **chosen.recorded()},
             progress=lambda count, total: show(count, total, ""),
         )
-    if quiet:
-        return
     for line in done.warnings:
         typer.echo(f"ftp: warning: {line}", err=True)
+    if quiet:
+        return
     changes = "".join(f", {count:,} {what}" for what, count in chosen.counts.items() if count)
     typer.echo(f"{done.out}: {done.frames} frames, {done.people} poses as {done.format}{changes}", err=True)
