@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
@@ -105,6 +106,16 @@ def fix_threads() -> None:
     import torch
 
     torch.set_num_threads(torch.get_num_threads())
+
+
+def peak_memory() -> float | None:
+    """Of this process since it began, in MiB; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak) / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
 def no_other_threads() -> None:

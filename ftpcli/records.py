@@ -7,7 +7,7 @@ x to the right. Boxes in memory are xyxy, boxes in files are xywh.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +123,19 @@ class SourceInfo:
     annotated_frames: int | None = None
     bad_packets: int | None = None
     warnings: tuple[str, ...] = ()
+
+    def of_video(self, info: VideoInfo) -> SourceInfo:
+        """The same with what a video says of itself, besides its name and its number of frames."""
+        return replace(
+            self,
+            width=info.width,
+            height=info.height,
+            rotation=info.rotation,
+            mirrored=info.mirrored,
+            time_base=info.time_base,
+            average_rate=info.average_rate,
+            codec=info.codec,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 from ftpcli.annotation.chain import Annotator, Options
 from ftpcli.annotation.outputs import Summary, Target, annotate_file
+from ftpcli.device import peak_memory
 from ftpcli.files.stages import Stage, measured
 from ftpcli.records import Frame
 
@@ -59,7 +59,7 @@ def bench(
     theirs: list[Round] = []
     tell("warming up")
     _, summary = _annotate(annotator, video, overlay)
-    memory = _peak_memory()  # before the other program is loaded
+    memory = peak_memory()  # before the other program is loaded
     other = None
     if against is not None:
         from ftpcli.people.yolo_pose import YoloPose
@@ -124,13 +124,3 @@ def _frames(video: str) -> Iterator[Frame]:
 
     with open_source(video) as source:
         yield from source
-
-
-def _peak_memory() -> float | None:
-    """Of this process since it began, in MiB; None where the system does not say."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(peak) / (1024 * 1024 if sys.platform == "darwin" else 1024)

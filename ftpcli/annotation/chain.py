@@ -108,21 +108,13 @@ class Annotation:
     @property
     def header(self) -> Header:
         """Complete once the iteration is over: frames and bad packets are known only then."""
-        info = self.info
         source = SourceInfo(
-            path=_file_name(info.path),
-            width=info.width,
-            height=info.height,
-            rotation=info.rotation,
-            mirrored=info.mirrored,
-            time_base=info.time_base,
-            average_rate=info.average_rate,
-            codec=info.codec,
+            path=_file_name(self.info.path),
             frames=self._source.decoded,
             annotated_frames=self.frames,
             bad_packets=self._source.bad_packets,
             warnings=(*self._source.warnings, *self._people.warnings),
-        )
+        ).of_video(self.info)
         run = RunInfo(
             program="ftp",
             version=__version__,

@@ -15,10 +15,10 @@ from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.poses import open_poses
 from ftpcli.errors import InputError, UsageError
 from ftpcli.files.inputs import numbered_images
-from ftpcli.files.output_folder import OutputFolder, check_folder, output_folder
+from ftpcli.files.output_folder import OutputFolder, output_folder
 from ftpcli.formats import SINKS, check_joints, check_output, format_of, lacking, write_poses
 from ftpcli.formats.base import WriteOptions
-from ftpcli.formats.names import PictureNames, source_name
+from ftpcli.formats.names import PictureNames, picture_file, source_name
 from ftpcli.records import FramePoses, Header, SourceInfo
 from ftpcli.version import __version__
 
@@ -97,7 +97,6 @@ def convert(
         if pictures is not None:
             place = Path(pictures, source_name(header))
             Path(pictures).mkdir(parents=True, exist_ok=True)
-            check_folder(place)
             target = stack.enter_context(output_folder(place))
         elif reader.by_name and listed:
             given.frame_name = listed.__getitem__
@@ -156,19 +155,9 @@ class _Paired(_Alone):
 
     def __init__(self, reader: PosesReader, frames: Any, pairs: Any) -> None:
         super().__init__(reader, None)
-        info, known = frames.info, reader.header.source
-        self._pairs, self._timed = pairs, reader.timed
-        self.source = replace(
-            known,
-            path=known.path or Path(info.path).name,
-            width=info.width,
-            height=info.height,
-            rotation=info.rotation,
-            mirrored=info.mirrored,
-            time_base=info.time_base,
-            average_rate=info.average_rate,
-            codec=info.codec,
-        )
+        known = reader.header.source
+        self._pairs = pairs
+        self.source = replace(known, path=known.path or Path(frames.info.path).name).of_video(frames.info)
         self._image: Any = None
 
     def __iter__(self) -> Iterator[FramePoses]:
@@ -214,5 +203,5 @@ def _counted(frames: Iterator[FramePoses], result: Converted, tell: Callable[[in
 
 def _written(frames: Iterator[FramePoses], folder: OutputFolder, given: _Alone, kind: str) -> Iterator[FramePoses]:
     for frame in frames:
-        folder.write(f"{frame.index:08d}.{kind}", given.image(kind))
+        folder.write(picture_file(frame.index, kind), given.image(kind))
         yield frame

@@ -19,10 +19,10 @@ from ftpcli.annotation.finished import finished
 from ftpcli.errors import FtpError, InputError, OutputError, UsageError
 from ftpcli.files.inputs import STANDARD, can_reread, describe
 from ftpcli.files.output import check_target
-from ftpcli.files.output_folder import OutputFolder, check_folder, output_folder
+from ftpcli.files.output_folder import OutputFolder, output_folder
 from ftpcli.files.stages import Stage, stage
 from ftpcli.formats import PartWriter, StandardOutput, check_joints, check_output, format_of, joints_of, part_path
-from ftpcli.formats.names import source_name
+from ftpcli.formats.names import picture_file, source_name
 from ftpcli.pose.smoothing import Smoothing
 from ftpcli.records import FramePoses, Header
 
@@ -172,7 +172,7 @@ def annotate_file(
                     from ftpcli.formats.pictures import encoded
 
                     for one in chunk:
-                        name = f"{one.frame.index:08d}.{target.picture}"
+                        name = picture_file(one.frame.index, target.picture)
                         pictures.write(name, encoded(one.frame.image, target.picture))
                 for one in chunk:
                     progress.people += len(one.poses.poses)
@@ -359,9 +359,7 @@ def _pictures(annotation: Annotation, target: Target) -> Iterator[OutputFolder |
     if target.frames is None:
         yield None
         return
-    place = target.frames / source_name(annotation.header)
-    check_folder(place)
-    with output_folder(place) as folder:
+    with output_folder(target.frames / source_name(annotation.header)) as folder:
         yield folder
 
 

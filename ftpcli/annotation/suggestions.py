@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Iterable
 
 import numpy as np
 
 from ftpcli.datasets.coco import VISIBLE
+from ftpcli.pose.smoothing import person_size
 from ftpcli.records import FramePoses, Pose
 from ftpcli.skeleton import Skeleton, mirrored_name
 
@@ -44,8 +44,7 @@ def suggest(frames: Iterable[FramePoses], joints: tuple[str, ...], count: int) -
 
 def _moved(pose: Pose, before: Pose, flip: np.ndarray | None) -> float:
     """The share of joints that leap, and that of those which leap to the other side's place."""
-    x1, y1, x2, y2 = pose.box
-    reach = _LEAP * math.sqrt(max((x2 - x1) * (y2 - y1), 1.0))
+    reach = _LEAP * person_size(pose)
     both = (pose.confidence > 0) & (before.confidence > 0)
     far = np.linalg.norm(pose.keypoints - before.keypoints, axis=1)
     leaps = float((both & (far > reach)).mean())

@@ -13,10 +13,20 @@ from ftpcli.errors import UsageError
 
 _OUTPUT, _PART, _VIDEO = "Output", "What is taken", "The video"
 
+PosesFile = Annotated[Path, typer.Argument(help="The poses: JSON Lines, COCO, CocoVID or PoseTrack of any tool.")]
+OutputPath = Annotated[Path, typer.Argument(help="The file or folder to write.")]
+JointsOption = Annotated[
+    Joints, typer.Option(help="COCO, YOLO, CVAT: COCO's 17 joints, or all.", rich_help_panel=_OUTPUT)
+]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", "--force", help="Replace an existing file.", rich_help_panel=_OUTPUT)
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only.", rich_help_panel=_OUTPUT)]
+
 
 def command(
-    poses: Annotated[Path, typer.Argument(help="The poses: JSON Lines, COCO, CocoVID or PoseTrack of any tool.")],
-    out: Annotated[Path, typer.Argument(help="The file or folder to write.")],
+    poses: PosesFile,
+    out: OutputPath,
     format: Annotated[
         Format | None,
         typer.Option(
@@ -30,9 +40,7 @@ def command(
     wide: Annotated[
         bool, typer.Option("--wide", help="CSV: one row a person and frame.", rich_help_panel=_OUTPUT)
     ] = False,
-    joints: Annotated[
-        Joints, typer.Option(help="COCO, YOLO, CVAT: COCO's 17 joints, or all.", rich_help_panel=_OUTPUT)
-    ] = Joints.DEFAULT,
+    joints: JointsOption = Joints.DEFAULT,
     ids: Annotated[
         str | None, typer.Option("--ids", help="Only the people with these ids, as in 3,7.", rich_help_panel=_PART)
     ] = None,
@@ -54,12 +62,8 @@ def command(
         str | None,
         typer.Option(help="Frames per second, for poses without times and image folders.", rich_help_panel=_VIDEO),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", "--force", help="Replace an existing file.", rich_help_panel=_OUTPUT)
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Warnings and errors only.", rich_help_panel=_OUTPUT)
-    ] = False,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Write the poses of a file in another form. No model is loaded.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,28 +21,34 @@ def command(
     Exit code: 0 done, 1 the file cannot be read, 2 wrong usage.
     """
     from ftpcli.datasets.poses import open_poses
+    from ftpcli.formats.base import dumps
+    from ftpcli.formats.header import encode_run, encode_source
     from ftpcli.inspection.summary import summarise
 
     with open_poses(poses) as reader:
         found = summarise(reader)
         header = reader.header
     if as_json:
-        typer.echo(json.dumps(found.to_dict() | {"source": _plain(header.source), "run": _plain(header.run)}))
+        typer.echo(
+            dumps(
+                found.to_dict() | {"source": _said(encode_source(header.source)), "run": _said(encode_run(header.run))}
+            )
+        )
     else:
         _show(found, header)
 
 
-def _plain(record: Any) -> dict[str, Any]:
-    """A part of the header as JSON values, without what the file does not say."""
-    values = {one.name: getattr(record, one.name) for one in dataclasses.fields(record)}
-    said = {name: value for name, value in values.items() if value not in (None, (), {})}
-    return json.loads(json.dumps(said, default=lambda value: dict(value) if hasattr(value, "items") else str(value)))
+def _said(part: dict[str, Any]) -> dict[str, Any]:
+    """A part of the header without what the file does not say."""
+    return {name: value for name, value in part.items() if value not in (None, [], {})}
 
 
 def _show(found: PosesSummary, header: Header) -> None:
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
+
+    from ftpcli.datasets.coco import VISIBLE
 
     console = Console()
     source, run = header.source, header.run
@@ -55,7 +59,7 @@ def _show(found: PosesSummary, header: Header) -> None:
         ("frames", f"{found.frames}, {found.empty_frames} without anybody"),
         ("time", found.first_seconds is not None and f"{found.first_seconds:.3f} to {found.last_seconds:.3f} s"),
         ("people", f"{len(found.people)}, at most {found.most_people} in a frame, {found.poses} poses"),
-        ("doubtful joints", found.doubtful is not None and f"{found.doubtful:.1%} below confidence 0.3"),
+        ("doubtful joints", found.doubtful is not None and f"{found.doubtful:.1%} below confidence {VISIBLE}"),
         ("made by", run.program and f"{run.program} {run.version or ''}"),
         ("model", run.model and ", ".join(str(run.model[key]) for key in ("name", "sha256") if key in run.model)),
         ("options", ", ".join(f"{name} {value}" for name, value in run.options.items())),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ftpcli.choices import Format, Joints
+from ftpcli.cli.convert import JointsOption, OutputPath, OverwriteOption, PosesFile, QuietOption
 from ftpcli.cli.progress import progress
 from ftpcli.errors import UsageError
 from ftpcli.pose.smoothing import Smoothing
@@ -16,8 +16,8 @@ _OUTPUT, _FILTER = "Output", "Filter"
 
 
 def command(
-    poses: Annotated[Path, typer.Argument(help="The poses: JSON Lines, COCO, CocoVID or PoseTrack of any tool.")],
-    out: Annotated[Path, typer.Argument(help="The file or folder to write.")],
+    poses: PosesFile,
+    out: OutputPath,
     filter: Annotated[
         Smoothing, typer.Option("--filter", help="none: only outliers and gaps.", rich_help_panel=_FILTER)
     ] = Smoothing.BUTTERWORTH,
@@ -38,15 +38,9 @@ def command(
     format: Annotated[
         Format | None, typer.Option("--to", "--format", help="As of ftp convert.", rich_help_panel=_OUTPUT)
     ] = None,
-    joints: Annotated[
-        Joints, typer.Option(help="COCO, YOLO, CVAT: COCO's 17 joints, or all.", rich_help_panel=_OUTPUT)
-    ] = Joints.DEFAULT,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", "--force", help="Replace an existing file.", rich_help_panel=_OUTPUT)
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Warnings and errors only.", rich_help_panel=_OUTPUT)
-    ] = False,
+    joints: JointsOption = Joints.DEFAULT,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Filter every person's joints over time, without lag. The poses that are read stay as they are.
 

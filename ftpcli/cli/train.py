@@ -53,14 +53,13 @@ class DataOptions:
         require(*(spec.path for part in specs for spec in part), self.images)
         return specs[0], specs[1]
 
-    def sources(self, joints: tuple[str, ...]) -> dict[str, Any]:
-        """The fields of ``Run`` that these options are; raises InputError, UsageError."""
+    def sources(self, joints: tuple[str, ...], specs: list[DataSpec], validation: list[DataSpec]) -> dict[str, Any]:
+        """The fields of ``Run`` that these options are, of what ``check`` found; raises InputError, UsageError."""
         from ftpcli.skeleton import Skeleton
         from ftpcli.training.sources import open_data
 
         skeleton = Skeleton("model", joints)
         where: dict[str, Any] = {"skip_missing": self.skip_missing, "images": self.images}
-        specs, validation = self.check()
         return {
             "sources": [(open_data(spec, skeleton, "train", **where), spec.weight) for spec in specs],
             "validation": [open_data(spec, skeleton, "val", **where) for spec in validation],
@@ -231,7 +230,7 @@ def command(
     from ftpcli.training.folder import claimed
 
     # What takes no time is checked first, then files of weights are read, then data.
-    sources.check()
+    specs = sources.check()
     recipe = special.chosen(numbers)
     weights = None if start.weights is None else weights_path(start.weights)
     start.check()
@@ -240,6 +239,6 @@ def command(
     from ftpcli.training.pose_trainer import Run, train
 
     config = start.structure(model.config(weights, special.recipe))
-    fields = running.prepare() | start.fields(config, weights) | sources.sources(config.joints)
+    fields = running.prepare() | start.fields(config, weights) | sources.sources(config.joints, *specs)
     run = Run(config, recipe, running.out, **fields)
     running.carry_out(partial(train, run), run.device)

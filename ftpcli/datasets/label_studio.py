@@ -9,6 +9,7 @@ import numpy as np
 
 from ftpcli.datasets.boxes import POSETRACK2018, box_of_joints
 from ftpcli.datasets.coco import Image
+from ftpcli.datasets.left_out import EMPTY
 from ftpcli.datasets.store import PoseStore
 from ftpcli.files import checked_json as checks
 from ftpcli.skeleton import PERSON19
@@ -69,8 +70,7 @@ class Tasks:
                 self._store.left_out.add(f"of a joint that is unknown ({checks.shown(joint)})")
                 continue
             x, y = (checks.number(checks.field(place, key, where), f"{key!r}", where, 1e4) for key in "xy")
-            score = region.get("score") if not done else None
-            sure = 1.0 if score is None else min(max(checks.number(score, "'score'", where), 0.0), 1.0)
+            sure = _score(region, bool(done), where)
             table[PERSON19.joints.index(joint)] = x * size[0] / 100, y * size[1] / 100, sure
         for key, region in people.items():
             self._person(number, region, tables[key], bool(done), where)
@@ -83,17 +83,22 @@ class Tasks:
         if w <= 0 or h <= 0:
             box = box_of_joints(table[table[:, 2] > 0, :2], POSETRACK2018)
         if box is None:
-            self._store.left_out.add("without joints and without a box")
+            self._store.left_out.add(EMPTY)
             return
         meta = region.get("meta")
         texts = meta.get("text") if isinstance(meta, dict) else None
         found = _TRACK.search(" ".join(map(str, texts)) if isinstance(texts, list) else str(texts or ""))
-        score = region.get("score") if not done else None
-        sure = 1.0 if score is None else min(max(checks.number(score, "'score'", where), 0.0), 1.0)
-        self._store.add_person(number, int(found[1]) if found else None, 0, sure, box, table, where)
+        track = int(found[1]) if found else None
+        self._store.add_person(number, track, 0, _score(region, done, where), box, table, where)
 
 
 _CORNER = ("x", "y", "width", "height")
+
+
+def _score(region: dict[str, Any], done: bool, where: str) -> float:
+    """A region's score, 0..1; 1 where a person has set or accepted it (``done``), or it has none."""
+    score = None if done else region.get("score")
+    return 1.0 if score is None else min(max(checks.number(score, "'score'", where), 0.0), 1.0)
 
 
 def _value(region: dict[str, Any], where: str) -> tuple[dict[str, Any], tuple[int, int]]:

@@ -78,6 +78,20 @@ class Sink(ABC):
         """Let go of what the sink holds besides its stream, whether it was closed or not."""
 
 
+class ListSink(Sink):
+    """Writes a plain list of JSON objects."""
+
+    _first = True
+
+    def put(self, entry: dict[str, Any]) -> None:
+        """Add an object."""
+        self.stream.write((("[\n" if self._first else ",\n") + dumps(entry)).encode("ascii"))
+        self._first = False
+
+    def close(self, frames: int) -> None:
+        self.stream.write(b"[]\n" if self._first else b"\n]\n")
+
+
 def dumps(value: Any) -> str:
     """JSON on one line, plain ASCII, numpy values as what they hold.
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ftpcli.formats.base import Sink, WriteOptions, box_xywh, dumps, rounded
+from ftpcli.formats.base import ListSink, WriteOptions, box_xywh, rounded
 from ftpcli.formats.joints import JointMap, skeleton_of
 from ftpcli.records import FramePoses, Header
 from ftpcli.skeleton import COCO17
 
 
-class CocoResultsSink(Sink):
+class CocoResultsSink(ListSink):
     """Writes one entry a person. ``image_id`` is the frame's index + 1, as in our COCO files, or the number that is a
     picture's own name, as in COCO's data set; the third number of a keypoint is its confidence."""
 
@@ -24,7 +24,6 @@ class CocoResultsSink(Sink):
         super().__init__(stream, header, options)
         source = skeleton_of(header.joints).joints
         self._map = JointMap(source, source if options.joints == "all" else COCO17.joints)
-        self._first = True
 
     def write(self, frame: FramePoses) -> None:
         name = self.options.frame_name(frame.index) if self.options.frame_name else ""
@@ -40,11 +39,7 @@ class CocoResultsSink(Sink):
                 "bbox": rounded(box_xywh(pose.box, f"frame {frame.index}")).tolist(),
                 "track_id": int(pose.track_id),
             }
-            self.stream.write((("[\n" if self._first else ",\n") + dumps(entry)).encode("ascii"))
-            self._first = False
-
-    def close(self, frames: int) -> None:
-        self.stream.write(b"[]\n" if self._first else b"\n]\n")
+            self.put(entry)
 
 
 SINK = CocoResultsSink

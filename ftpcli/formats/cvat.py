@@ -33,12 +33,13 @@ class CvatSink(Sink):
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
+        own = skeleton_of(header.joints)  # refused before anything is begun
+        self._skeleton = own if options.joints == "all" else COCO17
         self._zip = zipfile.ZipFile(_Plain(stream), "w", zipfile.ZIP_DEFLATED)  # type: ignore[call-overload]
         self._zip.writestr(zipfile.ZipInfo(_IMAGES, _DATE), b"")  # CVAT's importer wants the folder, even an empty one
         # Entries of a zip are written one after the other, and pictures come first.
         self._spool = tempfile.TemporaryFile()  # noqa: SIM115 (closed by release())
         self._coco = CocoSink(OutputStream(self._spool, tempfile.gettempdir()), header, options)
-        self._skeleton = skeleton_of(header.joints) if options.joints == "all" else COCO17
 
     def write(self, frame: FramePoses) -> None:
         self._coco.write(frame)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ftpcli.errors import OutputError
-from ftpcli.formats.base import Sink, WriteOptions, box_xywh, dumps
+from ftpcli.formats.base import ListSink, WriteOptions, box_xywh
 from ftpcli.formats.image_sink import frame_times
 from ftpcli.formats.joints import JointMap, skeleton_of
 from ftpcli.formats.names import PictureNames
@@ -15,7 +15,7 @@ from ftpcli.records import FramePoses, Header
 LOCAL = "/data/local-files/?d="
 
 
-class LabelStudioSink(Sink):
+class LabelStudioSink(ListSink):
     """Writes tasks with one prediction each: a rectangle a person, whose ``meta`` holds the track id, and a keypoint a
     located joint, whose parent is the rectangle. Places are percent of the picture, as Label Studio has them.
 
@@ -32,7 +32,6 @@ class LabelStudioSink(Sink):
         if not header.source.width or not header.source.height:
             raise OutputError("the poses do not say how large the pictures are, which Label Studio needs; give --video")
         self._size = (header.source.width, header.source.height)
-        self._first = True
 
     def write(self, frame: FramePoses) -> None:
         results: list[dict[str, Any]] = []
@@ -42,11 +41,7 @@ class LabelStudioSink(Sink):
             "data": {"image": LOCAL + self._names(frame.index)} | frame_times(frame.index, frame.pts, frame.seconds),
             "predictions": [{"model_version": f"ftp {self.header.run.version or ''}".strip(), "result": results}],
         }
-        self.stream.write((("[\n" if self._first else ",\n") + dumps(task)).encode("ascii"))
-        self._first = False
-
-    def close(self, frames: int) -> None:
-        self.stream.write(b"[]\n" if self._first else b"\n]\n")
+        self.put(task)
 
     def _person(self, frame: FramePoses, pose: Any) -> list[dict[str, Any]]:
         width, height = self._size

@@ -18,6 +18,11 @@ def source_name(header: Header) -> str:
     return name if name.strip(".") else "video"
 
 
+def picture_file(index: int, kind: str) -> str:
+    """File name of a frame's picture, without its folder."""
+    return f"{index:08d}.{kind}"
+
+
 class PictureNames:
     """File names of frames, with slashes."""
 
@@ -26,4 +31,4 @@ class PictureNames:
         self._own, self._kind = options.frame_name, options.picture
 
     def __call__(self, index: int) -> str:
-        return self._own(index) if self._own else f"{self.folder}/{index:08d}.{self._kind}"
+        return self._own(index) if self._own else f"{self.folder}/{picture_file(index, self._kind)}"

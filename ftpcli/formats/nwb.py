@@ -6,10 +6,7 @@ NWB gives every object a random id, so that two files of the same poses differ i
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,12 +81,12 @@ class NwbSink(SpooledSink):
                     devices=[camera],
                 )
             )
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "poses.nwb")
-            with pynwb.NWBHDF5IO(str(path), "w") as io:
+
+        def save(path: str) -> None:
+            with pynwb.NWBHDF5IO(path, "w") as io:
                 io.write(file)
-            with open(path, "rb") as written:
-                shutil.copyfileobj(written, self.stream)
+
+        self.copy_from(save)
 
 
 def _series(ndx_pose: Any, joint: str, table: np.ndarray, seconds: np.ndarray) -> Any:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
-
 import numpy as np
 
 from ftpcli.formats.base import rounded
@@ -46,11 +42,7 @@ class SleapSink(SpooledSink):
             else:
                 self.left_out["frames without people"] += 1
         labels = sio.Labels(labelled, videos=[video], skeletons=[skeleton], tracks=list(tracks.values()), provenance={})
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "labels.slp")
-            sio.save_slp(labels, str(path), verbose=False)
-            with open(path, "rb") as file:
-                shutil.copyfileobj(file, self.stream)
+        self.copy_from(lambda path: sio.save_slp(labels, path, verbose=False))
 
 
 SINK = SleapSink

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -75,6 +77,14 @@ class SpooledSink(Sink):
         self.order = JointMap(self.own.joints, self.own.joints)
         self.tracks: dict[int, int] = {}
         self.spooled = FrameSpool()
+
+    def copy_from(self, save: Callable[[str], None]) -> None:
+        """Write what a library saves under the name that it is given."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"poses{self.suffix}")
+            save(str(path))
+            with open(path, "rb") as file:
+                shutil.copyfileobj(file, self.stream)
 
     def write(self, frame: FramePoses) -> None:
         self.spooled.add(frame)

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from ftpcli.datasets.base import PosesReader
+from ftpcli.datasets.coco import VISIBLE
 from ftpcli.records import FramePoses, Pose
 
 #: A joint leaps where it lies further than this share of the box's longer side from the middle between its places one
 #: frame before and one after. Limbs in fast motion stay below at 25 frames a second.
 LEAP = 0.1
-#: Joints below this confidence count as doubtful, and do not leap.
-SURE = 0.3
 
 
 @dataclass(slots=True)
@@ -50,7 +49,7 @@ class PosesSummary:
     Attributes:
         frames: in the file; ``empty_frames`` of them hold nobody, ``most_people`` stand in one.
         joints: mean confidence of each by its name, None where nobody stands in the file.
-        doubtful: share of joints below ``SURE``.
+        doubtful: share of joints below ``VISIBLE``.
         people: by track id.
     """
 
@@ -93,7 +92,7 @@ def summarise(reader: PosesReader) -> PosesSummary:
         found.poses += len(frame.poses)
         for pose in frame.poses:
             sums += pose.confidence
-            low += int((pose.confidence < SURE).sum())
+            low += int((pose.confidence < VISIBLE).sum())
             track = people.get(pose.track_id)
             if track is None:
                 track = people[pose.track_id] = _Track(PersonSummary(pose.track_id, frame.index, seconds))
@@ -137,7 +136,7 @@ class _Track:
 
 def leaps(before: Pose, pose: Pose, after: Pose) -> int:
     """How many joints of ``pose`` lie far from the middle between their places in the frames beside it."""
-    sure = (np.stack([before.confidence, pose.confidence, after.confidence]) >= SURE).all(0)
+    sure = (np.stack([before.confidence, pose.confidence, after.confidence]) >= VISIBLE).all(0)
     off = np.linalg.norm(pose.keypoints - (before.keypoints + after.keypoints) / 2, axis=1)
     size = float(max(pose.box[2] - pose.box[0], pose.box[3] - pose.box[1]))
     return int((sure & (off > LEAP * size)).sum())

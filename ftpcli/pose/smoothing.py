@@ -133,7 +133,7 @@ class Smoother:
         track.speed[afresh] = 0.0
         track.sure[afresh] = now
         if known.any():
-            self._update(track, known, measured[known], confidence[known], now, _size(pose))
+            self._update(track, known, measured[known], confidence[known], now, person_size(pose))
         track.sure[there & (confidence >= self.confident)] = now
         track.time[there] = now
         return replace(pose, keypoints=np.where(there[:, None], track.place, measured))
@@ -155,7 +155,7 @@ class Smoother:
         track.place[at] += (trust * self.filter.gain(cutoff, elapsed))[:, None] * step
 
 
-def _size(pose: Pose) -> float:
+def person_size(pose: Pose) -> float:
     """Root of the box area in pixels, at least one."""
     x1, y1, x2, y2 = (float(value) for value in pose.box)
     return math.sqrt(max((x2 - x1) * (y2 - y1), 1.0))

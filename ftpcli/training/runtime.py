@@ -10,6 +10,7 @@ from timm.layers import DropPath
 from torch import nn
 
 from ftpcli.device import choose_precision, fix_threads
+from ftpcli.device import peak_memory as process_memory
 from ftpcli.errors import UsageError
 from ftpcli.model.backbone import Backbone
 
@@ -84,8 +85,4 @@ def peak_memory() -> int:
     """MiB: of the GPU where one is used, else of this process."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated() // 2**20
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return int(process_memory() or 0)
