@@ -47,6 +47,8 @@ def _run() -> None:
 class _StopSignals:
     """While it lasts, SIGINT and SIGTERM raise SystemExit, so that files under temporary names are removed.
 
+    While modules are being imported, the exception waits for the line after the import: compiled modules that call
+    Python as they load abort the process, or go on without the exception.
     A second signal ends the process at once. So does the first where Python drops the exception, as in a destructor.
     Signals that the process was started to ignore (``nohup``, a shell's ``&``) stay ignored.
     """
@@ -67,10 +69,11 @@ class _StopSignals:
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_DFL if self._caught else handler)
         if self._caught:
-            # An import that was interrupted may have turned SystemExit into an error of its own.
+            sys.settrace(None)
+            # Code that was interrupted may have turned SystemExit into an error of its own.
             raise SystemExit(128 + self._caught)
 
-    def _stop(self, number: int, _: FrameType | None) -> None:
+    def _stop(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a forked helper process
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
@@ -79,9 +82,27 @@ class _StopSignals:
         else:
             self._caught = number
             os.write(2, b"ftp: interrupted\n")
-            raise SystemExit(128 + number)
+            importer = _importer(frame)
+            if importer is None:
+                raise SystemExit(128 + number)
+            importer.f_trace = self._raise
+            sys.settrace(lambda *_: None)  # a frame's own trace function is called only while there is a global one
+
+    def _raise(self, *_: Any) -> None:
+        sys.settrace(None)
+        raise SystemExit(128 + self._caught)
 
     def _unraisable(self, dropped: Any) -> None:
         if self._caught and isinstance(dropped.exc_value, SystemExit):
             os._exit(128 + self._caught)
         self._hook(dropped)
+
+
+def _importer(frame: FrameType | None) -> FrameType | None:
+    """The frame whose import is running, the outermost where imports are nested; None if none runs."""
+    importer = None
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib") and frame.f_back is not None:
+            importer = frame.f_back
+        frame = frame.f_back
+    return importer

@@ -95,9 +95,15 @@ def test_a_signal_while_modules_load_is_one_line(module: str, clip: Path, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "place", ["Dying()", "try: kill()\n            except SystemExit: raise ImportError('caused by it')"]
+    "place",
+    [
+        "Dying()",
+        "try: kill()\n            except SystemExit: raise ImportError('caused by it')",
+        "try: kill()\n            except BaseException: os.abort()",  # as compiled modules do that call Python
+    ],
+    ids=["dropped", "turned into another", "fatal"],
 )
-def test_where_the_exception_is_dropped_or_turned_into_another(place: str, clip: Path, tmp_path: Path) -> None:
+def test_where_an_import_cannot_pass_the_exception_on(place: str, clip: Path, tmp_path: Path) -> None:
     hook = AT_IMPORT.format(module="numpy", number=int(signal.SIGINT), place=place)
     process = _start(hook + SCRIPT, "annotate", clip, "--out", tmp_path / "out.jsonl")
     assert _said(process)[-1:] == ["ftp: interrupted"]
