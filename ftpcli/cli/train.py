@@ -198,6 +198,12 @@ class PoseRecipeOptions:
     key_gradient_only: Annotated[
         bool | None, typer.Option(help="The backbone learns from key frames alone: half the time a step.")
     ] = None
+    token_cache: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, help="With --backbone-lr 0: GiB of memory for tokens; the windows that fit are repeated."
+        ),
+    ] = None
     drop_path: Annotated[float | None, typer.Option(min=0.0, max=0.9, help="Stochastic depth of the backbone.")] = None
     size: Annotated[str | None, typer.Option(help="Training crops HxW, where not the model's.")] = None
 

@@ -94,11 +94,12 @@ class RunningOptions:
         import torch
 
         from ftpcli.device import choose_device
+        from ftpcli.training.distributed import own_device
 
         if self.threads:
             torch.set_num_threads(self.threads)
         names = ("workers", "resume", "validate_every", "save_minutes", "log_every", "tensorboard")
-        return {name: getattr(self, name) for name in names} | {"device": str(choose_device(self.device))}
+        return {name: getattr(self, name) for name in names} | {"device": str(own_device(choose_device(self.device)))}
 
     def carry_out(self, training: Callable[..., dict[str, Any]], device: str) -> None:
         """Run a training, also as one of several processes; exit code 130 or 143 where interrupted."""

@@ -171,6 +171,8 @@ class Recipe(BaseRecipe):
         optimiser: ``adamw``; or ``muon``, which orthogonalises the updates of the Transformer blocks' matrices
             (Jordan et al. 2024, at AdamW's rates) and leaves the rest to AdamW.
         key_gradient_only: the backbone learns from key frames alone; saves half of a three-frame step.
+        token_cache: GiB of memory for the tokens of a frozen backbone, in each process; 0 for none. The windows that
+            fit, as they were augmented first, are passed over again and again.
         drop_path: rate at which the backbone's last block is skipped, less in those before it (stochastic depth,
             Huang et al. 2016).
         size: training crops where they differ from the model's (a curriculum may start small); () for the model's.
@@ -191,6 +193,7 @@ class Recipe(BaseRecipe):
     foreground: float = 0.0
     weigh_joints: bool = False
     key_gradient_only: bool = False
+    token_cache: float = 0.0
     drop_path: float = 0.0
     size: tuple[int, ...] = ()
     augmentation: Augmentation = AUGMENTATIONS[AugmentationName.PAPER]
