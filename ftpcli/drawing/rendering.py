@@ -161,7 +161,8 @@ class Pairing:
                 f"its frames are {size[0]}x{size[1]}, those of {self._name} {info.width}x{info.height}"
             )
         time_base = source.time_base
-        if reader.timed and time_base is not None and time_base != info.time_base:
+        self._timed = reader.timed and time_base is not None  # else pts are nobody's ticks
+        if self._timed and time_base != info.time_base:
             raise self._of_another(f"its time base is {time_base}, that of {self._name} {info.time_base}")
 
     def _of_another(self, difference: str) -> InputError:
@@ -207,7 +208,7 @@ class Pairing:
         return self.has_end and record is None
 
     def _check_time(self, frame: Frame, record: FramePoses) -> None:
-        if self._reader.timed and record.pts != frame.pts:
+        if self._timed and record.pts != frame.pts:
             raise self._of_another(
                 f"its frame {frame.index} is at {record.seconds:.6g} s, that of {self._name} at {frame.seconds:.6g} s"
             )
