@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.poses import open_poses
+from ftpcli.datasets.same_video import check_same_video, ends_early, of_another
 from ftpcli.drawing.overlay import Style, draw
 from ftpcli.errors import InputError
 from ftpcli.files.inputs import STANDARD, describe, numbered_images
@@ -147,25 +148,17 @@ class Pairing:
         self._name = Path(describe(frames.info.path)).name
         source, options = reader.header.source, reader.header.run.options
         self.has_start = options.get("start") is not None
-        self.has_end = options.get("end") is not None
+        self.has_end = ends_early(reader)
         self.end_time: Fraction | None = None
         #: Frames the run saw: all of the video, or those up to its end.
         self._decoded = source.frames
         self.total = self._decoded if self._decoded is not None and not self.has_start else None
         if self.total is None and not self.has_start:
             self.total = frames.expected
-        info = frames.info
-        size = source.width, source.height
-        if None not in size and size != (info.width, info.height):
-            raise self._of_another(
-                f"its frames are {size[0]}x{size[1]}, those of {self._name} {info.width}x{info.height}"
-            )
-        time_base = source.time_base
-        if reader.timed and time_base is not None and time_base != info.time_base:
-            raise self._of_another(f"its time base is {time_base}, that of {self._name} {info.time_base}")
+        check_same_video(reader, frames.info)
 
     def _of_another(self, difference: str) -> InputError:
-        return InputError(f"{self._reader.path}: is of another video: {difference}")
+        return of_another(self._reader, difference)
 
     def nothing(self) -> str:
         """Why not one frame was given."""
