@@ -12,7 +12,8 @@ from pathlib import Path
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.poses import open_poses
 from ftpcli.datasets.same_video import check_same_video, ends_early, of_another
-from ftpcli.drawing.overlay import Style, draw
+from ftpcli.drawing.drawer import Drawer
+from ftpcli.drawing.overlay import Style
 from ftpcli.errors import InputError
 from ftpcli.files.inputs import STANDARD, describe, numbered_images
 from ftpcli.files.output import check_target
@@ -63,7 +64,7 @@ def render(
         video: a video, ``-`` for standard input, or a folder of images.
         poses: JSON Lines, COCO or PoseTrack.
         out: .mp4, .m4v, .mov or .mkv.
-        only: track ids to draw; all where None.
+        only: track ids to draw; all where None. ``Style.blur_faces`` covers everybody's face.
         audio: copy the sound.
         codec, crf, preset: as in VideoWriter.
         overwrite: replace an existing ``out``.
@@ -88,7 +89,7 @@ def render(
         )
         stack.enter_context(frames)
         pairing = Pairing(reader, frames)
-        joints = reader.header.joints
+        draw = Drawer(reader.header.joints, style)
         writer: VideoWriter | None = None
         drawn: set[int] = set()
         people = 0
@@ -108,9 +109,10 @@ def render(
                     )
                 )
             chosen = [pose for pose in record if only is None or pose.track_id in only]
+            others = [pose for pose in record if only is not None and pose.track_id not in only]
             drawn.update(pose.track_id for pose in chosen)
             people += len(chosen)
-            writer.write(draw(frame.image, chosen, joints, style), frame.pts)
+            writer.write(draw(frame.image, chosen, frame.seconds, others), frame.pts)
             if progress is not None:
                 progress(writer.frames, pairing.total)
         if writer is None:
