@@ -158,7 +158,7 @@ class Pairing:
         if self.total is None and not self.has_start:
             self.total = frames.expected
         check_same_video(reader, frames.info)
-        self._timed = reader.timed and source.time_base is not None  # else pts are nobody\'s ticks
+        self._timed = reader.timed and source.time_base is not None  # else pts are nobody's ticks
 
     def _of_another(self, difference: str) -> InputError:
         return of_another(self._reader, difference)
