@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,3 +164,65 @@ def test_a_file_names_its_engine_and_goes_on_with_no_other(
     ran = command(*given, "--engine", "torch", "--resume")
     assert ran.code == 1 and "not that of this run" in ran.err
     assert command(*given, "--engine", "onnx", "--resume").code == 0
+
+
+#: Runs the command line and then names those of the libraries that it has loaded.
+LOADED = """
+import sys
+from ftpcli.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+print(*sorted({"torch", "torchvision", "timm", "ultralytics", "onnx"} & sys.modules.keys()))
+"""
+
+
+def test_annotate_loads_no_torch(tiny_model: Path, random_detector: Path, tmp_path: Path) -> None:
+    clip = encode(tmp_path / "clip.mp4", count=5)
+    models = ("--weights", tiny_model, "--detector", random_detector, "--detector-size", "64", "--device", "cpu")
+    words = ["annotate", clip, "--out", tmp_path / "a.jsonl", "--overlay", tmp_path / "a.mp4", *models, "--overwrite"]
+    loaded = []
+    for engine in ("onnx", "auto", "torch"):  # the first prepares the graphs, for which it needs torch
+        run = subprocess.run(
+            [sys.executable, "-c", LOADED, *map(str, words), "--engine", engine],
+            capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": os.getcwd()},
+        )  # fmt: skip
+        loaded.append(run.stdout.split())
+    assert loaded[1] == [] and "torch" in loaded[0] and "timm" in loaded[2]
+
+
+def test_export(command: Callable[..., Ran], tiny_model: Path, random_detector: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ran = command("export", out, "--weights", tiny_model, "--detector", random_detector)
+    assert ran.code == 0 and len(ran.lines) == 3, ran.err
+    assert sorted(path.name for path in out.iterdir()) == ["about.json", "decode.onnx", "detector.onnx", "encode.onnx"]
+    about = json.loads((out / "about.json").read_text())
+    assert about["pose"]["config"]["image_size"] == [64, 48] and about["pose"]["name"] == tiny_model.name
+    assert about["detector"]["config"]["classes"] == ["person"]
+    assert max(about["pose"]["difference"].values()) < about["pose"]["tolerance"] == TOLERANCE
+    tokens = Runner((out / "encode.onnx").read_bytes())(np.zeros((4, 64, 48, 3), np.uint8))
+    heatmaps = Runner((out / "decode.onnx").read_bytes())(np.repeat(tokens[:, None], 3, axis=1))
+    assert heatmaps.shape == (4, 19, 16, 12)
+    assert Runner((out / "detector.onnx").read_bytes())(np.zeros((1, 64, 96, 3), np.uint8)).shape[:2] == (1, 5)
+    assert command("export", out).code == 1  # it is not empty
+
+
+@pytest.mark.parametrize("architecture", ["yolo11n", "yolo26n"])
+def test_detectors_find_the_same(architecture: str, tmp_path: Path, photo: np.ndarray) -> None:
+    """In pictures of several shapes; with suppression and without."""
+    from ftpcli.people import load_detector
+    from ftpcli.people.network import DetectorConfig, build_network, save_network
+
+    torch.manual_seed(0)
+    config = DetectorConfig(architecture=architecture, image_size=96, end2end=architecture == "yolo26n")
+    network = build_network(config)
+    head = network.model[-1]
+    for branch in (*head.cv3, *getattr(head, "one2one_cv3", ())):  # type: ignore[union-attr, arg-type, misc]
+        branch[-1].bias.data[:] = 0.0  # so that random weights find something
+    save_network(network, config, tmp_path / "d.safetensors")
+    detectors = [load_detector(tmp_path / "d.safetensors", engine=engine) for engine in ("onnx", "torch")]
+    for image in (photo, photo[:300].copy(), photo[:, :200].copy()):
+        found, expected = (detector.detect(image) for detector in detectors)
+        assert len(expected)
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=0.05)
