@@ -12,6 +12,7 @@ from ftpcli.cli import (
     bench,
     convert,
     evaluate,
+    export,
     import_weights,
     info,
     render,
@@ -44,6 +45,7 @@ app.command("bench", rich_help_panel=_USE)(bench.command)
 app.command("train", rich_help_panel=_MODELS)(train.command)
 app.command("train-detector", rich_help_panel=_MODELS)(train_detector.command)
 app.command("import", rich_help_panel=_MODELS)(import_weights.command)
+app.command("export", rich_help_panel=_MODELS)(export.command)
 app.command("eval", rich_help_panel=_MODELS)(evaluate.command)
 
 
