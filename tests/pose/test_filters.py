@@ -163,6 +163,37 @@ def test_the_command_filters_a_file(tmp_path: Path, command: Callable[..., Ran])
     assert again.code == 0 and (tmp_path / "c.jsonl").read_bytes() == (tmp_path / "out.jsonl").read_bytes()
 
 
+def test_raw_joints_are_kept_beside(tmp_path: Path, command: Callable[..., Ran]) -> None:
+    """In JSON Lines and COCO, through conversions and a second filter; other forms say that they leave them out."""
+    times = np.arange(40) / 30
+    noisy = np.repeat(motion(times)[:, :1], 19, axis=1) + np.random.default_rng(2).normal(0, NOISE, (40, 19, 2))
+    seen = np.ones((40, 19))
+    seen[7, 4] = 0.0
+    items = film(times, np.where(seen[..., None] > 0, noisy, 0.0), seen)
+    items[20] = FramePoses(20, items[20].pts, items[20].seconds, ())
+    write_poses(tmp_path / "in.jsonl", header(frames=40), items)
+    runs: list[tuple[object, ...]] = [
+        ("smooth", "in.jsonl", "a.jsonl", "--fill-gaps", 0.2),
+        ("convert", "a.jsonl", "b.json", "--joints", "all"),
+        ("smooth", "b.json", "c.json", "--joints", "all", "--filter", "one-euro"),
+        ("convert", "c.json", "d.jsonl"),
+    ]
+    for name, source, out, *options in runs:
+        run = command(name, tmp_path / str(source), tmp_path / str(out), *options)
+        assert run.code == 0 and "raw" not in run.err, run.err
+        with open_poses(tmp_path / str(out)) as reader:
+            found = list(reader)
+        assert found[20].poses[0].raw is None and found[20].poses[0].filled
+        for before, after in zip(items, found, strict=True):
+            for p, q in zip(before.poses, after.poses if before.poses else (), strict=True):
+                assert q.raw is not None and np.abs(q.keypoints - p.keypoints).max() > 0.1
+                np.testing.assert_allclose(q.raw, np.column_stack([p.keypoints, p.confidence]), atol=0.001)
+    assert found[7].poses[0].confidence[4] == 1.0 and found[7].poses[0].raw is not None
+    assert "39 raw joints of people" in command("convert", tmp_path / "a.jsonl", tmp_path / "e.csv").err
+    with open_poses(tmp_path / "in.jsonl") as reader:
+        assert all(pose.raw is None for frame in reader for pose in frame.poses)
+
+
 def test_annotate_filters_at_its_end(tmp_path: Path, command: Callable[..., Ran], tiny_model: Path) -> None:
     from tests.support.tiny import mot_boxes
     from tests.support.training_data import make_clips
