@@ -147,6 +147,7 @@ class RunInfo:
     version: str | None = None
     model: Mapping[str, Any] | None = None  # name, sha256, config, flip_test
     people: Mapping[str, Any] | None = None  # detector and tracker, or the boxes' file
+    engine: str | None = None  # see choices.Engine
     device: str | None = None
     precision: str | None = None
     window: int | None = None  # frames

@@ -12,9 +12,11 @@ from ftpcli.cli import (
     bench,
     convert,
     evaluate,
+    export,
     import_weights,
     info,
     render,
+    review,
     smooth,
     train,
     train_detector,
@@ -36,12 +38,14 @@ app = typer.Typer(
 app.command("annotate", rich_help_panel=_USE)(annotate.command)
 app.command("render", rich_help_panel=_USE)(render.command)
 app.command("info", rich_help_panel=_USE)(info.command)
+app.command("review", rich_help_panel=_USE)(review.command)
 app.command("convert", rich_help_panel=_USE)(convert.command)
 app.command("smooth", rich_help_panel=_USE)(smooth.command)
 app.command("bench", rich_help_panel=_USE)(bench.command)
 app.command("train", rich_help_panel=_MODELS)(train.command)
 app.command("train-detector", rich_help_panel=_MODELS)(train_detector.command)
 app.command("import", rich_help_panel=_MODELS)(import_weights.command)
+app.command("export", rich_help_panel=_MODELS)(export.command)
 app.command("eval", rich_help_panel=_MODELS)(evaluate.command)
 
 
