@@ -77,8 +77,8 @@ class PoseStore:
         raw: np.ndarray | None = None,
     ) -> None:
         """A person in a frame: box (4,) xyxy, table (K, 3) x, y, confidence, (0, 3) for a mere box; raw as in Pose."""
-        parts = [box, [score, filled, raw is not None], table.ravel(), *([] if raw is None else [raw.ravel()])]
-        data = np.concatenate(parts).tobytes()
+        head = np.array([*box, score, filled, raw is not None], dtype=np.float64)
+        data = np.concatenate([head, table.ravel(), np.zeros(0) if raw is None else raw.ravel()]).tobytes()
         try:
             self._spool.seek(self._end)
             self._spool.write(data)
