@@ -28,6 +28,8 @@ from ftpcli.pose.smoothing import Smoothing
 from ftpcli.records import FramePoses, Header, SourceInfo
 
 if TYPE_CHECKING:
+    from ftpcli.drawing.drawer import Drawer
+    from ftpcli.drawing.overlay import Style
     from ftpcli.video import VideoWriter
 
 
@@ -43,7 +45,7 @@ class Target:
         out: the poses file; None is standard output, which takes JSON Lines.
         format: a ``choices.Format``; None goes by the extension.
         joints: ``default`` or ``all`` (COCO files with every joint of the model).
-        overlay: a video with the skeletons drawn in.
+        overlay: a video with the skeletons drawn in, in the ``style``; None is the usual one.
         frames: a folder for the frames, below the names that the poses file has.
         picture: kind of their files, ``jpg`` or ``png``.
         overwrite: replace existing files.
@@ -54,6 +56,7 @@ class Target:
     format: str | None = None
     joints: str = "default"
     overlay: Path | None = None
+    style: Style | None = None
     frames: Path | None = None
     picture: str = "jpg"
     overwrite: bool = False
@@ -362,14 +365,12 @@ class _Stream:
 class _Overlay:
     """Draws chunks into a video as they come."""
 
-    def __init__(self, writer: VideoWriter, joints: tuple[str, ...]) -> None:
-        self._writer, self._joints = writer, joints
+    def __init__(self, writer: VideoWriter, drawer: Drawer) -> None:
+        self._writer, self._drawer = writer, drawer
 
     def draw(self, chunk: list[Annotated]) -> None:
-        from ftpcli.drawing.overlay import draw
-
         for one in chunk:
-            self._writer.write(draw(one.frame.image, one.poses.poses, self._joints), one.frame.pts)
+            self._writer.write(self._drawer(one.frame.image, one.poses.poses, one.frame.seconds), one.frame.pts)
 
 
 @contextmanager
@@ -388,11 +389,13 @@ def _overlay(annotation: Annotation, target: Target, options: Options) -> Iterat
     if target.overlay is None:
         yield None
         return
+    from ftpcli.drawing.drawer import Drawer
+    from ftpcli.drawing.overlay import Style
     from ftpcli.video import VideoWriter
 
     info = annotation.info
     begin = None if options.start is None else Fraction(options.start)
     with VideoWriter.like(target.overlay, info, overwrite=target.overwrite, audio_start=begin) as writer:
-        yield _Overlay(writer, annotation.header.joints)
+        yield _Overlay(writer, Drawer(annotation.header.joints, target.style or Style()))
         if options.end is not None:
             writer.end_audio_at(Fraction(options.end))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ftpcli.choices import HUB_MODELS, Format, Joints, Picture, Precision
+from ftpcli.cli.drawing_options import Angles, BlurFaces, Trails
 from ftpcli.cli.progress import Report, progress
 from ftpcli.cli.signals import EXIT_BROKEN_PIPE, Stop, stop_signals
 from ftpcli.cli.targets import targets_of
@@ -64,6 +65,9 @@ def command(
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
+    blur_faces: BlurFaces = False,
+    trails: Trails = 0.0,
+    angles: Angles = False,
     frames: Annotated[
         str | None,
         typer.Option(help="Also write the frames into this folder, as the output names them.", rich_help_panel=_OUTPUT),
@@ -215,6 +219,11 @@ def command(
         raise UsageError("--json: --out - writes to standard output already; name a file with one of them")
     if boxes is not None and several:
         raise UsageError(f"--boxes {boxes}: belongs to one video; annotate the others by themselves")
+    drawn = {"--blur-faces": blur_faces, "--trails": trails, "--angles": angles}
+    if overlay is None and (unused := [option for option, value in drawn.items() if value]):
+        raise UsageError(f"{unused[0]}: is for the overlay; name one with --overlay")
+    if blur_faces and frames is not None:
+        raise UsageError("--blur-faces: --frames writes faces as they are; leave one of them out")
     files = {"--boxes": boxes, "--weights": weights, "--detector": detector}
     for option, value in {**files, "--out": out, "--overlay": overlay, "--frames": frames}.items():
         refuse_address(option, value)
@@ -223,6 +232,7 @@ def command(
         typer.echo("ftp: starting", err=True)
     no_other_threads()
     from ftpcli.annotation.chain import Annotator, Options
+    from ftpcli.drawing.overlay import Style
     from ftpcli.pose.hub import is_hub_name
     from ftpcli.pose.weights import weights_path
     from ftpcli.video.selection import Selection, check_rotation
@@ -271,6 +281,7 @@ def command(
     for source, target in zip(sources, targets_of(sources, out, several, format, joints, overlay), strict=True):
         target = replace(target, overwrite=overwrite, resume=resume, picture=picture)
         target = replace(target, frames=None if frames is None else Path(frames))
+        target = replace(target, style=Style(angles=angles, trails=trails, blur_faces=blur_faces))
         try:
             target.check(source.path, boxes, weights)
             work.append((source, target))
