@@ -23,7 +23,7 @@ from ftpcli.people.cuts import Shots
 from ftpcli.records import Frame, TrackedFrame
 
 PART = 16  # frames of a shot
-JOINS, LIKE, NONE = 120, 40, 60  # sequences of a kind
+JOINS, LIKE, NONE = 120, 40, 30  # sequences of a kind
 
 Pictures = list[np.ndarray]
 
@@ -89,21 +89,17 @@ def ours(pictures: Pictures) -> list[int]:
     return [i for i in range(1, len(shots)) if shots[i] != shots[i - 1]]
 
 
-def theirs(pictures: Pictures, shortest: int) -> list[int]:
+def theirs(pictures: Pictures) -> list[int]:
     from scenedetect import ContentDetector, FrameTimecode
 
-    detector, cuts = ContentDetector(min_scene_len=shortest), []
+    detector, cuts = ContentDetector(), []
     for i, picture in enumerate(pictures):
         cuts += detector.process_frame(FrameTimecode(i, 25.0), np.ascontiguousarray(picture[..., ::-1]))
     return [int(cut.frame_num) for cut in cuts]
 
 
 def main() -> int:
-    rivals = {
-        "ours": ours,
-        "ContentDetector": lambda p: theirs(p, 15),
-        "the same, shots from 3": lambda p: theirs(p, 3),
-    }
+    rivals = {"ours": ours, "ContentDetector": theirs}
     count: dict[str, int] = defaultdict(int)
     hits: dict[tuple[str, str], int] = defaultdict(int)
     false: dict[tuple[str, str], int] = defaultdict(int)
