@@ -1,4 +1,4 @@
-"""Joint names, skeleton edges, left/right pairs and OKS sigmas. Files are matched by these names."""
+"""Joint names, skeleton edges, left/right pairs, OKS sigmas and joint angles. Files are matched by these names."""
 
 from __future__ import annotations
 
@@ -120,3 +120,51 @@ POSETRACK15 = Skeleton(
 )
 #: The twelve joints that PCK figures are pooled over.
 BODY12 = _LIMBS
+
+#: Angles of a body: at the middle one of three joints, 180 degrees where they lie on a line. A raised arm has a large
+#: shoulder angle, a hanging one a small one.
+_BENDS = {
+    f"{side}_{name}": tuple(f"{side}_{joint}" for joint in joints)
+    for name, joints in {
+        "knee": ("hip", "knee", "ankle"),
+        "hip": ("shoulder", "hip", "knee"),
+        "elbow": ("shoulder", "elbow", "wrist"),
+        "shoulder": ("elbow", "shoulder", "hip"),
+    }.items()
+    for side in ("left", "right")
+}
+#: Names of what ``joint_angles`` gives, in its order.
+ANGLES = (*_BENDS, "trunk")
+
+
+def joint_angles(
+    joints: Sequence[str], keypoints: np.ndarray, confidence: np.ndarray, threshold: float = 0.3
+) -> np.ndarray:
+    """Angles in the picture's plane, in degrees; they are those of the body only where it moves in that plane.
+
+    Args:
+        joints: names of the K joints.
+        keypoints: (..., K, 2) pixels, y runs down.
+        confidence: (..., K).
+        threshold: an angle with a less confident joint is NaN, like one of a joint that is not there.
+
+    Returns:
+        (..., 9) float64 in the order of ``ANGLES``: 0 to 180 between two bones. The trunk's is that of the line from
+        the middle of the hips to the middle of the shoulders with the upright, -180 to 180, positive to the right.
+    """
+    at = {joint: index for index, joint in enumerate(joints)}
+    found = np.full((*keypoints.shape[:-2], len(ANGLES)), np.nan)
+    points = np.where(confidence[..., None] >= max(threshold, 1e-9), keypoints, np.nan)
+    for place, bend in enumerate(_BENDS.values()):
+        if all(joint in at for joint in bend):
+            first, middle, last = (points[..., at[joint], :] for joint in bend)
+            a, b = first - middle, last - middle
+            cross = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+            flat = (a == 0).all(-1) | (b == 0).all(-1)
+            found[..., place] = np.where(flat, np.nan, np.degrees(np.abs(np.arctan2(cross, (a * b).sum(-1)))))
+    ends = [[f"{side}_{name}" for side in ("left", "right")] for name in ("hip", "shoulder")]
+    if all(joint in at for pair in ends for joint in pair):
+        hips, shoulders = (points[..., [at[joint] for joint in pair], :].mean(-2) for pair in ends)
+        up = shoulders - hips
+        found[..., -1] = np.where((up == 0).all(-1), np.nan, np.degrees(np.arctan2(up[..., 0], -up[..., 1])))
+    return found

@@ -16,6 +16,7 @@ from ftpcli.cli import (
     import_weights,
     info,
     render,
+    review,
     smooth,
     train,
     train_detector,
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command("annotate", rich_help_panel=_USE)(annotate.command)
 app.command("render", rich_help_panel=_USE)(render.command)
 app.command("info", rich_help_panel=_USE)(info.command)
+app.command("review", rich_help_panel=_USE)(review.command)
 app.command("convert", rich_help_panel=_USE)(convert.command)
 app.command("smooth", rich_help_panel=_USE)(smooth.command)
 app.command("bench", rich_help_panel=_USE)(bench.command)

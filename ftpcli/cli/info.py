@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 def command(
     poses: Annotated[Path, typer.Argument(help="JSON Lines, COCO or PoseTrack JSON.")],
+    suggest: Annotated[
+        int | None, typer.Option(min=1, help="Also name so many frames, those most worth correcting.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything as one JSON object on standard output.")] = False,
 ) -> None:
     """Show what a poses file holds: source, people, gaps, confidence, leaps, and what made it.
 
     Exit code: 0 done, 1 the file cannot be read, 2 wrong usage.
     """
+    from ftpcli.annotation import suggestions
     from ftpcli.datasets.poses import open_poses
     from ftpcli.formats.base import dumps
     from ftpcli.formats.header import encode_run, encode_source
@@ -28,14 +32,14 @@ def command(
     with open_poses(poses) as reader:
         found = summarise(reader)
         header = reader.header
+        frames = suggestions.suggest(reader, header.joints, suggest) if suggest else []
     if as_json:
-        typer.echo(
-            dumps(
-                found.to_dict() | {"source": _said(encode_source(header.source)), "run": _said(encode_run(header.run))}
-            )
-        )
+        about = {"source": _said(encode_source(header.source)), "run": _said(encode_run(header.run))}
+        typer.echo(dumps(found.to_dict() | about | ({"suggested": frames} if suggest else {})))
     else:
         _show(found, header)
+        if suggest:
+            typer.echo(f"frames most worth correcting: {', '.join(map(str, frames)) or 'none, nobody is in them'}")
 
 
 def _said(part: dict[str, Any]) -> dict[str, Any]:

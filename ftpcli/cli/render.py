@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ftpcli.choices import Codec, Speed
+from ftpcli.cli.drawing_options import Angles, BlurFaces, Trails
 from ftpcli.cli.progress import progress
 from ftpcli.errors import UsageError, counted
 
@@ -36,6 +37,9 @@ def command(
         str | None,
         typer.Option("--ids", help="Draw only the people with these ids, as in 3,7.", rich_help_panel=_DRAWING),
     ] = None,
+    blur_faces: BlurFaces = False,
+    trails: Trails = 0.0,
+    angles: Angles = False,
     codec: Annotated[
         Codec, typer.Option(help="h264 plays everywhere, hevc is smaller.", rich_help_panel=_OUTPUT)
     ] = Codec.H264,
@@ -84,7 +88,15 @@ def command(
             video,
             poses,
             out,
-            style=Style(black=black, threshold=threshold, boxes=not no_boxes, ids=not no_ids),
+            style=Style(
+                black=black,
+                threshold=threshold,
+                boxes=not no_boxes,
+                ids=not no_ids,
+                angles=angles,
+                trails=trails,
+                blur_faces=blur_faces,
+            ),
             only=only,
             audio=not no_audio,
             codec=codec.value,

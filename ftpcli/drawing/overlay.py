@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ftpcli.records import Pose
-from ftpcli.skeleton import Skeleton
+from ftpcli.skeleton import ANGLES, Skeleton, joint_angles
 
 Colour = tuple[int, int, int]  # RGB
 
@@ -34,6 +34,9 @@ class Style:
         threshold: joints with a lower confidence are left out, with their bones.
         boxes, ids: whether boxes and labels are drawn.
         thickness: line width in pixels; by default it depends on the size of the person.
+        angles: write joint angles beside the joints, see ``skeleton.joint_angles``.
+        trails: seconds for which wrists, ankles and nose leave a line behind; of ``Drawer`` alone.
+        blur_faces: cover all faces before anything is drawn; of ``Drawer`` alone.
     """
 
     black: bool = False
@@ -41,6 +44,9 @@ class Style:
     boxes: bool = True
     ids: bool = True
     thickness: int | None = None
+    angles: bool = False
+    trails: float = 0.0
+    blur_faces: bool = False
 
 
 def draw(image: np.ndarray, poses: Sequence[Pose], joints: Sequence[str], style: Style = Style()) -> np.ndarray:
@@ -61,6 +67,9 @@ def draw(image: np.ndarray, poses: Sequence[Pose], joints: Sequence[str], style:
         if style.boxes:
             _draw_box(canvas, pose.box, person_colour(pose.track_id), max(1, round(width * 0.5)))
         _draw_skeleton(canvas, pose, joints, bones, style.threshold, width)
+    if style.angles:
+        for pose in poses:
+            _draw_angles(canvas, pose, joints, style.threshold)
     if style.ids:  # over all skeletons, or a neighbour would cover them
         for pose in poses:
             _draw_label(canvas, pose)
@@ -88,7 +97,7 @@ def line_width(box: np.ndarray, shape: Sequence[int]) -> int:
     return max(1, round(min(max(box[2] - box[0], box[3] - box[1]), max(shape[:2])) / 120))
 
 
-def _near(points: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+def near(points: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Which (N, 2) points are finite and no further outside than the picture is large (cv2 takes 32-bit integers)."""
     reach = np.array([shape[1], shape[0]], dtype=np.float64)
     with np.errstate(invalid="ignore"):
@@ -109,7 +118,7 @@ def _draw_skeleton(
 ) -> None:
     points = np.asarray(pose.keypoints, dtype=np.float64)
     confidence = np.asarray(pose.confidence, dtype=np.float64)
-    seen = _near(points, canvas.shape) & (confidence >= threshold) & (confidence > 0)
+    seen = near(points, canvas.shape) & (confidence >= threshold) & (confidence > 0)
     radius = max(1, round(width * 0.9)) << _SHIFT
     passes: list[tuple[Colour | None, int, int]] = [(None, width, radius)]
     if width > 1:
@@ -144,14 +153,33 @@ def _draw_box(canvas: np.ndarray, box: np.ndarray, colour: Colour, width: int) -
         cv2.rectangle(canvas, corners[:2], corners[2:], colour, width, cv2.LINE_AA)
 
 
+def _draw_angles(canvas: np.ndarray, pose: Pose, joints: Sequence[str], threshold: float) -> None:
+    """Whole degrees to the right of the joint that an angle is called after, the trunk's between the hips."""
+    points = {joint: np.asarray(point, np.float64) for joint, point in zip(joints, pose.keypoints, strict=True)}
+    if "left_hip" in points and "right_hip" in points:
+        points["trunk"] = (points["left_hip"] + points["right_hip"]) / 2
+    scale, stroke = _font_size(canvas)
+    angles = joint_angles(joints, np.asarray(pose.keypoints), np.asarray(pose.confidence), threshold)
+    for name, angle in zip(ANGLES, angles, strict=True):
+        if np.isfinite(angle) and near(points[name][None], canvas.shape)[0]:
+            origin = round(points[name][0]) + 4 * stroke, round(points[name][1])
+            for colour, width in ((_DARK, 3 * stroke), (side_colour(name), stroke)):
+                cv2.putText(canvas, f"{angle:.0f}", origin, _FONT, 0.8 * scale, colour, width, cv2.LINE_AA)
+
+
+def _font_size(canvas: np.ndarray) -> tuple[float, int]:
+    """Scale and line width of text."""
+    scale = min(max(max(canvas.shape[:2]) / 1600, 0.35), 2.0)
+    return scale, max(1, round(scale * 1.6))
+
+
 def _draw_label(canvas: np.ndarray, pose: Pose) -> None:
     """The id on a patch of the person's colour, above the box or, at the top of the picture, inside it."""
     corners = _corners(pose.box, canvas.shape)
     if corners is None:
         return
-    height, width = canvas.shape[:2]
-    scale = min(max(max(height, width) / 1600, 0.35), 2.0)
-    stroke = max(1, round(scale * 1.6))
+    width = canvas.shape[1]
+    scale, stroke = _font_size(canvas)
     text = str(pose.track_id)
     (text_width, text_height), _ = cv2.getTextSize(text, _FONT, scale, stroke)
     margin = max(2, round(4 * scale))

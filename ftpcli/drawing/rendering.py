@@ -11,7 +11,9 @@ from pathlib import Path
 
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.poses import open_poses
-from ftpcli.drawing.overlay import Style, draw
+from ftpcli.datasets.same_video import check_same_video, ends_early, of_another
+from ftpcli.drawing.drawer import Drawer
+from ftpcli.drawing.overlay import Style
 from ftpcli.errors import InputError
 from ftpcli.files.inputs import STANDARD, describe, numbered_images
 from ftpcli.files.output import check_target
@@ -62,7 +64,7 @@ def render(
         video: a video, ``-`` for standard input, or a folder of images.
         poses: JSON Lines, COCO or PoseTrack.
         out: .mp4, .m4v, .mov or .mkv.
-        only: track ids to draw; all where None.
+        only: track ids to draw; all where None. ``Style.blur_faces`` covers everybody's face.
         audio: copy the sound.
         codec, crf, preset: as in VideoWriter.
         overwrite: replace an existing ``out``.
@@ -87,7 +89,7 @@ def render(
         )
         stack.enter_context(frames)
         pairing = Pairing(reader, frames)
-        joints = reader.header.joints
+        draw = Drawer(reader.header.joints, style)
         writer: VideoWriter | None = None
         drawn: set[int] = set()
         people = 0
@@ -107,9 +109,10 @@ def render(
                     )
                 )
             chosen = [pose for pose in record if only is None or pose.track_id in only]
+            others = [pose for pose in record if only is not None and pose.track_id not in only]
             drawn.update(pose.track_id for pose in chosen)
             people += len(chosen)
-            writer.write(draw(frame.image, chosen, joints, style), frame.pts)
+            writer.write(draw(frame.image, chosen, frame.seconds, others), frame.pts)
             if progress is not None:
                 progress(writer.frames, pairing.total)
         if writer is None:
@@ -147,25 +150,18 @@ class Pairing:
         self._name = Path(describe(frames.info.path)).name
         source, options = reader.header.source, reader.header.run.options
         self.has_start = options.get("start") is not None
-        self.has_end = options.get("end") is not None
+        self.has_end = ends_early(reader)
         self.end_time: Fraction | None = None
         #: Frames the run saw: all of the video, or those up to its end.
         self._decoded = source.frames
         self.total = self._decoded if self._decoded is not None and not self.has_start else None
         if self.total is None and not self.has_start:
             self.total = frames.expected
-        info = frames.info
-        size = source.width, source.height
-        if None not in size and size != (info.width, info.height):
-            raise self._of_another(
-                f"its frames are {size[0]}x{size[1]}, those of {self._name} {info.width}x{info.height}"
-            )
-        time_base = source.time_base
-        if reader.timed and time_base is not None and time_base != info.time_base:
-            raise self._of_another(f"its time base is {time_base}, that of {self._name} {info.time_base}")
+        check_same_video(reader, frames.info)
+        self._timed = reader.timed and source.time_base is not None  # else pts are nobody's ticks
 
     def _of_another(self, difference: str) -> InputError:
-        return InputError(f"{self._reader.path}: is of another video: {difference}")
+        return of_another(self._reader, difference)
 
     def nothing(self) -> str:
         """Why not one frame was given."""
@@ -207,7 +203,7 @@ class Pairing:
         return self.has_end and record is None
 
     def _check_time(self, frame: Frame, record: FramePoses) -> None:
-        if self._reader.timed and record.pts != frame.pts:
+        if self._timed and record.pts != frame.pts:
             raise self._of_another(
                 f"its frame {frame.index} is at {record.seconds:.6g} s, that of {self._name} at {frame.seconds:.6g} s"
             )

@@ -10,11 +10,8 @@ import numpy as np
 
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.coco import VISIBLE
+from ftpcli.inspection.leaps import Neighbours, leaps
 from ftpcli.records import FramePoses, Pose
-
-#: A joint leaps where it lies further than this share of the box's longer side from the middle between its places one
-#: frame before and one after. Limbs in fast motion stay below at 25 frames a second.
-LEAP = 0.1
 
 
 @dataclass(slots=True)
@@ -26,7 +23,7 @@ class PersonSummary:
         frames: in which the person stands, ``filled`` of them by interpolation.
         gaps: times that the person is away between the first and the last frame; ``longest_gap`` in frames.
         confidence: mean over joints and frames.
-        leaps: joints that are somewhere else for one frame (see ``LEAP``).
+        leaps: joints that are somewhere else for one frame (see ``inspection.leaps``).
     """
 
     track_id: int
@@ -79,6 +76,7 @@ def summarise(reader: PosesReader) -> PosesSummary:
     """
     found = PosesSummary(reader.path, reader.format)
     people: dict[int, _Track] = {}
+    neighbours = Neighbours()
     joints = reader.header.joints
     sums, low = np.zeros(len(joints)), 0
     for frame in reader:
@@ -97,6 +95,8 @@ def summarise(reader: PosesReader) -> PosesSummary:
             if track is None:
                 track = people[pose.track_id] = _Track(PersonSummary(pose.track_id, frame.index, seconds))
             track.add(frame, pose)
+        for around in neighbours.add(frame):
+            people[around[1].track_id].summary.leaps += int(leaps(*around).sum())
     count = found.poses
     if count and joints:
         found.doubtful = low / (count * len(joints))
@@ -107,15 +107,14 @@ def summarise(reader: PosesReader) -> PosesSummary:
 
 
 class _Track:
-    """A person's summary while it grows: the last two poses are kept."""
+    """A person's summary while it grows."""
 
     def __init__(self, summary: PersonSummary) -> None:
-        self._summary = summary
+        self.summary = summary
         self._confidence = 0.0
-        self._before: list[tuple[int, Pose]] = []
 
     def add(self, frame: FramePoses, pose: Pose) -> None:
-        one = self._summary
+        one = self.summary
         if one.frames:
             away = frame.index - one.last_frame - 1
             one.gaps += away > 0
@@ -125,21 +124,10 @@ class _Track:
         one.last_frame = frame.index
         one.last_seconds = None if math.isnan(frame.seconds) else frame.seconds
         self._confidence += float(pose.confidence.mean()) if len(pose.confidence) else 0.0
-        self._before = [*self._before[-2:], (frame.index, pose)]
-        if len(self._before) == 3 and frame.index == self._before[0][0] + 2:
-            one.leaps += leaps(*(before for _, before in self._before))
 
     def finished(self) -> PersonSummary:
-        self._summary.confidence = self._confidence / self._summary.frames
-        return self._summary
-
-
-def leaps(before: Pose, pose: Pose, after: Pose) -> int:
-    """How many joints of ``pose`` lie far from the middle between their places in the frames beside it."""
-    sure = (np.stack([before.confidence, pose.confidence, after.confidence]) >= VISIBLE).all(0)
-    off = np.linalg.norm(pose.keypoints - (before.keypoints + after.keypoints) / 2, axis=1)
-    size = float(max(pose.box[2] - pose.box[0], pose.box[3] - pose.box[1]))
-    return int((sure & (off > LEAP * size)).sum())
+        self.summary.confidence = self._confidence / self.summary.frames
+        return self.summary
 
 
 def _rounded(value: Any) -> Any:

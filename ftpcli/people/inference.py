@@ -109,6 +109,5 @@ def _people(raw: np.ndarray, person: int, floor: float, overlap: float) -> np.nd
     boxes, scores = rows[:4].T, rows[4 + person]
     low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
     sides = np.concatenate([low, high - low], axis=1)
-    found = cv2.dnn.NMSBoxes(sides.tolist(), scores.tolist(), floor, overlap)
-    kept = np.asarray(found, np.int64).reshape(-1)[:_MOST]
+    kept = np.asarray(cv2.dnn.NMSBoxes(sides.tolist(), scores.tolist(), floor, overlap), np.int64).reshape(-1)[:_MOST]
     return np.concatenate([low, high, scores[:, None]], axis=1)[kept]

@@ -183,6 +183,21 @@ def video_info(
     )
 
 
+def packet_times(name: str) -> tuple[float, list[float]]:
+    """Where players put 0 and the rising times of a file's frames, in seconds, told by its packets: none is decoded.
+
+    Raises:
+        InputError: see ``open_container``.
+    """
+    with open_container(name) as container:
+        stream = choose_stream(container, name)
+        tick = float(fraction(stream.time_base) or 0)
+        packets = container.demux(stream)
+        times = sorted(p.pts * tick for p in packets if p.size and p.pts is not None and not p.is_discard)
+        start = times[0] if times else 0.0
+        return start if container.start_time is None else container.start_time / av.time_base, times
+
+
 def longest_gap(container: InputContainer) -> Fraction | None:
     """Seconds between two frames beyond which the container's clock was set back, None where it says nothing.
 

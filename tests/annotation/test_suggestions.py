@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from ftpcli.annotation.suggestions import suggest
 from ftpcli.formats import open_poses, write_poses
+from ftpcli.inspection.summary import summarise
 from ftpcli.records import FramePoses, Pose
 from ftpcli.skeleton import PERSON19
 from tests.support.formats_samples import header
@@ -58,3 +60,21 @@ def test_convert_takes_the_suggested_frames(tmp_path: Path, command: Callable[..
     with open_poses(tmp_path / "out.json") as reader:
         found = [frame.index for frame in reader]
     assert len(found) == 2 and found[1] == 25
+    told = command("info", tmp_path / "in.jsonl", "--suggest", 2, "--json")
+    assert told.code == 0 and json.loads(told.out)["suggested"] == found
+    assert f"correcting: {found[0]}, 25\n" in command("info", tmp_path / "in.jsonl", "--suggest", 2).out
+
+
+def test_a_leap_is_one_thing_to_info_and_to_suggestions(tmp_path: Path) -> None:
+    """The frame that leaps counts, not those beside it; moving on at full speed or for good is no leap."""
+    items = steady(60)
+    for n in range(60):
+        away = np.array([8.0 * n, 200.0 * (n >= 45)])
+        items[n] = with_pose(items[n], keypoints=items[n].poses[0].keypoints + away)
+    points = items[22].poses[0].keypoints.copy()
+    points[9] += 150
+    items[22] = with_pose(items[22], keypoints=points)
+    write_poses(tmp_path / "in.jsonl", header(frames=60), items)
+    with open_poses(tmp_path / "in.jsonl") as reader:
+        assert summarise(reader).people[0].leaps == 1
+        assert 22 in suggest(reader, PERSON19.joints, 2)

@@ -1,0 +1,40 @@
+"""Whether a poses file can be of a video, as far as its header tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ftpcli.datasets.base import PosesReader
+from ftpcli.errors import InputError
+from ftpcli.files.inputs import describe
+from ftpcli.records import VideoInfo
+
+
+def of_another(reader: PosesReader, difference: str) -> InputError:
+    """The error to raise where it is not."""
+    return InputError(f"{reader.path}: is of another video: {difference}")
+
+
+def check_same_video(reader: PosesReader, info: VideoInfo, turn: int = 0) -> None:
+    """Compare size and time base.
+
+    Args:
+        turn: degrees by which the poses' frames are turned against those that ``info`` describes.
+
+    Raises:
+        InputError: they differ.
+    """
+    source, name = reader.header.source, Path(describe(info.path)).name
+    size, sides = (source.width, source.height), (info.width, info.height)
+    if turn % 180:
+        sides = sides[::-1]
+    if None not in size and size != sides:
+        raise of_another(reader, f"its frames are {size[0]}x{size[1]}, those of {name} {sides[0]}x{sides[1]}")
+    if reader.timed and source.time_base is not None and source.time_base != info.time_base:
+        raise of_another(reader, f"its time base is {source.time_base}, that of {name} {info.time_base}")
+
+
+def ends_early(reader: PosesReader) -> bool:
+    """Whether the poses were made with an end before that of the video."""
+    options = reader.header.run.options
+    return options.get("end") is not None or options.get("duration") is not None
