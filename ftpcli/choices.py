@@ -18,6 +18,8 @@ class Format(StrEnum):
     POSETRACK17 = "posetrack17"
     CSV = "csv"  # one row a frame, person and joint
     CSV_WIDE = "csv_wide"  # one row a frame and person
+    PARQUET = "parquet"  # the same tables with types
+    PARQUET_WIDE = "parquet_wide"
     MOT = "mot"  # boxes and ids only
     OPENPOSE = "openpose"  # a folder with a file a frame, BODY_25
     OPENPOSE18 = "openpose18"  # the same with the 18 joints of OpenPose's COCO model
@@ -25,6 +27,8 @@ class Format(StrEnum):
     YOLO = "yolo"  # a folder for training YOLO-pose
     DEEPLABCUT = "deeplabcut"  # CSV of a multi-animal project
     SLEAP = "sleap"
+    SLEAP_ANALYSIS = "sleap_analysis"  # h5
+    DEEPLABCUT_H5 = "deeplabcut_h5"
     NWB = "nwb"
     LABELSTUDIO = "labelstudio"
     CVAT = "cvat"  # zip

@@ -302,7 +302,8 @@ class Annotator:
         if self.detector is None:
             return BoxesFile(self.options.boxes or "", info)
         rate = float(info.average_rate) / self.options.every if info.average_rate else None
-        return DetectAndTrack(self.detector, self.options.tracker, rate, self.options.min_score)
+        o = self.options
+        return DetectAndTrack(self.detector, o.tracker, rate, o.min_score, o.appearance)
 
 
 def annotate(
@@ -332,6 +333,7 @@ def annotate(
     chosen = Options(**options)
     if Smoothing(chosen.smooth).whole_tracks:
         raise UsageError(f"smooth={chosen.smooth}: looks ahead; filter a file (ftpcli.pose.filters.Filter)")
+    chosen.check_streamed("frames as they come; see ftpcli.people.selection.Chosen")
     annotator = Annotator(
         chosen, device=device, precision=precision, batch=batch, trust=trust, allow_network=allow_network
     )

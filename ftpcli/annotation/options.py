@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 from ftpcli.errors import UsageError
 from ftpcli.people.gaps import LONGEST
+from ftpcli.people.selection import Select, Selection
 from ftpcli.people.tracking import TrackerName
 from ftpcli.pose.smoothing import Smoothing
 from ftpcli.pose.views import check_tolerance
@@ -23,12 +24,15 @@ class Options:
         weights: ``default`` or a file made by ``ftp train``.
         detector: ``default``, a model file, or the name of an ultralytics model.
         tracker: a :class:`TrackerName` or its value.
+        appearance: the tracker also compares the colours of people's clothes; for those that look at pictures.
         min_score: detections from this score on may become people; None is the detector's own advice.
         cuts: a camera cut ends tracks, gaps, windows and smoothing: each shot is annotated as a video of its own. The
             ids of ``boxes`` stay as they are.
         fill_gaps: seconds; somebody found again within them is in the frames between, too. Not for ``boxes``.
         hold_views: share of a person's size by which the box may move before the crops follow (``HoldViews``).
         boxes: MOT text or a poses file in place of detector and tracker.
+        people, select, ids, min_track, join: who goes into the file, see :class:`Selection`; applied once the run is
+            over. Not for ``boxes``, besides ``ids``.
         rotate: degrees counterclockwise in place of the source's own rotation.
         start, end: seconds on the source's clock.
         every: look at one frame of this many.
@@ -41,11 +45,17 @@ class Options:
     detector: str = "default"
     detector_size: int | None = None
     tracker: str = TrackerName.BYTETRACK
+    appearance: bool = False
     min_score: float | None = None
     cuts: bool = True
     fill_gaps: float = 0.2
     hold_views: float = 0.05
     boxes: str | None = None
+    people: int | None = None
+    select: str | None = None
+    ids: tuple[int, ...] | None = None
+    min_track: float = 0.0
+    join: float = 0.0
     rotate: int | None = None
     start: float | None = None
     end: float | None = None
@@ -57,11 +67,30 @@ class Options:
     def __post_init__(self) -> None:
         _check_choice(TrackerName, self.tracker, "--tracker")
         _check_choice(Smoothing, self.smooth, "--smooth")
+        if self.appearance and not TrackerName(self.tracker).sees:
+            seers = [name for name in TrackerName if name.sees]
+            raise UsageError(f"--appearance: {self.tracker} does not look at pictures; choose {' or '.join(seers)}")
         if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise UsageError(f"--min-score {self.min_score}: must lie between 0 and 1")
         if not 0 <= self.fill_gaps <= LONGEST:
             raise UsageError(f"--fill-gaps {self.fill_gaps:g}: must lie between 0 and {LONGEST:g} seconds")
         check_tolerance(self.hold_views)
+        if self.select is not None:
+            _check_choice(Select, self.select, "--select")
+        given = [name for name in self.selection.asked if name != "--ids"]
+        if given and self.boxes is not None:
+            raise UsageError(f"{given[0]}: --boxes {self.boxes} says who is who; choose among them with --ids")
+
+    @property
+    def selection(self) -> Selection:
+        """Who goes into the file."""
+        select = None if self.select is None else Select(self.select)
+        return Selection(self.people, select, self.ids, self.min_track, self.join)
+
+    def check_streamed(self, where: str) -> None:
+        """Refuse what is known only once the run is over, for an output that is made on the way (UsageError)."""
+        if late := self.selection.asked:
+            raise UsageError(f"{late[0]}: is applied once the run is over, too late for {where}")
 
     def recorded(self) -> dict[str, Any]:
         """As headers record it: what is set, as JSON values, files without their folders (the machine's business)."""
@@ -83,11 +112,17 @@ class OptionFields(TypedDict, total=False):
     detector: str
     detector_size: int | None
     tracker: str
+    appearance: bool
     min_score: float | None
     cuts: bool
     fill_gaps: float
     hold_views: float
     boxes: str | None
+    people: int | None
+    select: str | None
+    ids: tuple[int, ...] | None
+    min_track: float
+    join: float
     rotate: int | None
     start: float | None
     end: float | None

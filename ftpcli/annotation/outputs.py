@@ -23,8 +23,9 @@ from ftpcli.files.output_folder import OutputFolder, output_folder
 from ftpcli.files.stages import Stage, stage
 from ftpcli.formats import PartWriter, StandardOutput, check_joints, check_output, format_of, joints_of, part_path
 from ftpcli.formats.names import picture_file, source_name
+from ftpcli.people.selection import Chosen
 from ftpcli.pose.smoothing import Smoothing
-from ftpcli.records import FramePoses, Header
+from ftpcli.records import FramePoses, Header, SourceInfo
 
 if TYPE_CHECKING:
     from ftpcli.drawing.drawer import Drawer
@@ -154,6 +155,9 @@ def annotate_file(
     """
     options = annotator.options
     target.check(source, options.boxes, options.weights)
+    for late in (target.overlay, None if target.out else STANDARD):
+        if late is not None:
+            options.check_streamed(str(late))
     if target.resume and not can_reread(source):
         raise UsageError(f"{describe(source)}: a pipe or stream cannot be resumed; save it to a file first")
     started = time.monotonic()
@@ -195,16 +199,18 @@ def annotate_file(
         progress.total = progress.frames
         tell(progress)
         header = annotation.header
-        header = replace(header, source=replace(header.source, warnings=header.source.warnings + stopped))
         with stage(Stage.WRITE):
+            chosen = output.choose(header.source)
+            said = (*header.source.warnings, *stopped, *(chosen.lines if chosen else ()))
+            header = replace(header, source=replace(header.source, warnings=said))
             notices = output.finish(header)
     return Summary(
         source=source,
         out=STANDARD if target.out is None else str(target.out),
         overlay=str(target.overlay) if target.overlay else None,
         frames=progress.frames,
-        people=progress.people,
-        tracks=len(tracks),
+        people=chosen.poses if chosen else progress.people,
+        tracks=chosen.tracks if chosen else len(tracks),
         bad_packets=header.source.bad_packets or 0,
         warnings=(*header.source.warnings, *notices),
         seconds=progress.seconds - annotation.info.start,
@@ -272,6 +278,7 @@ class _Part:
 
     def __init__(self, part: PartWriter, annotation: Annotation, target: Target) -> None:
         self._part, self._annotation, self._target = part, annotation, target
+        self._chosen: Chosen | None = None
         self.kept = f"; they are kept in {part.path.name}, go on with --resume"
 
     def stored(self) -> Iterator[Stored]:
@@ -296,6 +303,13 @@ class _Part:
             private["raw"] = [pose.keypoints for pose in one.raw.poses]
         return private
 
+    def choose(self, source: SourceInfo) -> Chosen | None:
+        """Decide who goes into the output, where less than everybody may; before :meth:`finish`."""
+        selection, cuts = self._annotation.options.selection, self._annotation.cut_frames
+        if selection.asked:
+            self._chosen = Chosen(selection, (record.frame for record in self._part.stored()), source, cuts)
+        return self._chosen
+
     def finish(self, header: Header) -> list[str]:
         """Write the output; one line, if any, about what it could not hold."""
         assert self._target.out is not None
@@ -309,12 +323,14 @@ class _Part:
             frame_name=None if self._target.frames else self._annotation.frame_name,
             picture=self._target.picture,
             notice=notices.append,
-            change=self._filter,
+            change=self._changed,
         )
         return notices
 
-    def _filter(self, frames: Iterator[FramePoses]) -> Iterator[FramePoses]:
-        """What a filter that looks ahead makes of the poses, now that all are known."""
+    def _changed(self, frames: Iterator[FramePoses]) -> Iterator[FramePoses]:
+        """Those who were chosen, and what a filter that looks ahead makes of them, now that all are known."""
+        if self._chosen is not None:
+            frames = self._chosen(frames)
         kind = Smoothing(self._annotation.options.smooth)
         if not kind.whole_tracks:
             return frames
@@ -337,6 +353,9 @@ class _Stream:
 
     def keep(self, chunk: list[Annotated]) -> None:
         self._lines.write(one.poses for one in chunk)
+
+    def choose(self, source: SourceInfo) -> None:
+        """Everybody is written already."""
 
     def finish(self, header: Header) -> tuple[()]:
         """Everything is written already."""

@@ -15,8 +15,10 @@ from ftpcli.choices import HUB_MODELS, Format, Joints, Picture, Precision
 from ftpcli.cli.drawing_options import Angles, BlurFaces, Trails
 from ftpcli.cli.progress import Report, progress
 from ftpcli.cli.signals import EXIT_BROKEN_PIPE, Stop, stop_signals
+from ftpcli.cli.targets import targets_of
 from ftpcli.device import no_other_threads
 from ftpcli.errors import EXIT_SOME_FAILED, FtpError, UsageError, counted
+from ftpcli.people.selection import Select
 from ftpcli.people.tracking import TrackerName
 from ftpcli.pose.smoothing import Smoothing
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from ftpcli.annotation.outputs import Progress, Summary, Target
     from ftpcli.files.inputs import Source
 
-_INPUT, _PEOPLE, _MODEL, _OUTPUT = "Input", "People", "Model", "Output"
+_INPUT, _PEOPLE, _CHOICE, _MODEL, _OUTPUT = "Input", "People", "Who goes into the file", "Model", "Output"
 
 
 def command(
@@ -114,6 +116,14 @@ def command(
     tracker: Annotated[
         TrackerName, typer.Option(help="Who is who from frame to frame.", rich_help_panel=_PEOPLE)
     ] = TrackerName.BYTETRACK,
+    appearance: Annotated[
+        bool,
+        typer.Option(
+            "--appearance",
+            help=f"Also by the colours of clothes: {', '.join(name for name in TrackerName if name.sees)}.",
+            rich_help_panel=_PEOPLE,
+        ),
+    ] = False,
     min_score: Annotated[
         float | None, typer.Option(help="Detections from this score on may be people.", rich_help_panel=_PEOPLE)
     ] = None,
@@ -131,6 +141,26 @@ def command(
         str | None,
         typer.Option(help="MOT text or a poses file in place of detector and tracker.", rich_help_panel=_PEOPLE),
     ] = None,
+    people: Annotated[
+        int | None, typer.Option(help="At most so many at any time, whole tracks.", rich_help_panel=_CHOICE)
+    ] = None,
+    select: Annotated[
+        Select | None, typer.Option(help="Whom --people prefers; largest without it.", rich_help_panel=_CHOICE)
+    ] = None,
+    ids: Annotated[
+        str | None, typer.Option(help="Only the people with these ids, as in 3,7.", rich_help_panel=_CHOICE)
+    ] = None,
+    min_track: Annotated[
+        float, typer.Option(help="Seconds: nobody who is there for less.", rich_help_panel=_CHOICE)
+    ] = 0.0,
+    join: Annotated[
+        float,
+        typer.Option(
+            help="Seconds: a track that begins where another ended up to so long before goes on with its id; 0 for "
+            "none.",
+            rich_help_panel=_CHOICE,
+        ),
+    ] = 0.0,
     weights: Annotated[
         str,
         typer.Option(
@@ -169,6 +199,7 @@ def command(
     from ftpcli.files.inputs import (
         STANDARD,
         describe,
+        parse_ids,
         parse_rate,
         parse_time,
         refuse_address,
@@ -211,11 +242,17 @@ def command(
         detector=detector,
         detector_size=detector_size,
         tracker=tracker,
+        appearance=appearance,
         min_score=min_score,
         cuts=cuts,
         fill_gaps=fill_gaps,
         hold_views=hold_views,
         boxes=boxes,
+        people=people,
+        select=select,
+        ids=None if ids is None else tuple(sorted(parse_ids(ids))),
+        min_track=min_track,
+        join=join,
         rotate=rotate,
         start=None if start is None else parse_time(start),
         end=None if end is None else parse_time(end),
@@ -224,6 +261,10 @@ def command(
         smooth=smooth,
         flip_test=flip_test,
     )
+    if out == STANDARD:
+        options.check_streamed("--out -; name a file")
+    if overlay is not None:
+        options.check_streamed("--overlay; draw the finished file with ftp render")
     if smooth.whole_tracks:
         from ftpcli.pose.filters import Filter
 
@@ -237,7 +278,7 @@ def command(
     if boxes is not None:
         require_file(boxes)
     work = []
-    for source, target in zip(sources, _targets(sources, out, several, format, joints, overlay), strict=True):
+    for source, target in zip(sources, targets_of(sources, out, several, format, joints, overlay), strict=True):
         target = replace(target, overwrite=overwrite, resume=resume, picture=picture)
         target = replace(target, frames=None if frames is None else Path(frames))
         target = replace(target, style=Style(angles=angles, trails=trails, blur_faces=blur_faces))
@@ -347,34 +388,3 @@ def _tell_summary(summary: Summary, quiet: bool) -> None:
         f"{speed:.1f} frames/s",
         err=True,
     )
-
-
-def _targets(
-    sources: list[Source],
-    out: str,
-    several: bool,
-    format: Format | None,
-    joints: Joints,
-    overlay: str | None,
-) -> list[Target]:
-    """Where each source's results go; makes the folders that are missing."""
-    from ftpcli.annotation.outputs import Target
-    from ftpcli.files.inputs import STANDARD, unique_stems
-    from ftpcli.files.output import make_folder, name_beside
-    from ftpcli.formats import SINKS, format_of
-
-    single = not several and not os.path.isdir(out) and (bool(Path(out).suffix) or format is not None)
-    if single or (out == STANDARD and not several):
-        return [Target(None if out == STANDARD else Path(out), format, joints, Path(overlay) if overlay else None)]
-    files = {".mp4", ".m4v", ".mov", ".mkv", *(sink.suffix for sink in SINKS.values() if sink.suffix)}
-    for name in (out, overlay):
-        if name is None:
-            continue
-        if Path(name).suffix.lower() in files and not os.path.exists(name):
-            raise UsageError(f"{name}: with several inputs --out and --overlay name folders")
-        make_folder(name)
-    suffix = SINKS[format_of("poses.json", format)].suffix
-    stems = unique_stems(sources)
-    outs = [name_beside(Path(out, stem), "", suffix) for stem in stems]
-    overlays = [name_beside(Path(overlay, stem), "", ".mp4") if overlay else None for stem in stems]
-    return [Target(out, format, joints, drawn) for out, drawn in zip(outs, overlays, strict=True)]

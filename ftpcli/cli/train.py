@@ -42,6 +42,9 @@ class DataOptions:
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Leave out persons whose picture is missing.")
     ] = False
+    picture_cache: Annotated[
+        float, typer.Option(min=0.0, help="GiB of memory for decoded pictures, over all --workers; 0 for none.")
+    ] = 4.0
     validate_on: Annotated[int, typer.Option(min=1, help="Examples of each validation source.")] = 500
 
     def check(self) -> tuple[list[DataSpec], list[DataSpec]]:
@@ -53,13 +56,21 @@ class DataOptions:
         require(*(spec.path for part in specs for spec in part), self.images)
         return specs[0], specs[1]
 
-    def sources(self, joints: tuple[str, ...], specs: list[DataSpec], validation: list[DataSpec]) -> dict[str, Any]:
-        """The fields of ``Run`` that these options are, of what ``check`` found; raises InputError, UsageError."""
+    def sources(
+        self, joints: tuple[str, ...], specs: list[DataSpec], validation: list[DataSpec], workers: int
+    ) -> dict[str, Any]:
+        """The fields of ``Run`` that these options are, of what ``check`` found; raises InputError, UsageError.
+
+        Args:
+            workers: processes besides this one, each of which will have its own decoded pictures.
+        """
         from ftpcli.skeleton import Skeleton
         from ftpcli.training.sources import open_data
+        from ftpcli.training.sources.common import PictureCache
 
         skeleton = Skeleton("model", joints)
         where: dict[str, Any] = {"skip_missing": self.skip_missing, "images": self.images}
+        where["cache"] = PictureCache(int(self.picture_cache * 2**30 / (workers + 1)))
         return {
             "sources": [(open_data(spec, skeleton, "train", **where), spec.weight) for spec in specs],
             "validation": [open_data(spec, skeleton, "val", **where) for spec in validation],
@@ -190,7 +201,7 @@ class PoseRecipeOptions:
     PANEL: ClassVar = RecipeOptions.PANEL
     recipe: Annotated[RecipeName, typer.Option(help="Where the defaults come from.")] = RecipeName.PAPER
     augment: Annotated[AugmentationName | None, typer.Option(help="Augmentation.")] = None
-    accumulate: Annotated[int | None, typer.Option(min=1, help="Parts a batch is done in.")] = None
+    accumulate: Annotated[int | None, typer.Option(help="Parts a batch is done in.")] = None
     backbone_lr: Annotated[float | None, typer.Option(help="Of the backbone, relative to lr; 0 freezes it.")] = None
     stem_lr: Annotated[
         float | None, typer.Option(help="Of the trained part of a stem, relative to the backbone's.")
@@ -198,7 +209,13 @@ class PoseRecipeOptions:
     key_gradient_only: Annotated[
         bool | None, typer.Option(help="The backbone learns from key frames alone: half the time a step.")
     ] = None
-    drop_path: Annotated[float | None, typer.Option(min=0.0, max=0.9, help="Stochastic depth of the backbone.")] = None
+    token_cache: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, help="With --backbone-lr 0: GiB of memory for tokens; the windows that fit are repeated."
+        ),
+    ] = None
+    drop_path: Annotated[float | None, typer.Option(help="Stochastic depth of the backbone.")] = None
     size: Annotated[str | None, typer.Option(help="Training crops HxW, where not the model's.")] = None
 
     def chosen(self, numbers: RecipeOptions) -> Recipe:
@@ -239,6 +256,7 @@ def command(
     from ftpcli.training.pose_trainer import Run, train
 
     config = start.structure(model.config(weights, special.recipe))
-    fields = running.prepare() | start.fields(config, weights) | sources.sources(config.joints, *specs)
+    fields = running.prepare() | start.fields(config, weights)
+    fields |= sources.sources(config.joints, *specs, fields["workers"])
     run = Run(config, recipe, running.out, **fields)
     running.carry_out(partial(train, run), run.device)

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,14 +59,14 @@ class RecipeOptions:
 
     PANEL: ClassVar = "Recipe (defaults are the recipe's)"
     epochs: Annotated[float | None, typer.Option(help="Passes over the data.")] = None
-    steps: Annotated[int | None, typer.Option(min=1, help="In place of epochs.")] = None
-    batch: Annotated[int | None, typer.Option(min=1, help="Examples a step, over all processes.")] = None
+    steps: Annotated[int | None, typer.Option(help="In place of epochs.")] = None
+    batch: Annotated[int | None, typer.Option(help="Examples a step, over all processes.")] = None
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None
-    warmup: Annotated[int | None, typer.Option(min=0, help="Steps in which the rate rises.")] = None
+    warmup: Annotated[int | None, typer.Option(help="Steps in which the rate rises.")] = None
     schedule: Annotated[Schedule | None, typer.Option(help="How the rate falls.")] = None
     final: Annotated[float | None, typer.Option(help="Cosine's end, relative to lr.")] = None
-    ema: Annotated[float | None, typer.Option(min=0.0, help="Decay of averaged weights; 0 for none.")] = None
-    seed: Annotated[int | None, typer.Option(min=0, help="Of all random numbers.")] = None
+    ema: Annotated[float | None, typer.Option(help="Decay of averaged weights; 0 for none.")] = None
+    seed: Annotated[int | None, typer.Option(help="Of all random numbers.")] = None
     precision: Annotated[Precision, typer.Option(help="Of matrix products.")] = Precision.AUTO
 
     def changes(self) -> dict[str, Any]:
@@ -81,7 +82,9 @@ class RunningOptions:
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for log, checkpoint and weights.")]
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto"
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None
-    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 0
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that prepare batches; without it 0, with a GPU half the cores.")
+    ] = None
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False
     validate_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 1000
     save_minutes: Annotated[float, typer.Option(min=0.0, help="Between checkpoints.")] = 5.0
@@ -94,11 +97,20 @@ class RunningOptions:
         import torch
 
         from ftpcli.device import choose_device
+        from ftpcli.training.distributed import own_device
 
         if self.threads:
             torch.set_num_threads(self.threads)
-        names = ("workers", "resume", "validate_every", "save_minutes", "log_every", "tensorboard")
-        return {name: getattr(self, name) for name in names} | {"device": str(choose_device(self.device))}
+        device = own_device(choose_device(self.device))
+        names = ("resume", "validate_every", "save_minutes", "log_every", "tensorboard")
+        values = {name: getattr(self, name) for name in names}
+        return values | {"device": str(device), "workers": self.processes(device.type)}
+
+    def processes(self, device: str) -> int:
+        """How many prepare batches. On a CPU the model has all cores."""
+        if self.workers is not None or device == "cpu":
+            return self.workers or 0
+        return min(8, (os.cpu_count() or 2) // 2)
 
     def carry_out(self, training: Callable[..., dict[str, Any]], device: str) -> None:
         """Run a training, also as one of several processes; exit code 130 or 143 where interrupted."""

@@ -15,13 +15,14 @@ class PosesReader(ABC):
 
     Attributes:
         path: the file, as given.
-        format: "jsonl", "coco", "posetrack" or "posetrack17".
+        format: as in ``choices.Format``.
         header: joint names in the order of the poses' rows, source and run; a foreign file's may be nearly empty.
         records: how many frames the file holds, None where only reading to the end would tell.
         by_name: a frame's ``index`` is its picture's place in the list of the source's pictures; False: its place among
             the decoded frames.
         warnings: what had to be assumed or left out, one line each without the file's name.
-        timed: False for a foreign file without times: ``pts`` is then the index and ``seconds`` is NaN.
+        timed: ``pts`` are the source's. False for a file without them: ``pts`` is then the index, and ``seconds`` NaN
+            where the file does not say it.
         picture_names: of frames, by index, as far as the file names pictures by a rule other than ours.
     """
 

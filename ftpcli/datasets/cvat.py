@@ -18,7 +18,7 @@ from ftpcli.datasets.left_out import EMPTY
 from ftpcli.datasets.store import PoseStore
 from ftpcli.errors import InputError
 from ftpcli.files.checked_json import MAX_COORDINATE, MAX_SIDE
-from ftpcli.records import SourceInfo
+from ftpcli.records import Header, SourceInfo
 from ftpcli.skeleton import PERSON19
 
 _LARGEST = 1 << 33  # bytes of an annotation file in a zip
@@ -51,7 +51,7 @@ def annotations_in(path: str) -> Iterator[tuple[Path, str]]:
         raise InputError(f"{path}: the zip cannot be read ({error})") from error
 
 
-def read_xml(path: str, store: PoseStore) -> SourceInfo:
+def read_xml(path: str, store: PoseStore) -> Header:
     """Put the skeletons of a file into a store, as people with the joints of ``PERSON19``.
 
     A point that is ``outside`` is absent, one that is ``occluded`` has confidence 1 like every other: somebody placed
@@ -100,7 +100,8 @@ def read_xml(path: str, store: PoseStore) -> SourceInfo:
         raise InputError(f"{path}: holds no skeletons; export it as CVAT for images, CVAT for video or COCO Keypoints")
     for frame in range(last + 1 if video else 0):
         store.add_frame(frame, "", frame)
-    return SourceInfo(path=PurePosixPath(name.replace("\\", "/")).name or None, width=width, height=height)
+    source = SourceInfo(path=PurePosixPath(name.replace("\\", "/")).name or None, width=width, height=height)
+    return Header(PERSON19.joints, source)
 
 
 def _add(store: PoseStore, frame: int, track: int | None, skeleton: ET.Element, where: str) -> None:

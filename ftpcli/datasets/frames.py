@@ -31,28 +31,36 @@ def base_name(name: str) -> str:
 
 
 def frame_numbers(
-    indices: Sequence[int | None], frame_ids: Sequence[int | None], names: Sequence[str], pictures: Sequence[str] | None
+    indices: Sequence[int | None],
+    frame_ids: Sequence[int | None],
+    names: Sequence[str],
+    pictures: Sequence[str] | str | None,
 ) -> FrameNumbers:
-    """Frames by our ``frame_index``; else by file name, where the source is a folder of pictures; else by CocoVID's
-    ``frame_id``; else by the number in the file name; else by the place in the list.
+    """Frames by our ``frame_index``; else by file name, where the source is a folder of pictures, or the pictures are
+    called as ours of this video; else by CocoVID's ``frame_id``; else by the number in the file name; else by the place in the list.
 
     Numbers in file names are taken as they are where one is 0, from 1 where the lowest is 1; higher ones tell the
     order only, since nobody can say where they start.
 
     Args:
         indices, frame_ids, names: of each image, in the file's order.
-        pictures: names of the source's pictures in their order, None where it is a video or not known.
+        pictures: names of the source's pictures in their order; the name of a video; None where it is not known.
     """
     if all(index is not None for index in indices):
         return FrameNumbers(np.array(indices, dtype=np.int64))
     plain = [base_name(name) for name in names]
-    if pictures is not None:
+    if isinstance(pictures, str):
+        ours = re.compile(rf"(?:.*/)?{re.escape(PurePosixPath(pictures).stem)}/(\d{{8,18}})\.\w+")
+        found = [ours.fullmatch(name.replace("\\", "/")) for name in names]
+        if all(found):
+            return FrameNumbers(np.array([int(match[1]) for match in found if match], dtype=np.int64))
+    elif pictures is not None:
         place = {name: i for i, name in enumerate(pictures)}
-        found = np.array([place.get(name, -1) for name in plain], dtype=np.int64)
-        unknown = int((found < 0).sum())
-        if unknown < len(found):
-            lost = f"{unknown} of its {len(found)} images are not in the folder and are left out" if unknown else ""
-            return FrameNumbers(found, True, lost)
+        places = np.array([place.get(name, -1) for name in plain], dtype=np.int64)
+        unknown = int((places < 0).sum())
+        if unknown < len(places):
+            lost = f"{unknown} of its {len(places)} images are not in the folder and are left out" if unknown else ""
+            return FrameNumbers(places, True, lost)
     if all(number is not None for number in frame_ids):
         return FrameNumbers(np.array(frame_ids, dtype=np.int64))
     numbers = [_number(name) for name in plain]

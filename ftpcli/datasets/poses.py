@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import re
 import stat
+import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ftpcli.datasets import cvat
+from ftpcli.datasets import cvat, sleap
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.coco import LISTS, Annotation, Category, Id, Image, category_of_people, joints_of
 from ftpcli.datasets.document import Document
@@ -24,25 +26,27 @@ from ftpcli.datasets.left_out import CROWD, EMPTY
 from ftpcli.datasets.native import NativeReader
 from ftpcli.datasets.posetrack.form2017 import read_frame
 from ftpcli.datasets.store import PoseStore, StoredReader
+from ftpcli.datasets.tables import TIDY, read_table, table_form
 from ftpcli.errors import InputError
 from ftpcli.files import checked_json as checks
+from ftpcli.files import parquet
 from ftpcli.records import Header, SourceInfo
 from ftpcli.skeleton import PERSON19, POSETRACK15, POSETRACK17
 
 _FORMAT = re.compile(rb'\s*\{\s*"format"\s*:\s*"([a-z-]{1,40})"')
 
 
-def open_poses(path: str | os.PathLike[str], pictures: Sequence[str] | None = None) -> PosesReader:
-    """Open a poses file: our JSON Lines, COCO JSON, PoseTrack 2017, 2018 or 2021 JSON, and what CVAT (zip, XML) and
-    Label Studio (JSON) export.
+def open_poses(path: str | os.PathLike[str], pictures: Sequence[str] | str | None = None) -> PosesReader:
+    """Open a poses file: our JSON Lines, COCO JSON, PoseTrack 2017, 2018 or 2021 JSON, our tables (CSV, Parquet), and
+    what CVAT (zip, XML), Label Studio (JSON), DeepLabCut (CSV) and SLEAP (slp, analysis h5) write.
 
     JSON Lines are streamed. JSON documents are read and checked here, and hold a few dozen bytes of memory per
     person; the rest waits in a temporary file. Ground truth reads as poses of score 1 whose labelled joints have
     confidence 1; a file of mere boxes as people without joints.
 
     Args:
-        pictures: names of the source's pictures in their order, where it is a folder: another tool's file names its
-            frames by them (see ``PosesReader.by_name``).
+        pictures: names of the source's pictures in their order, where it is a folder, or the video's name: another
+            tool's file names its frames by them (see ``PosesReader.by_name``).
 
     Returns:
         A reader to be closed, or used in a ``with`` statement. Its ``warnings`` say what was left out or assumed.
@@ -59,7 +63,7 @@ def open_poses(path: str | os.PathLike[str], pictures: Sequence[str] | None = No
     try:
         if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
             raise InputError(f"{name}: is not a plain file")
-        start = handle.read(256).removeprefix(b"\xef\xbb\xbf")
+        start = handle.readline(1 << 16).removeprefix(b"\xef\xbb\xbf")
         handle.seek(0)
         match = _FORMAT.match(start)
         if match and match[1] == b"ftp-poses-part":
@@ -72,34 +76,58 @@ def open_poses(path: str | os.PathLike[str], pictures: Sequence[str] | None = No
     handle.close()
     if start.startswith(b"PK\x03\x04"):
         return _open_zip(name, pictures)
+    if start.startswith(sleap.SIGNATURE):
+        return _stored(name, "sleap", pictures, sleap.read_labels)
+    if start.startswith(b"PAR1"):
+        return _open_parquet(name, pictures)
     if start.lstrip().startswith(b"<"):
-        return _open_xml(name, pictures)
+        return _stored(name, "cvat", pictures, cvat.read_xml)
+    if form := table_form(start.decode("utf-8", "replace").strip()):
+        return _stored(name, form, pictures, partial(read_table, form))
     return _open_document(name, pictures)
 
 
-def _open_zip(path: str, pictures: Sequence[str] | None) -> StoredReader:
+def _open_zip(path: str, pictures: Sequence[str] | str | None) -> StoredReader:
     """The annotation file of a zip, as annotation tools export them."""
     with cvat.annotations_in(path) as (unpacked, member):
-        opener = _open_xml if unpacked.suffix.lower() == ".xml" else _open_document
         try:
-            reader = opener(str(unpacked), pictures)
+            if unpacked.suffix.lower() == ".xml":
+                reader = _stored(str(unpacked), "cvat", pictures, cvat.read_xml)
+            else:
+                reader = _open_document(str(unpacked), pictures)
         except InputError as error:
             raise InputError(str(error).replace(str(unpacked), f"{path}, {member}")) from error
     reader.path = path
     return reader
 
 
-def _open_xml(path: str, pictures: Sequence[str] | None) -> StoredReader:
+def _open_parquet(path: str, pictures: Sequence[str] | str | None) -> StoredReader:
+    """Our table in a Parquet file, by way of CSV."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder, "table.csv")
+        parquet.to_csv(path, table)
+        with open(table, encoding="utf-8") as file:
+            form = table_form(file.readline().strip())
+        if not form:
+            raise InputError(f"{path}: is not a table of ours; it should have columns {', '.join(TIDY)}")
+        reader = _stored(str(table), form, pictures, partial(read_table, form))
+    reader.path, reader.format = path, reader.format.replace("csv", "parquet")
+    return reader
+
+
+def _stored(
+    path: str, form: str, pictures: Sequence[str] | str | None, read: Callable[[str, PoseStore], Header]
+) -> StoredReader:
+    """A file of people of a single category, which ``read`` puts into a store."""
     store = PoseStore(path)
     try:
-        header = Header(PERSON19.joints, cvat.read_xml(path, store))
-        return StoredReader(store, "cvat", header, 0, pictures)
+        return StoredReader(store, form, read(path, store), 0, pictures)
     except BaseException:
         store.close()
         raise
 
 
-def _open_document(path: str, pictures: Sequence[str] | None) -> StoredReader:
+def _open_document(path: str, pictures: Sequence[str] | str | None) -> StoredReader:
     store = PoseStore(path)
     try:
         document, collected, info = Document(path), _Collector(store), dict[str, Any]()

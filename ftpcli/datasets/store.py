@@ -26,12 +26,14 @@ class PoseStore:
 
     Attributes:
         left_out: annotations that were not taken, by reason.
+        notices: what the reader of the form had to assume, one line each.
         names_of_tracks: for track ids that are text the numbers that stand for them meanwhile, above all others.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.left_out = LeftOut()
+        self.notices: list[str] = []
         self.names_of_tracks: dict[int | str, int] = {}
         self.ids, self.pts, self.seconds = array("q"), array("q"), array("d")
         self.timed = True
@@ -89,6 +91,12 @@ class PoseStore:
         self.joints.append(len(table))
         self._end += len(data)
 
+    def track(self, name: str) -> int | None:
+        """The track id for a name: itself where it is a number, one for every other name, None where it is empty."""
+        if name.isdecimal() and name.isascii() and len(name) < 19:
+            return int(name)
+        return self.names_of_tracks.setdefault(name, len(self.names_of_tracks) + MAX_INTEGER + 1) if name else None
+
     def pose(self, person: int, track: int, joints: int) -> Pose:
         """The ``person``-th person that was added; one without joints gets ``joints`` absent ones."""
         self._spool.seek(self.offsets[person])
@@ -132,14 +140,14 @@ class StoredReader(PosesReader):
 
     Args:
         category: of the people.
-        pictures: names of the source's pictures in their order, where it is a folder of pictures.
+        pictures: see ``open_poses``.
 
     Raises:
         InputError: ids or frames twice, another number of joints, or nothing is left of what the file holds.
     """
 
     def __init__(
-        self, store: PoseStore, file_format: str, header: Header, category: int, pictures: Sequence[str] | None
+        self, store: PoseStore, file_format: str, header: Header, category: int, pictures: Sequence[str] | str | None
     ) -> None:
         self.path, self.format, self.header = store.path, file_format, header
         self.timed = store.timed
@@ -171,6 +179,7 @@ class StoredReader(PosesReader):
             raise InputError(f"{store.path}: no person is left{store.left_out.why()}")
         self.warnings = [
             *([numbers.warning] if numbers.warning else []),
+            *store.notices,
             *store.left_out.lines(),
             *store.number_tracks(self._people),
         ]
@@ -199,8 +208,7 @@ class StoredReader(PosesReader):
             poses = tuple(
                 store.pose(person, track, joints) for person, track in zip(people.tolist(), tracks, strict=True)
             )
-            pts, seconds = (store.pts[position], store.seconds[position]) if self.timed else (index, math.nan)
-            yield FramePoses(index, pts, seconds, poses)
+            yield FramePoses(index, store.pts[position] if self.timed else index, store.seconds[position], poses)
 
     def close(self) -> None:
         self._store.close()

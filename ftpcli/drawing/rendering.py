@@ -158,6 +158,7 @@ class Pairing:
         if self.total is None and not self.has_start:
             self.total = frames.expected
         check_same_video(reader, frames.info)
+        self._timed = reader.timed and source.time_base is not None  # else pts are nobody's ticks
 
     def _of_another(self, difference: str) -> InputError:
         return of_another(self._reader, difference)
@@ -202,7 +203,7 @@ class Pairing:
         return self.has_end and record is None
 
     def _check_time(self, frame: Frame, record: FramePoses) -> None:
-        if self._reader.timed and record.pts != frame.pts:
+        if self._timed and record.pts != frame.pts:
             raise self._of_another(
                 f"its frame {frame.index} is at {record.seconds:.6g} s, that of {self._name} at {frame.seconds:.6g} s"
             )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
+
 from ftpcli.formats.csv import cell
 from ftpcli.formats.spool import SpooledSink
 
@@ -14,30 +18,36 @@ class DeepLabCutSink(SpooledSink):
     lacks = "boxes, people's scores and times"
 
     def close(self, frames: int) -> None:
-        joints = self.own.joints
-        tracks = sorted(self.tracks)
-        columns = [(f"id{track}", joint, value) for track in tracks for joint in joints for value in _VALUES]
+        columns = self.columns()
         rows = [["scorer", *["ftp"] * len(columns)]]
-        rows += [[title, *(column[n] for column in columns)] for n, title in enumerate(_TITLES)]
+        rows += [[title, *(column[n] for column in columns)] for n, title in enumerate(TITLES)]
         for row in rows:
             self._row(row)
-        absent = [""] * len(joints) * len(_VALUES)
+        for index, values in self.rows():
+            joints = values.reshape(-1, len(_VALUES)).tolist()
+            cells = [(cell(x), cell(y), repr(c) if c > 0 else cell(c)) for x, y, c in joints]
+            self._row([str(index), *(text for joint in cells for text in joint)])
+
+    def columns(self) -> list[tuple[str, str, str]]:
+        """Individual, body part and coordinate."""
+        parts = [(part, value) for part in self.own.joints for value in _VALUES]
+        return [(f"id{track}", *part) for track in sorted(self.tracks) for part in parts]
+
+    def rows(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Frames, each with a value for every column, NaN where there is none."""
+        place = {track: n for n, track in enumerate(sorted(self.tracks))}
         for frame in self.spooled:
-            people = {pose.track_id: pose for pose in frame.poses}
-            row = [str(frame.index)]
-            for track in tracks:
-                if track not in people:
-                    row += absent
-                    continue
-                keypoints, confidence = self.order(people[track])
-                for (x, y), c in zip(keypoints.tolist(), confidence.tolist(), strict=True):
-                    row += [cell(x), cell(y), repr(c)] if c > 0 else ["", "", "0"]
-            self._row(row)
+            table = np.full((len(place), len(self.own.joints), len(_VALUES)), np.nan)
+            for pose in frame.poses:
+                keypoints, confidence = self.order(pose)
+                points = np.where(confidence[:, None] > 0, keypoints, np.nan)
+                table[place[pose.track_id]] = np.column_stack([points, confidence])
+            yield frame.index, table.ravel()
 
     def _row(self, cells: list[str]) -> None:
         self.stream.write((",".join(cells) + "\n").encode("ascii"))
 
 
-_TITLES = ("individuals", "bodyparts", "coords")
+TITLES = ("individuals", "bodyparts", "coords")
 _VALUES = ("x", "y", "likelihood")
 SINK = DeepLabCutSink

@@ -1,13 +1,12 @@
-"""NWB with the ndx-pose extension, as sleap-io and movement read it. Memory grows with the file.
-
-NWB gives every object a random id, so that two files of the same poses differ in their bytes.
-"""
+"""NWB with the ndx-pose extension, as sleap-io and movement read it. Memory grows with the file."""
 
 from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from ftpcli.errors import OutputError
 from ftpcli.formats.base import dumps, rounded
 from ftpcli.formats.image_sink import provenance
 from ftpcli.formats.names import source_name
-from ftpcli.formats.spool import SpooledSink
+from ftpcli.formats.spool import SpooledSink, copy_from
 
 
 class NwbSink(SpooledSink):
@@ -53,27 +52,42 @@ class NwbSink(SpooledSink):
                     mine.append(tables.get(track, nothing))
                     times[track].append(frame.seconds)
         about = dumps(provenance(self.header))
-        file = pynwb.NWBFile(
+        numbers = count()
+
+        def make(kind: Any, **given: Any) -> Any:
+            """An object with an id that follows from the poses' source in place of a random one."""
+            one = kind.__new__(kind, object_id=str(uuid5(NAMESPACE_URL, f"{about} {next(numbers)}")))
+            one.__init__(**given)
+            return one
+
+        never = datetime.fromtimestamp(0, UTC)  # nobody knows when it was filmed
+        file = make(
+            pynwb.NWBFile,
             session_description=about,
             identifier=hashlib.sha256(about.encode()).hexdigest(),
-            session_start_time=datetime.fromtimestamp(0, UTC),  # nobody knows when it was filmed
+            session_start_time=never,
+            file_create_date=never,
         )
         name = source_name(self.header)
-        skeleton = ndx_pose.Skeleton(
-            name="person", nodes=list(own.joints), edges=np.array(own.edges, dtype=np.uint8).reshape(-1, 2)
-        )
-        behavior = file.create_processing_module("behavior", "skeletons")
-        behavior.add(ndx_pose.Skeletons(skeletons=[skeleton]))
-        module = file.create_processing_module(f"SLEAP_VIDEO_000_{name}", f"poses of the people in {name}")
-        camera = file.create_device(name="camera_0", description="camera of the video")
+        edges = np.array(own.edges, dtype=np.uint8).reshape(-1, 2)
+        skeleton = make(ndx_pose.Skeleton, name="person", nodes=list(own.joints), edges=edges)
+        behavior = make(pynwb.ProcessingModule, name="behavior", description="skeletons")
+        behavior.add(make(ndx_pose.Skeletons, skeletons=[skeleton]))
+        text = f"poses of the people in {name}"
+        module = make(pynwb.ProcessingModule, name=f"SLEAP_VIDEO_000_{name}", description=text)
+        file.add_processing_module([behavior, module])
+        camera = make(pynwb.device.Device, name="camera_0", description="camera of the video")
+        file.add_device(camera)
         for track in sorted(rows):
             table, seconds = np.stack(rows.pop(track)), np.array(times.pop(track))
             module.add(
-                ndx_pose.PoseEstimation(
+                make(
+                    ndx_pose.PoseEstimation,
                     name=f"track={track}",
                     description="estimated places of a person's joints",
                     pose_estimation_series=[
-                        _series(ndx_pose, joint, table[:, n], seconds) for n, joint in enumerate(own.joints)
+                        make(ndx_pose.PoseEstimationSeries, **_series(joint, table[:, n], seconds))
+                        for n, joint in enumerate(own.joints)
                     ],
                     skeleton=skeleton,
                     source_software="ftp",
@@ -86,11 +100,11 @@ class NwbSink(SpooledSink):
             with pynwb.NWBHDF5IO(path, "w") as io:
                 io.write(file)
 
-        self.copy_from(save)
+        copy_from(self.stream, self.suffix, save)
 
 
-def _series(ndx_pose: Any, joint: str, table: np.ndarray, seconds: np.ndarray) -> Any:
-    return ndx_pose.PoseEstimationSeries(
+def _series(joint: str, table: np.ndarray, seconds: np.ndarray) -> dict[str, Any]:
+    return dict(
         name=joint,
         data=table[:, :2],
         confidence=table[:, 2],

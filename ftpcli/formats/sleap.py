@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ftpcli.formats.base import rounded
-from ftpcli.formats.spool import SpooledSink
+from ftpcli.formats.spool import SpooledSink, copy_from
 
 
 class SleapSink(SpooledSink):
@@ -20,9 +22,16 @@ class SleapSink(SpooledSink):
         import sleap_io as sio
 
         own = self.own
+
+        class Joint(sio.Node):
+            """sleap-io keeps left and right in sets: their order must not depend on where an object lies."""
+
+            def __hash__(self) -> int:
+                return own.joints.index(self.name)
+
         pairs = {tuple(sorted((own.joints[a], own.joints[b]))) for a, b in enumerate(own.flip.tolist()) if a != b}
         edges = [(own.joints[a], own.joints[b]) for a, b in own.edges]
-        skeleton = sio.Skeleton(list(own.joints), edges, sorted(pairs), name="person")
+        skeleton = sio.Skeleton([Joint(name) for name in own.joints], edges, sorted(pairs), name="person")
         source = self.header.source
         shape = (source.frames or frames, source.height, source.width, 3)
         meta = {"shape": shape, "grayscale": False} if source.width and source.height else {}
@@ -42,7 +51,12 @@ class SleapSink(SpooledSink):
             else:
                 self.left_out["frames without people"] += 1
         labels = sio.Labels(labelled, videos=[video], skeletons=[skeleton], tracks=list(tracks.values()), provenance={})
-        self.copy_from(lambda path: sio.save_slp(labels, path, verbose=False))
+        copy_from(self.stream, self.suffix, lambda path: self.save(labels, path))
+
+    def save(self, labels: Any, path: str) -> None:
+        import sleap_io as sio
+
+        sio.save_slp(labels, path, verbose=False)
 
 
 SINK = SleapSink

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -78,14 +78,6 @@ class SpooledSink(Sink):
         self.tracks: dict[int, int] = {}
         self.spooled = FrameSpool()
 
-    def copy_from(self, save: Callable[[str], None]) -> None:
-        """Write what a library saves under the name that it is given."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, f"poses{self.suffix}")
-            save(str(path))
-            with open(path, "rb") as file:
-                shutil.copyfileobj(file, self.stream)
-
     def write(self, frame: FramePoses) -> None:
         self.spooled.add(frame)
         for pose in frame.poses:
@@ -93,3 +85,12 @@ class SpooledSink(Sink):
 
     def release(self) -> None:
         self.spooled.close()
+
+
+def copy_from(stream: Any, suffix: str, save: Callable[[str], object]) -> None:
+    """Write to a stream what a library saves under the name that it is given."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"poses{suffix}")
+        save(str(path))
+        with open(path, "rb") as file:
+            shutil.copyfileobj(file, stream)

@@ -34,8 +34,8 @@ def format_of(path: str | os.PathLike[str], explicit: str | None = None) -> Form
             raise UsageError(f"--format {explicit}: unknown; choose one of {', '.join(Format)}")
         found = Format(explicit)
     else:
-        suffix = PurePath(path).suffix.lower()
-        by_name = [name for name, sink in SINKS.items() if suffix and suffix == sink.suffix]
+        end = PurePath(path).name[1:].lower()  # a name that begins with a dot has no end
+        by_name = [name for name, sink in SINKS.items() if sink.suffix and end.endswith(sink.suffix)]
         if not by_name:
             known = ", ".join(dict.fromkeys(sink.suffix for sink in SINKS.values() if sink.suffix))
             raise UsageError(f"{os.fspath(path)}: does not tell the format by its end ({known}); give --format")

@@ -6,11 +6,13 @@ from enum import StrEnum
 
 
 class Preset(StrEnum):
-    """Named configurations; ``base`` is the paper's size."""
+    """Named configurations; ``base`` is the paper's size, the last two have ViTPose's backbones and head."""
 
     TINY = "tiny"
     SMALL = "small"
     BASE = "base"
+    VITPOSE_SMALL = "vitpose-small"
+    VITPOSE_BASE = "vitpose-base"
 
 
 class Branches(StrEnum):

@@ -8,7 +8,7 @@ from typing import Any
 
 from ftpcli.errors import UsageError
 from ftpcli.model.choices import ADAPTIVE, Branches, Codec, Head, Heatmap, Preset, Selector, Stem
-from ftpcli.skeleton import PERSON19
+from ftpcli.skeleton import COCO17, PERSON19
 
 #: Left out of :meth:`ModelConfig.to_dict` where they are not changed.
 _SELDOM = ("heads", "class_token", "patch_padding", "head", "codec")
@@ -161,8 +161,22 @@ PRESETS: dict[Preset, ModelConfig] = {
         width=768,
         coarse_blocks=3,
         shared_blocks=4,
-        upsample=4,
         head_width=96,
         cross_mlp_ratio=2.5,
     ),
 }
+for _preset, _backbone, _width in (
+    (Preset.VITPOSE_SMALL, "vit_small_patch16_224", 384),
+    (Preset.VITPOSE_BASE, "vit_base_patch16_224", 768),
+):
+    PRESETS[_preset] = ModelConfig(
+        backbone=_backbone,
+        width=_width,
+        heads=12 if _width == 384 else None,
+        class_token=False,
+        patch_padding=2,
+        joints=COCO17.joints,
+        head=Head.DECONVOLUTION,
+        head_width=256,
+        codec=Codec.UDP,
+    )

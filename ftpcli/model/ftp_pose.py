@@ -27,11 +27,14 @@ class FTPPose(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised RGB crops -> (B, N, C + D) tokens; D is 0, or see ``Backbone.detail``."""
-        tokens = self.backbone(images)
+        return self._projected(self.backbone(images))
+
+    def _projected(self, tokens: Tensor) -> Tensor:
+        """The backbone's tokens, their own numbers in the encoder's width."""
         if not self.backbone.detail:
             return self.project(tokens)
         width = self.backbone.width
-        return torch.cat([self.project(tokens[..., :width]), tokens[..., width:]], dim=2)
+        return torch.cat([self.project(tokens[..., :width]), tokens[..., width:]], dim=-1)
 
     def decode(self, tokens: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
         """(B, T, N, C + D) tokens of a window's frames -> (B, K, H/4, W/4) heatmaps of the middle frame.
@@ -47,12 +50,15 @@ class FTPPose(nn.Module):
             return self.head(Encoded(key, key, None, None), grid, detail)
         return self.head(self.encoder(tokens[..., :width], grid), grid, detail)
 
-    def forward(self, windows: Tensor, key_gradient_only: bool = False) -> Tensor:
+    def forward(self, windows: Tensor, key_gradient_only: bool = False, are_tokens: bool = False) -> Tensor:
         """(B, T, 3, H, W) -> (B, K, H/4, W/4).
 
+        With ``are_tokens`` the windows are (B, T, N, C + D) tokens of the backbone, for crops of the configured size.
         With ``key_gradient_only`` the backbone learns from the key frames alone: the neighbours' tokens are taken as
         given, which saves most of a training step's backward pass.
         """
+        if are_tokens:
+            return self.decode(self._projected(windows))
         frames = windows.shape[1]
         if self.encoder is None:  # the neighbours would not be looked at
             windows, frames = windows[:, frames // 2 : frames // 2 + 1], 1

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -30,9 +31,14 @@ from ultralytics.nn import tasks
 from ultralytics.nn.tasks import DetectionModel, yaml_model_load
 from ultralytics.optim import MuSGD, muon
 from ultralytics.trackers.track import TRACKER_MAP
-from ultralytics.utils import SETTINGS, IterableSimpleNamespace
+from ultralytics.utils import ROOT, SETTINGS, YAML, IterableSimpleNamespace
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
 from ultralytics.utils.nms import non_max_suppression
+
+
+def tracker_settings(kind: str, **ours: Any) -> IterableSimpleNamespace:
+    """What ultralytics ships as a tracker's settings, with ours in place of its own."""
+    return IterableSimpleNamespace(**{**YAML.load(ROOT / "cfg" / "trackers" / f"{kind}.yaml"), **ours})
 
 
 @contextmanager
@@ -69,12 +75,12 @@ __all__ = [
     "YOLO",
     "Boxes",
     "DetectionModel",
-    "IterableSimpleNamespace",
     "MuSGD",
     "attempt_download_asset",
     "get_cfg",
     "newton_schulz",
     "non_max_suppression",
     "safe_unpickling",
+    "tracker_settings",
     "yaml_model_load",
 ]

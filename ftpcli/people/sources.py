@@ -67,6 +67,7 @@ class DetectAndTrack:
         detector: see `ftpcli.people.load_detector`.
         frame_rate: of the frames that are looked at, per second; None where unknown.
         min_score: from this score on, a detection may become a person; None: what the detector recommends.
+        appearance: see `Tracker`.
     """
 
     warnings: Sequence[str] = ()
@@ -77,10 +78,11 @@ class DetectAndTrack:
         tracker: str = TrackerName.BYTETRACK,
         frame_rate: float | None = None,
         min_score: float | None = None,
+        appearance: bool = False,
     ) -> None:
         self.detector = detector
         self.min_score = detector.score if min_score is None else min_score
-        self._new_tracker = partial(Tracker, TrackerName(tracker), frame_rate, self.min_score, count(1))
+        self._new_tracker = partial(Tracker, TrackerName(tracker), frame_rate, self.min_score, count(1), appearance)
         self._tracker = {"name": str(tracker), "memory_frames": memory_frames(frame_rate)}
 
     def detect(self, frames: Sequence[Frame]) -> list[np.ndarray]:

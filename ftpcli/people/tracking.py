@@ -1,4 +1,4 @@
-"""The trackers that can be chosen: ultralytics' ByteTrack and BoT-SORT, called directly.
+"""The trackers that can be chosen: all that ultralytics ships, called directly.
 
 A command's help lists them, so that numpy and ultralytics are imported only where they are used.
 """
@@ -18,10 +18,19 @@ MEMORY = 1.0
 
 
 class TrackerName(StrEnum):
-    """By motion and overlap; ``botsort`` also undoes the camera's movement."""
+    """By motion and overlap; ``botsort``, ``deepocsort`` and ``tracktrack`` also undo the camera's movement."""
 
     BYTETRACK = "bytetrack"
     BOTSORT = "botsort"
+    OCSORT = "ocsort"
+    DEEPOCSORT = "deepocsort"
+    FASTTRACK = "fasttrack"
+    TRACKTRACK = "tracktrack"
+
+    @property
+    def sees(self) -> bool:
+        """Whether it looks at the picture: for the camera's movement and, where asked for, for appearance."""
+        return self in (TrackerName.BOTSORT, TrackerName.DEEPOCSORT, TrackerName.TRACKTRACK)
 
 
 def memory_frames(frame_rate: float | None) -> int:
@@ -54,6 +63,7 @@ class Tracker:
         frame_rate: frames per second; None where unknown, taken as 30.
         score: from this score on, a detection may start a track. Weaker ones only carry on a track.
         ids: gives the ids of new people; by default they begin at 1.
+        appearance: also compare the colours of people's clothes, for trackers that see (their re-identification).
     """
 
     def __init__(
@@ -62,24 +72,29 @@ class Tracker:
         frame_rate: float | None = None,
         score: float = 0.25,
         ids: Iterator[int] | None = None,
+        appearance: bool = False,
     ) -> None:
-        from ftpcli.people._ultralytics import TRACKER_MAP, IterableSimpleNamespace
+        from ftpcli.people._ultralytics import TRACKER_MAP, tracker_settings
 
         self._kind = TrackerName(kind)
-        settings = IterableSimpleNamespace(
-            tracker_type=self._kind.value,
+        memory = memory_frames(frame_rate)
+        settings = tracker_settings(
+            self._kind.value,
             track_high_thresh=score,
             track_low_thresh=min(0.1, score),
             new_track_thresh=score,
-            track_buffer=memory_frames(frame_rate),
+            track_buffer=memory,
             match_thresh=0.8,
             fuse_score=False,  # a weak detection in the right place is still the person
+            use_byte=True,  # as ByteTrack does, OC-SORT's two carry tracks on with weak detections
             gmc_method="sparseOptFlow",
-            proximity_thresh=0.5,
-            appearance_thresh=0.8,
-            with_reid=False,
-            model="auto",
+            with_reid=appearance,
+            model="auto",  # features come from us
+            min_track_len=2,
+            active_occ_to_lost_thresh=max(1, memory // 3),
+            occ_reappear_window=memory,
         )
+        self._appearance = appearance
         self._tracker: Any = TRACKER_MAP[self._kind.value](settings)
         self._new_ids = count(1) if ids is None else ids
         self._ids: dict[int, int] = {}  # by the tracker's own id
@@ -90,7 +105,7 @@ class Tracker:
 
         Args:
             detections: (N, 5) xyxy and score.
-            image: (H, W, 3) uint8 RGB, the frame. BoT-SORT measures the camera's movement on it.
+            image: (H, W, 3) uint8 RGB, the frame. Trackers that see measure the camera's movement on it.
         """
         import numpy as np
 
@@ -98,8 +113,10 @@ class Tracker:
 
         detections = np.asarray(detections, np.float32).reshape(-1, 5)
         rows = np.concatenate([detections, np.zeros((len(detections), 1), np.float32)], 1)
-        bgr = np.ascontiguousarray(image[..., ::-1]) if self._kind is TrackerName.BOTSORT else None
-        tracked = np.asarray(self._tracker.update(Boxes(rows, image.shape[:2]), bgr), np.float64).reshape(-1, 8)
+        bgr = np.ascontiguousarray(image[..., ::-1]) if self._kind.sees else None
+        looks = {"feats": np.stack([_colours(image, box) for box in rows])} if self._appearance and len(rows) else {}
+        found = self._tracker.update(Boxes(rows, image.shape[:2]), bgr, **looks)
+        tracked = np.asarray(found, np.float64).reshape(-1, 8)
         people, late = [], []
         for row in sorted(tracked, key=lambda row: row[4]):
             track = int(row[4])
@@ -112,3 +129,17 @@ class Tracker:
         self._unconfirmed = {track.track_id: detections[int(track.idx)] for track in new}
         by_id = [np.array(sorted(rows, key=lambda row: row[0]), np.float64).reshape(-1, 6) for rows in (people, late)]
         return Found(*by_id)
+
+
+def _colours(image: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """(648,) float32, roots of the shares of 6 x 6 x 6 colours in the upper, middle and lower third of the middle half
+    of a box (xyxy): the cosine of two such vectors is the mean Bhattacharyya coefficient of the thirds."""
+    import numpy as np
+
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = (float(side) for side in box[:4])
+    xs = np.linspace((3 * x0 + x1) / 4, (x0 + 3 * x1) / 4, 16).clip(0, width - 1).astype(int)
+    ys = np.linspace(y0, y1, 48).clip(0, height - 1).astype(int)
+    places = image[np.ix_(ys, xs)] // 43 @ np.array([36, 6, 1])
+    shares = [np.bincount(third.ravel(), minlength=216) / third.size for third in np.split(places, 3)]
+    return np.sqrt(np.concatenate(shares)).astype(np.float32)

@@ -37,7 +37,12 @@ class Batch:
 
 
 class Examples(Dataset):
-    """The run's examples by number, each made from random numbers of its own."""
+    """The run's examples by number, each made from random numbers of its own.
+
+    Args:
+        repeat: after so many examples the first ones come again; 0 for never. Those from ``known`` on have been seen
+            by this run, and are None where they come again.
+    """
 
     def __init__(
         self,
@@ -48,13 +53,20 @@ class Examples(Dataset):
         seed: int,
         joints: tuple[str, ...] = PERSON19.joints,
         codec: str = Codec.CENTRED,
+        repeat: int = 0,
+        known: int = 0,
     ) -> None:
+        self._repeat, self._known = repeat, known
         self.mixture, self.size, self.frames, self.how, self.seed = mixture, size, frames, how, seed
         self._skeleton, self._codec = Skeleton("model", joints), codec
         self._epoch = -1
         self._order: list[tuple[int, int]] = []
 
-    def __getitem__(self, counter: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def __getitem__(self, counter: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        if self._repeat:
+            if counter - self._repeat >= self._known:
+                return None
+            counter %= self._repeat
         epoch, position = divmod(counter, len(self.mixture))
         if epoch != self._epoch:
             self._epoch, self._order = epoch, self.mixture.order(epoch)

@@ -94,6 +94,7 @@ class Trainer(ABC):
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.autocast == torch.float16)
         self.log = Log(out, tell, tensorboard=options.tensorboard)
         self.step, self.best = 0, -1.0
+        self._slow_loader = False
         self.notes = {}
         torch.manual_seed(recipe.seed)
 
@@ -281,6 +282,10 @@ class Trainer(ABC):
             "peak_memory_mib": peak_memory(),
         }
         self.log(row | ({"parts": parts} if len(parts) > 1 else {}) | self.report())
+        if clock.waiting > clock.working and not self._slow_loader:
+            self._slow_loader = True
+            advice = "raise --workers" if self.options.workers else "add --workers"
+            self.log({"event": "data", "warning": f"more than half of the time goes into preparing batches; {advice}"})
 
     # Checkpoints
 

@@ -18,7 +18,13 @@ def joint_weights(joints: tuple[str, ...]) -> Tensor:
 
 
 def heatmap_loss(
-    heatmaps: Tensor, joints: Tensor, weight: Tensor, config: ModelConfig, sigma: float, foreground: float
+    heatmaps: Tensor,
+    joints: Tensor,
+    weight: Tensor,
+    config: ModelConfig,
+    sigma: float,
+    foreground: float,
+    total: float | None = None,
 ) -> Tensor:
     """The loss that the configuration's kind of heatmap asks for, averaged over the batch's labelled joints.
 
@@ -30,13 +36,14 @@ def heatmap_loss(
         heatmaps: (B, K, rows, columns).
         joints: (B, K, 2) crop pixels.
         weight: (B, K).
+        total: sum of the weights of the whole batch, where this is a part of it: the parts' losses add up to the
+            batch's. None: the sum of ``weight``.
     """
     target = gaussian_targets(joints, (heatmaps.shape[2], heatmaps.shape[3]), sigma, config.codec).flatten(2)
     values = heatmaps.float().flatten(2)
-    total = weight.sum().clamp_min(1.0)
     if config.heatmap == "softmax":
         target = target / target.sum(dim=2, keepdim=True).clamp_min(1e-6)
         each = -(target * torch.log_softmax(values, dim=2)).sum(dim=2)
     else:
         each = ((values - target).square() * (1 + foreground * target)).mean(dim=2)
-    return (each * weight).sum() / total
+    return (each * weight).sum() / max(weight.sum().item() if total is None else total, 1.0)

@@ -16,7 +16,7 @@ from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.pose.weights import load_weights, save_weights, transfer
 from ftpcli.training.averages import State, mean_state
 from ftpcli.training.batches import Batch, Examples, collate
-from ftpcli.training.distributed import rank_and_world
+from ftpcli.training.distributed import over_all, rank_and_world
 from ftpcli.training.log import Tell
 from ftpcli.training.loop import RunOptions, Stop, Trainer, never
 from ftpcli.training.losses import heatmap_loss, joint_weights
@@ -25,6 +25,7 @@ from ftpcli.training.optimiser import build_optimisers
 from ftpcli.training.recipe import Recipe
 from ftpcli.training.runtime import make_fast, set_drop_path
 from ftpcli.training.sources.common import Source
+from ftpcli.training.token_cache import TokenCache, Tokens
 from ftpcli.training.validation import validate
 from ftpcli.version import __version__
 
@@ -95,6 +96,14 @@ class PoseTrainer(Trainer):
             set_drop_path(model.backbone, recipe.drop_path)
         self.size = (recipe.size[0], recipe.size[1]) if recipe.size else config.image_size
         self.joint_weights = joint_weights(config.joints).to(self.device) if recipe.weigh_joints else None
+        self.cache = None
+        if recipe.token_cache:
+            if recipe.backbone_lr:
+                raise UsageError("--token-cache: is for a frozen backbone; add --backbone-lr 0")
+            grid = (self.size[0] // 16, self.size[1] // 16)
+            if grid != config.grid:
+                raise UsageError("--token-cache: is for crops of the model's own size; leave out --size")
+            self.cache = TokenCache(recipe.token_cache, model.backbone, grid, config.frames, recipe.batch // world)
         if not run.resume:
             self._initialise(model)
         self.prepare(model, build_optimisers(model, recipe), Mixture(run.sources, recipe.seed))
@@ -122,26 +131,50 @@ class PoseTrainer(Trainer):
         recipe = self.recipe
         config = self.settings.config
         how, joints = recipe.augmentation, config.joints
-        return Examples(self.mixture, self.size, config.frames, how, recipe.seed, joints, config.codec)
+        repeat = self.cache.steps * recipe.batch if self.cache else 0
+        known = self.step * recipe.batch
+        return Examples(
+            self.mixture, self.size, config.frames, how, recipe.seed, joints, config.codec, repeat=repeat, known=known
+        )
 
-    def collate(self, rows: list[Any]) -> Batch:
-        return collate(rows)
+    def collate(self, rows: list[Any]) -> Batch | None:
+        return None if rows[0] is None else collate(rows)
 
-    def learn(self, batch: Batch) -> dict[str, float]:
-        recipe, total = self.recipe, 0.0
+    def learn(self, batch: Batch | None) -> dict[str, float]:
+        recipe, world = self.recipe, rank_and_world()[1]
         if not recipe.backbone_lr:
             self.model.backbone.eval()  # frozen means its batch statistics too
-        for part in batch.split(recipe.accumulate):
-            weight = part.weight.to(self.device)
-            if self.joint_weights is not None:
-                weight = weight * self.joint_weights
+        parts: Sequence[Batch | Tokens] = batch.split(recipe.accumulate) if batch else self._again()
+        # Every labelled joint of the whole batch counts alike, whichever part and process it is in.
+        weights = [part.weight.to(self.device) for part in parts]
+        if self.joint_weights is not None:
+            weights = [weight * self.joint_weights for weight in weights]
+        labelled, total = over_all(sum(weight.sum().item() for weight in weights)), 0.0
+        for i, weight in enumerate(weights):
+            part = parts[i]
             with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-                heatmaps = self.parallel(part.windows(self.device), key_gradient_only=recipe.key_gradient_only)
+                heatmaps = self._heatmaps(part)
             joints = part.joints.to(self.device)
-            loss = heatmap_loss(heatmaps, joints, weight, self.model.config, recipe.sigma, recipe.foreground)
-            self.backward(loss / recipe.accumulate)
-            total += loss.item() / recipe.accumulate
-        return {"heatmap": total}
+            loss = heatmap_loss(heatmaps, joints, weight, self.model.config, recipe.sigma, recipe.foreground, labelled)
+            self.backward(loss * world)  # gradients are averaged over processes
+            total += loss.item()
+        return {"heatmap": over_all(total)}
+
+    def _again(self) -> list[Tokens]:
+        assert self.cache is not None  # only then does an example come again
+        return self.cache.get(self.step)
+
+    def _heatmaps(self, part: Batch | Tokens) -> torch.Tensor:
+        if isinstance(part, Tokens):
+            return self.parallel(part.tokens.to(self.device), are_tokens=True)
+        windows = part.windows(self.device)
+        if self.cache is None:
+            return self.parallel(windows, key_gradient_only=self.recipe.key_gradient_only)
+        with torch.no_grad():
+            images = windows.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+            tokens = self.model.backbone(images).unflatten(0, windows.shape[:2])
+        kept = self.cache.put(self.step, Tokens(tokens, part.joints, part.weight))
+        return self.parallel(kept.tokens.to(self.device), are_tokens=True)
 
     def validate(self) -> None:
         pck, score = self._measure(self.averaged())

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from ftpcli.errors import UsageError
 
 
 class Precision(StrEnum):
@@ -124,6 +128,30 @@ def augmentation(name: str, like: Augmentation) -> Augmentation:
     return dataclasses.replace(AUGMENTATIONS[AugmentationName(name)], key_damage=like.key_damage)
 
 
+#: What numbers of recipes must be, by what is said of others. Those of a training command are called like its options.
+_RULES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
+    "above 0": (lambda v: v > 0, ("epochs", "sigma")),
+    "at least 1": (lambda v: v >= 1, ("batch", "accumulate")),
+    "at least 0": (
+        lambda v: v >= 0,
+        (
+            "lr",
+            "weight_decay",
+            "warmup",
+            "steps",
+            "clip",
+            "seed",
+            "backbone_lr",
+            "stem_lr",
+            "token_cache",
+            "foreground",
+        ),
+    ),
+    "from 0 to 1": (lambda v: 0 <= v <= 1, ("final", "drop_at", "layer_decay")),
+    "at least 0 and less than 1": (lambda v: 0 <= v < 1, ("ema", "drop_path")),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseRecipe:
     """What every training is told; stored in its checkpoints and with its weights.
@@ -137,6 +165,9 @@ class BaseRecipe:
             the run).
         clip: longest gradient; 0 for no limit.
         ema: decay of the averaged weights; 0 for none.
+
+    Raises:
+        UsageError: a number that no training can have.
     """
 
     epochs: float
@@ -153,6 +184,14 @@ class BaseRecipe:
     ema: float = 0.0
     precision: str = Precision.AUTO
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a number that no training can have."""
+        for must, (holds, names) in _RULES.items():
+            for name in names:
+                value = getattr(self, name, None)
+                if value is not None and not (math.isfinite(value) and holds(value)):
+                    raise UsageError(f"--{name.replace('_', '-')} {value:g}: must be {must}")
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -171,6 +210,8 @@ class Recipe(BaseRecipe):
         optimiser: ``adamw``; or ``muon``, which orthogonalises the updates of the Transformer blocks' matrices
             (Jordan et al. 2024, at AdamW's rates) and leaves the rest to AdamW.
         key_gradient_only: the backbone learns from key frames alone; saves half of a three-frame step.
+        token_cache: GiB of memory for the tokens of a frozen backbone, in each process; 0 for none. The windows that
+            fit, as they were augmented first, are passed over again and again.
         drop_path: rate at which the backbone's last block is skipped, less in those before it (stochastic depth,
             Huang et al. 2016).
         size: training crops where they differ from the model's (a curriculum may start small); () for the model's.
@@ -191,6 +232,7 @@ class Recipe(BaseRecipe):
     foreground: float = 0.0
     weigh_joints: bool = False
     key_gradient_only: bool = False
+    token_cache: float = 0.0
     drop_path: float = 0.0
     size: tuple[int, ...] = ()
     augmentation: Augmentation = AUGMENTATIONS[AugmentationName.PAPER]

@@ -69,7 +69,8 @@ def test_a_leap_is_one_thing_to_info_and_to_suggestions(tmp_path: Path) -> None:
     """The frame that leaps counts, not those beside it; moving on at full speed or for good is no leap."""
     items = steady(60)
     for n in range(60):
-        items[n] = with_pose(items[n], keypoints=items[n].poses[0].keypoints + [8.0 * n, 200.0 * (n >= 45)])
+        away = np.array([8.0 * n, 200.0 * (n >= 45)])
+        items[n] = with_pose(items[n], keypoints=items[n].poses[0].keypoints + away)
     points = items[22].poses[0].keypoints.copy()
     points[9] += 150
     items[22] = with_pose(items[22], keypoints=points)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from ftpcli.errors import UsageError
-from ftpcli.model.config import ModelConfig
+from ftpcli.model.choices import Preset
+from ftpcli.model.config import PRESETS, ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.model.fuse import fuse_batch_norms
 from ftpcli.model.heatmap import decode_heatmaps, gaussian_targets
 from ftpcli.pose.crops import box_affine, cut, transform
+from ftpcli.pose.weights import load_weights
 from ftpcli.skeleton import COCO17
+from tests.support.vitpose import OriginalViTPose, write_vitpose
 
 SINGLE = ModelConfig(
     backbone="vit_tiny_patch16_224",
@@ -141,3 +146,11 @@ def test_options_that_make_no_sense_are_refused() -> None:
 def test_files_of_our_own_models_stay_as_they_were() -> None:
     assert not {"heads", "class_token", "patch_padding", "head", "codec"} & set(ModelConfig().to_dict())
     assert ModelConfig.from_dict(SINGLE.to_dict()) == SINGLE
+
+
+@pytest.mark.parametrize(("preset", "width", "heads"), [("vitpose-small", 384, 12), ("vitpose-base", 768, 12)])
+def test_a_preset_is_what_a_file_of_its_size_has(preset: str, width: int, heads: int, tmp_path: Path) -> None:
+    write_vitpose(tmp_path / "vitpose.pth", OriginalViTPose(width=width, heads=heads, depth=1))
+    config, _, _ = load_weights(tmp_path / "vitpose.pth")
+    expected = PRESETS[Preset(preset)].replace(depth=1)
+    assert config.replace(frames=3, branches="both") == expected

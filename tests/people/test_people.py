@@ -58,7 +58,7 @@ def frames(count: int, **more: Any) -> list[Frame]:
     return [frame(i, **more) for i in range(count)]
 
 
-@pytest.mark.parametrize("tracker", ["bytetrack", "botsort"])
+@pytest.mark.parametrize("tracker", TrackerName)
 def test_ids_stay_with_the_people_and_begin_at_one(tracker: str) -> None:
     for _ in range(2):  # a second video in the same process begins at 1 again
         rows = [one.people for one in followed(DetectAndTrack(Walkers(), tracker, 30), frames(12))]
@@ -73,29 +73,33 @@ def test_boxes_are_those_of_the_detector_cut_to_the_picture() -> None:
     assert person.score == pytest.approx(0.8)
 
 
-def test_weak_detections_carry_a_track_on_but_start_none() -> None:
-    rows = [one.people for one in followed(DetectAndTrack(Walkers(weak=(5, 6, 7)), frame_rate=30), frames(10))]
+@pytest.mark.parametrize("tracker", TrackerName)
+def test_weak_detections_carry_a_track_on_but_start_none(tracker: str) -> None:
+    rows = [one.people for one in followed(DetectAndTrack(Walkers(weak=(5, 6, 7)), tracker, 30), frames(10))]
     assert [p.track_id for p in rows[6]] == [1, 2] and rows[6][0].score == pytest.approx(0.15)
-    alone = followed(DetectAndTrack(Walkers(weak=tuple(range(40))), frame_rate=30), frames(5))
+    alone = followed(DetectAndTrack(Walkers(weak=tuple(range(40))), tracker, 30), frames(5))
     assert [[p.score > 0.5 for p in one.people] for one in alone] == [[True]] * 5
 
 
+@pytest.mark.parametrize("tracker", TrackerName)
 @pytest.mark.parametrize(("rate", "gap", "kept"), [(60, 30, True), (60, 70, False), (5, 4, True), (5, 12, False)])
-def test_an_id_survives_about_a_second_whatever_the_frame_rate(rate: float, gap: int, kept: bool) -> None:
+def test_an_id_survives_about_a_second_whatever_the_frame_rate(tracker: str, rate: float, gap: int, kept: bool) -> None:
     class Still(Walkers):
         def at(self, index: int) -> np.ndarray:
             return np.array([[100, 40, 160, 200, 0.9]] if not 10 <= index < 10 + gap else np.zeros((0, 5)), np.float32)
 
-    source = DetectAndTrack(Still(), frame_rate=rate)
+    source = DetectAndTrack(Still(), tracker, rate)
     ids = {p.track_id for one in followed(source, frames(10 + gap + 5)) for p in one.people}
     assert ids == ({1} if kept else {1, 2})
 
 
-@pytest.mark.parametrize("tracker", ["bytetrack", "botsort"])
-def test_replayed_detections_give_the_same_people(tracker: str) -> None:
+@pytest.mark.parametrize("appearance", [False, True])
+@pytest.mark.parametrize("tracker", TrackerName)
+def test_replayed_detections_give_the_same_people(tracker: TrackerName, appearance: bool) -> None:
+    appearance = appearance and tracker.sees
     pictures = [frame(i, i) for i in range(30)]
-    live = list(followed(DetectAndTrack(Walkers(gap=6), tracker, 30), pictures))
-    again = DetectAndTrack(Walkers(gap=6), tracker, 30)
+    live = list(followed(DetectAndTrack(Walkers(gap=6), tracker, 30, appearance=appearance), pictures))
+    again = DetectAndTrack(Walkers(gap=6), tracker, 30, appearance=appearance)
     stored = [TrackedFrame(one.frame, detections=one.detections) for one in live]
     for before, after in zip(live, again.follow(stored), strict=True):
         assert before.frame is after.frame and len(before.detections) >= len(before.people)
@@ -105,7 +109,7 @@ def test_replayed_detections_give_the_same_people(tracker: str) -> None:
     assert again.detector.calls == 0
 
 
-@pytest.mark.parametrize("tracker", ["bytetrack", "botsort"])
+@pytest.mark.parametrize("tracker", TrackerName)
 def test_new_people_are_reported_late_but_placed_from_the_start(tracker: str) -> None:
     class Comers(Walkers):
         """Somebody comes in frame 4; frame 8 has a false alarm."""
@@ -135,6 +139,35 @@ def test_no_people_is_no_error() -> None:
 def test_unknown_tracker() -> None:
     with pytest.raises(UsageError, match="--tracker sort: choose bytetrack or botsort"):
         Options(tracker="sort")
+    with pytest.raises(UsageError, match="--appearance: ocsort does not look at pictures; choose botsort or"):
+        Options(tracker="ocsort", appearance=True)
+
+
+def test_every_tracker_of_ultralytics_can_be_chosen() -> None:
+    from ftpcli.people._ultralytics import TRACKER_MAP
+
+    assert set(TrackerName) == set(TRACKER_MAP)
+
+
+@pytest.mark.parametrize("tracker", [name for name in TrackerName if name.sees])
+def test_appearance_decides_where_motion_does_not(tracker: str) -> None:
+    """Two people who stand close, red and blue, change places from one frame to the next."""
+
+    def picture(swapped: bool) -> Frame:
+        image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+        for left, colour in zip((100, 118)[:: -1 if swapped else 1], ((220, 20, 20), (20, 20, 220)), strict=True):
+            image[40:200, left : left + 18] = colour
+        return Frame(0, 0, 0.0, image)
+
+    boxes = np.array([[90, 40, 128, 200, 0.9], [108, 40, 146, 200, 0.9]], np.float32)
+    swapped = {}
+    for appearance in (False, True):
+        one = Tracker(TrackerName(tracker), 5, appearance=appearance)
+        for _ in range(6):
+            before = one.update(boxes, picture(False).image).people
+        after = one.update(boxes, picture(True).image).people
+        swapped[appearance] = [row[1] for row in before] != [row[1] for row in after]
+    assert swapped == {False: False, True: True}
     assert Options(tracker="botsort").tracker == TrackerName.BOTSORT
 
 

@@ -11,6 +11,7 @@ import pytest
 from ftpcli.errors import FtpError, InputError, UsageError
 from ftpcli.training.loop import DivergedError
 from ftpcli.training.pose_trainer import Run, train
+from ftpcli.training.recipe import Recipe
 from ftpcli.training.sources import CocoKeypoints
 from tests.support.training_runs import CONFIG, quick, state_of
 
@@ -84,3 +85,23 @@ def test_a_full_disk_keeps_the_previous_checkpoint(
     with pytest.raises(FtpError, match="previous one is kept"):
         train(dataclasses.replace(run, resume=True, stop_at=2))
     assert (tmp_path / "checkpoint.pt").read_bytes() == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("epochs", (0, -1, float("nan"))),
+        ("lr", (-1e-3, float("inf"))),
+        ("batch", (0,)),
+        ("accumulate", (0,)),
+        ("ema", (1.0, -0.1)),
+        ("final", (1.5,)),
+        ("drop_path", (1.0,)),
+        ("token_cache", (-1.0,)),
+        ("sigma", (0,)),
+    ],
+)
+def test_every_number_of_a_recipe_is_checked(name: str, values: tuple[float, ...]) -> None:
+    for value in values:
+        with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} .*: must be "):
+            Recipe(**{name: value})

@@ -14,7 +14,7 @@ from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.pose.weights import load_weights
 from ftpcli.skeleton import PERSON19
 from ftpcli.training.initialise import backbone_state
-from ftpcli.training.pose_trainer import Run, train
+from ftpcli.training.pose_trainer import PoseTrainer, Run, train
 from ftpcli.training.recipe import RECIPES, Augmentation
 from ftpcli.training.runtime import set_drop_path
 from ftpcli.training.sources import CocoKeypoints
@@ -116,3 +116,60 @@ def test_averaged_with_other_weights_at_the_end(people: CocoKeypoints, tmp_path:
     assert (tmp_path / "two/averaged.safetensors").read_bytes() == content
     with pytest.raises(UsageError, match=r"--average-with .*another configuration"):
         train(dataclasses.replace(two, config=CONFIG, out=tmp_path / "three"))
+
+
+@pytest.mark.parametrize("changes", [{"stem": "residual"}, {"stem": "movenet", "depth": 1}, {"width": 32}])
+def test_kept_tokens_train_as_the_pictures_do(people: CocoKeypoints, tmp_path: Path, changes: dict) -> None:
+    """A cache that holds two steps: from the third on the first windows again, also where the run is resumed."""
+    config = CONFIG.replace(**{"width": 192, **changes})
+    backbone = 192 * 3 + (384 if changes.get("stem") == "movenet" else 0)
+    gib = 2.5 * 4 * 12 * backbone * 2 / 2**30
+    chosen = dataclasses.replace(
+        RECIPES["temporal"], steps=4, batch=4, warmup=0, precision="fp32", token_cache=gib, accumulate=2
+    )
+    run = Run(config, chosen, tmp_path / "cached", [(people, 1.0)], log_every=1)
+    rows: list[dict] = []
+    train(run, rows.append)
+    losses = [row["loss"] for row in rows if row["event"] == "step"]
+    whole = state_of(run.out)["model"]
+    # One step after the other, each from the pictures: the resumed run keeps no tokens of before.
+    parts = dataclasses.replace(run, out=tmp_path / "parts")
+    for step in range(1, 5):
+        train(dataclasses.replace(parts, stop_at=step, resume=step > 1))
+    assert all(torch.equal(value, whole[name]) for name, value in state_of(parts.out)["model"].items())
+    # Without a cache the first two steps are the same but for rounding, the third has other windows.
+    without: list[dict] = []
+    plain = dataclasses.replace(run, recipe=dataclasses.replace(chosen, token_cache=0.0), out=tmp_path / "plain")
+    train(plain, without.append)
+    others = [row["loss"] for row in without if row["event"] == "step"]
+    assert losses[:2] == pytest.approx(others[:2], rel=3e-4)
+    assert losses[2] != pytest.approx(others[2], rel=3e-4)
+
+
+def test_a_token_cache_is_for_a_frozen_backbone(people: CocoKeypoints, tmp_path: Path) -> None:
+    frozen = dataclasses.replace(RECIPES["temporal"], steps=1, batch=4)
+    for changes, says in (
+        ({"token_cache": 1.0, "backbone_lr": 0.1}, "--backbone-lr 0"),
+        ({"token_cache": 1e-7}, "a step's tokens alone take"),
+        ({"token_cache": 1.0, "size": (96, 64)}, "--size"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            train(Run(CONFIG, dataclasses.replace(frozen, **changes), tmp_path / "run", [(people, 1.0)]))
+
+
+def test_parts_of_a_batch_give_the_gradient_of_the_whole(people: CocoKeypoints, tmp_path: Path) -> None:
+    """Although their people have different numbers of labelled joints."""
+    gradients, losses = [], []
+    for parts in (1, 4):
+        chosen = dataclasses.replace(quick(optimiser="adamw", accumulate=parts), batch=8, steps=1)
+        trainer = PoseTrainer(Run(CONFIG, chosen, tmp_path / f"{parts}", [(people, 1.0)]), lambda row: None)
+        examples = trainer.examples()
+        batch = trainer.collate([examples[i] for i in range(8)])
+        assert batch is not None
+        batch.weight[0, :9] = 0
+        trainer.model.eval()  # in training, batch norm sees one part at a time
+        losses.append(trainer.learn(batch)["heatmap"])
+        gradients.append({name: p.grad for name, p in trainer.model.named_parameters() if p.grad is not None})
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    for name, gradient in gradients[0].items():
+        assert torch.allclose(gradients[1][name], gradient, rtol=1e-4, atol=1e-6), name

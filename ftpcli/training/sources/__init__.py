@@ -10,7 +10,7 @@ from ftpcli.errors import UsageError
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.sources.clips import Clips
 from ftpcli.training.sources.coco import CocoKeypoints
-from ftpcli.training.sources.common import Source
+from ftpcli.training.sources.common import PictureCache, Source
 from ftpcli.training.sources.poses import Poses
 from ftpcli.training.sources.posetrack import PoseTrack
 
@@ -47,13 +47,20 @@ class DataSpec:
 
 
 def open_data(
-    spec: DataSpec, skeleton: Skeleton, split: str, *, skip_missing: bool = False, images: Path | None = None
+    spec: DataSpec,
+    skeleton: Skeleton,
+    split: str,
+    *,
+    skip_missing: bool = False,
+    images: Path | None = None,
+    cache: PictureCache | None = None,
 ) -> Source:
     """The source behind a specification.
 
     Args:
         skip_missing: leave out people whose picture is missing.
         images: folder of the pictures of COCO files, where they are not found by the file.
+        cache: keeps decoded pictures.
 
     Raises:
         InputError: it cannot be read or is empty.
@@ -61,10 +68,12 @@ def open_data(
     match spec.kind:
         case DataKind.COCO:
             human_only = split != "train"
-            return CocoKeypoints(spec.path, skeleton, skip_missing=skip_missing, human_only=human_only, images=images)
+            return CocoKeypoints(
+                spec.path, skeleton, human_only=human_only, skip_missing=skip_missing, images=images, cache=cache
+            )
         case DataKind.CLIPS:
             return Clips(spec.path, skeleton, split)
         case DataKind.POSES:
             return Poses(spec.path, skeleton)
     version = spec.kind.removeprefix("posetrack")
-    return PoseTrack(spec.path, version, skeleton, split, skip_missing=skip_missing)
+    return PoseTrack(spec.path, version, skeleton, split, skip_missing=skip_missing, cache=cache)

@@ -14,7 +14,7 @@ from ftpcli.datasets.pictures import find_pictures, missing_pictures
 from ftpcli.errors import InputError
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
-from ftpcli.training.sources.common import PSEUDO_WEIGHT, ImageCache, Labels, Source, taught
+from ftpcli.training.sources.common import PSEUDO_WEIGHT, Labels, PictureCache, Source, taught
 
 _BY_MODEL = "labelled by a model"
 _NO_PICTURE = "whose picture is missing"
@@ -31,6 +31,7 @@ class CocoKeypoints(Source):
         human_only: leave out people whose ``label`` says that a model labelled them.
         skip_missing: leave out people whose picture is missing.
         images: folder of the pictures.
+        cache: keeps decoded pictures; None for none.
 
     Raises:
         InputError: not such a file, a joint unknown to the skeleton, no usable person, a value that is none, or
@@ -45,6 +46,7 @@ class CocoKeypoints(Source):
         human_only: bool = False,
         skip_missing: bool = False,
         images: Path | None = None,
+        cache: PictureCache | None = None,
     ) -> None:
         self.name = str(path)
         file = read_coco(path)
@@ -86,7 +88,7 @@ class CocoKeypoints(Source):
         if not self._people:
             raise InputError(f"{path}: no labelled person to train on{file.left_out.why()}")
         self.warnings = [f"{path}: {line}" for line in file.left_out.lines()]
-        self._cache = ImageCache()
+        self._cache = cache or PictureCache()
         self._read(self._people[0][0])  # where pictures were replaced, nobody wants to learn it an hour later
         self.lenders = [partial(self._lend, index) for index, person in enumerate(self._people) if person[4]]
 

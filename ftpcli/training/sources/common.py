@@ -17,8 +17,6 @@ Labels = tuple[np.ndarray, np.ndarray]
 
 #: Joints that a teacher made weigh this much beside human labels of weight 1.
 PSEUDO_WEIGHT = 0.5
-#: Decoded pictures are kept up to this many bytes a source; beyond it they are decoded each time.
-CACHE_BYTES = 6 * 1024**3
 
 
 class Source(Sized, Protocol):
@@ -51,19 +49,25 @@ def taught(points: np.ndarray, weights: np.ndarray, columns: Sequence[int | None
     return found, weight
 
 
-class ImageCache:
-    """Decoded pictures by path, kept while they fit."""
+class PictureCache:
+    """Decoded pictures by path, for all sources of a run. The first that fit are kept.
 
-    def __init__(self, limit: int = CACHE_BYTES) -> None:
-        self._images: dict[Path, np.ndarray] = {}
+    Examples come in a random order, so pictures that make room for others would not be found more often.
+
+    Args:
+        limit: bytes; 0 keeps none.
+    """
+
+    def __init__(self, limit: int = 0) -> None:
+        self._pictures: dict[Path, np.ndarray] = {}
         self._room = limit
 
     def read(self, path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
         """(H, W, 3) uint8 RGB; arguments and errors as for `read_picture`."""
-        if path in self._images:
-            return self._images[path]
-        image = read_picture(path, size)
-        if image.nbytes <= self._room:
-            self._room -= image.nbytes
-            self._images[path] = image
-        return image
+        if path in self._pictures:
+            return self._pictures[path]
+        picture = read_picture(path, size)
+        if picture.nbytes <= self._room:
+            self._room -= picture.nbytes
+            self._pictures[path] = picture
+        return picture

@@ -11,7 +11,10 @@ from ftpcli.formats import VISIBLE, open_poses
 from ftpcli.records import FramePoses, Pose
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
-from ftpcli.training.sources.common import CACHE_BYTES, Source, taught
+from ftpcli.training.sources.common import Source, taught
+
+#: Bytes of a video's frames that are held in memory.
+_MOST = 6 * 2**30
 
 
 class Poses(Source):
@@ -65,7 +68,7 @@ class Poses(Source):
         with open_source(self._video, rotate=self._rotation) as reader:
             for frame in reader:
                 size += frame.image.nbytes
-                if size > CACHE_BYTES:
+                if size > _MOST:
                     raise InputError(f"{self._video}: too long to train on as a whole; cut it into shorter clips")
                 self._frames[frame.index] = frame.image
 

@@ -8,7 +8,7 @@ from ftpcli.datasets.posetrack.index import PoseTrackIndex, clipped_box
 from ftpcli.errors import InputError
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
-from ftpcli.training.sources.common import ImageCache, Source, taught
+from ftpcli.training.sources.common import PictureCache, Source, taught
 
 
 class PoseTrack(Source):
@@ -20,7 +20,14 @@ class PoseTrack(Source):
     """
 
     def __init__(
-        self, root: Path, version: str, skeleton: Skeleton, split: str = "train", *, skip_missing: bool = False
+        self,
+        root: Path,
+        version: str,
+        skeleton: Skeleton,
+        split: str = "train",
+        *,
+        skip_missing: bool = False,
+        cache: PictureCache | None = None,
     ) -> None:
         self.name = str(root)
         index = PoseTrackIndex(root, version, split)
@@ -38,7 +45,7 @@ class PoseTrack(Source):
         if not self._people:
             raise InputError(f"{root}: no annotated person in split '{split}'")
         self.groups = [f"posetrack{version}"] * len(self._people)
-        self._cache = ImageCache()
+        self._cache = cache or PictureCache()
 
     def __len__(self) -> int:
         return len(self._people)
