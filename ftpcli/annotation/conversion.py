@@ -84,7 +84,7 @@ def convert(
     with ExitStack() as stack:
         folder = video is not None and os.path.isdir(video)
         listed = [path.name for path in numbered_images(Path(video))] if folder and video is not None else None
-        reader = stack.enter_context(open_poses(source, None if video is None else listed or Path(video).name))
+        reader = stack.enter_context(open_poses(source, video))
         if reader.records == 0:
             raise InputError(f"{reader.path}: holds no frames")
         given = _paired(reader, video, fps, stack) if video is not None else _Alone(reader, fps)

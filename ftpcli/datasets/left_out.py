@@ -10,6 +10,7 @@ CROWD = "marking crowds"
 EMPTY = "without joints and without a box"
 UNLABELLED = "without a labelled joint"
 UNLISTED = "of images that are not listed"
+UNKNOWN_FRAME = "of images that are left out"
 JOINTLESS = "without joints"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,7 +14,7 @@ import numpy as np
 from ftpcli.datasets.mot import read_mot
 from ftpcli.datasets.poses import open_poses
 from ftpcli.errors import InputError
-from ftpcli.files.inputs import numbered_images, require_file
+from ftpcli.files.inputs import require_file
 from ftpcli.people.tracking import Tracker, TrackerName, memory_frames
 from ftpcli.records import Frame, Person, TrackedFrame, VideoInfo
 
@@ -183,8 +182,7 @@ class BoxesFile:
 
     def _poses(self, info: VideoInfo) -> Iterator[tuple[str, int, Person]]:
         """("frame 3", 0-based frame index, person)."""
-        pictures = [path.name for path in numbered_images(Path(info.path))] if os.path.isdir(info.path) else None
-        with open_poses(self.path, pictures) as poses:
+        with open_poses(self.path, info.path) as poses:
             self._by_name = poses.by_name
             self.warnings = [f"{self.path.name}: {line}" for line in poses.warnings]
             source, options = poses.header.source, poses.header.run.options
