@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ftpcli.choices import Engine, Precision
 from ftpcli.errors import FtpError, UsageError
-from ftpcli.files.graphs import missing_package
 from ftpcli.files.stages import current, stage
 
 if TYPE_CHECKING:
@@ -64,6 +63,8 @@ def choose_engine(name: str, device: str, precision: str) -> Engine:
     Raises:
         UsageError: an unknown name, or ONNX Runtime where it is missing, or with what it does not do.
     """
+    from ftpcli.files.graphs import missing_package
+
     if name not in tuple(Engine):
         raise UsageError(f"--engine {name}: choose one of {', '.join(Engine)}")
     on_cpu = device == "cpu" or (device == "auto" and (name == Engine.ONNX or not _accelerator_possible()))

@@ -145,7 +145,7 @@ def test_what_onnx_runtime_does_not_do_is_torchs(monkeypatch: pytest.MonkeyPatch
         choose_engine("tensorrt", "auto", "auto")
     monkeypatch.setattr("ftpcli.device._accelerator_possible", lambda: True)
     assert choose_engine("auto", "auto", "auto") == "torch" and choose_engine("auto", "cpu", "auto") == "onnx"
-    monkeypatch.setattr("ftpcli.device.missing_package", lambda: "onnxruntime")
+    monkeypatch.setattr("ftpcli.files.graphs.missing_package", lambda: "onnxruntime")
     assert choose_engine("auto", "cpu", "auto") == "torch"
     with pytest.raises(UsageError, match="onnxruntime is missing; pip install"):
         choose_engine("onnx", "cpu", "auto")
