@@ -184,7 +184,7 @@ def test_raw_joints_are_kept_beside(tmp_path: Path, command: Callable[..., Ran])
         with open_poses(tmp_path / str(out)) as reader:
             found = list(reader)
         (added,) = found[20].poses
-        assert added.filled and added.raw is not None and not added.raw.any(), "nothing was seen of whoever is filled in"
+        assert added.filled and added.raw is not None and not added.raw.any(), "nobody was seen there"
         for before, after in zip(items, found, strict=True):
             for p, q in zip(before.poses, after.poses if before.poses else (), strict=True):
                 assert q.raw is not None
