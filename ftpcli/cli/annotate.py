@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ftpcli.choices import HUB_MODELS, Format, Joints, Picture, Precision
+from ftpcli.choices import HUB_MODELS, Engine, Format, Joints, Picture, Precision
 from ftpcli.cli.drawing_options import Angles, BlurFaces, Trails
 from ftpcli.cli.progress import Report, progress
 from ftpcli.cli.signals import EXIT_BROKEN_PIPE, Stop, stop_signals
@@ -186,6 +186,13 @@ def command(
     smooth: Annotated[
         Smoothing, typer.Option(help="Filter each person's joints over time.", rich_help_panel=_MODEL)
     ] = Smoothing.NONE,
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            help="What computes the networks; auto: ONNX Runtime (onnx) on a CPU where it is installed, else torch.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = Engine.AUTO,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MODEL)] = "auto",
     precision: Annotated[
         Precision, typer.Option(help="auto: bf16 where the hardware has it.", rich_help_panel=_MODEL)
@@ -294,12 +301,18 @@ def command(
     if not work:
         raise typer.Exit(EXIT_SOME_FAILED)
     annotator = Annotator(
-        options, device=device, precision=precision, batch=batch, trust=trust, allow_network=allow_network
+        options,
+        engine=engine,
+        device=device,
+        precision=precision,
+        batch=batch,
+        trust=trust,
+        allow_network=allow_network,
     )
     annotator.estimator.notice = lambda text: typer.echo(f"ftp: warning: {text}", err=True)
     if not quiet:
         e = annotator.estimator
-        typer.echo(f"ftp: on {e.device} in {e.precision}, weights {e.provenance['name']}", err=True)
+        typer.echo(f"ftp: on {e.device} in {e.precision} ({e.engine.name}), weights {e.provenance['name']}", err=True)
     with stop_signals("stopping after this chunk") as stop:
         done = _run_all(annotator, work, errors, quiet, stop)
     if done and not quiet and boxes is None and detector == "default" and _at_a_terminal():

@@ -11,7 +11,9 @@ from ftpcli.cli import (
     annotate,
     bench,
     convert,
+    doctor,
     evaluate,
+    export,
     import_weights,
     info,
     render,
@@ -19,6 +21,7 @@ from ftpcli.cli import (
     smooth,
     train,
     train_detector,
+    weights,
 )
 from ftpcli.version import __version__
 
@@ -40,10 +43,13 @@ app.command("info", rich_help_panel=_USE)(info.command)
 app.command("review", rich_help_panel=_USE)(review.command)
 app.command("convert", rich_help_panel=_USE)(convert.command)
 app.command("smooth", rich_help_panel=_USE)(smooth.command)
+app.command("doctor", rich_help_panel=_USE)(doctor.command)
 app.command("bench", rich_help_panel=_USE)(bench.command)
 app.command("train", rich_help_panel=_MODELS)(train.command)
 app.command("train-detector", rich_help_panel=_MODELS)(train_detector.command)
 app.command("import", rich_help_panel=_MODELS)(import_weights.command)
+app.command("export", rich_help_panel=_MODELS)(export.command)
+app.command("weights", rich_help_panel=_MODELS)(weights.command)
 app.command("eval", rich_help_panel=_MODELS)(evaluate.command)
 
 

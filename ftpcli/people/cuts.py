@@ -68,7 +68,8 @@ class Shots:
 
     def __call__(self, frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
         """Yields every frame once, in order, with the number of cuts before it."""
-        shot, before, level = 0, None, _UNKNOWN
+        shot, level = 0, _UNKNOWN
+        before: _Look | None = None
         held: deque[tuple[TrackedFrame, _Look]] = deque()
 
         def first() -> TrackedFrame:

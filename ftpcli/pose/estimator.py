@@ -59,6 +59,7 @@ class Estimator:
         cls,
         weights: str | Path = "default",
         *,
+        engine: str = "torch",
         device: str = "auto",
         precision: str = "auto",
         batch: int = 16,
@@ -69,17 +70,17 @@ class Estimator:
 
         Raises:
             InputError: the file is missing, damaged or not ours.
-            UsageError: the device or precision is not available.
+            UsageError: the engine, device or precision is not available.
             FtpError: torch would hang in this process (``check_fork``).
         """
         path = weights_path(weights)
-        engine = load_engine(path, device=device, precision=precision, **changes)
-        sigma = float(engine.provenance.get("recipe", {}).get("sigma", 2.0))
-        estimator = cls(engine, batch=batch, sigma=sigma, flip_test=flip_test)
-        estimator.calibration = _checked(engine.provenance.get("calibration"), path)
+        computes = load_engine(path, engine=engine, device=device, precision=precision, **changes)
+        sigma = float(computes.provenance.get("recipe", {}).get("sigma", 2.0))
+        estimator = cls(computes, batch=batch, sigma=sigma, flip_test=flip_test)
+        estimator.calibration = _checked(computes.provenance.get("calibration"), path)
         estimator.provenance = {
             **describe_weights(path),
-            "config": {k: v for k, v in engine.config.to_dict().items() if k != "joints"},
+            "config": {k: v for k, v in computes.config.to_dict().items() if k != "joints"},
             "flip_test": flip_test,
         }
         return estimator
@@ -181,7 +182,8 @@ class Estimator:
         with stage(Stage.HEATMAPS):
             points, confidence = decode_heatmaps(heatmaps, self.config.heatmap, self._sigma, self.config.codec)
         if self.calibration is not None:
-            confidence = np.interp(confidence, *self.calibration)
+            read, true = self.calibration
+            confidence = np.interp(confidence, read, true)
         return list(zip(points, confidence, strict=True))
 
 

@@ -23,6 +23,15 @@ def is_hub_name(name: str) -> bool:
     return name.partition("@")[0] in HUB_MODELS
 
 
+def cached_file(name: str) -> Path | None:
+    """The named model's weights in the hub's cache; None where they are not there. Uses no network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    short, _, revision = name.partition("@")
+    cached = try_to_load_from_cache(HUB_MODELS[short], FILE, revision=revision or "main")
+    return Path(cached) if isinstance(cached, str) else None
+
+
 def hub_file(name: str) -> Path:
     """The named model's weights in the hub's cache, downloaded where they are not there yet.
 
@@ -30,13 +39,13 @@ def hub_file(name: str) -> Path:
         InputError: it cannot be downloaded; the message names the file and what to do with it.
         OutputError: the cache cannot be written.
     """
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import hf_hub_download
 
+    cached = cached_file(name)
+    if cached is not None:
+        return cached
     short, _, revision = name.partition("@")
     repository, revision = HUB_MODELS[short], revision or "main"
-    cached = try_to_load_from_cache(repository, FILE, revision=revision)
-    if isinstance(cached, str):
-        return Path(cached)
     print(f"ftp: fetching {FILE} of {repository} from the Hugging Face hub", file=sys.stderr)
     try:
         # Written under another name and moved when whole; a lock makes a second download wait for the first.
