@@ -154,12 +154,7 @@ def command(
         float, typer.Option(help="Seconds: nobody who is there for less.", rich_help_panel=_CHOICE)
     ] = 0.0,
     join: Annotated[
-        float,
-        typer.Option(
-            help="Seconds: a track that begins where another ended up to so long before goes on with its id; 0 for "
-            "none.",
-            rich_help_panel=_CHOICE,
-        ),
+        float, typer.Option(help="Seconds: parts of a track that lie so far apart get one id.", rich_help_panel=_CHOICE)
     ] = 0.0,
     weights: Annotated[
         str,
