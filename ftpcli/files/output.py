@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 from ftpcli.errors import OutputError, UsageError
 from ftpcli.files.inputs import STANDARD, is_address
