@@ -68,7 +68,8 @@ class Shots:
 
     def __call__(self, frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
         """Yields every frame once, in order, with the number of cuts before it."""
-        shot, before, level = 0, None, _UNKNOWN
+        shot, level = 0, _UNKNOWN
+        before: _Look | None = None
         held: deque[tuple[TrackedFrame, _Look]] = deque()
 
         def first() -> TrackedFrame:
@@ -77,7 +78,7 @@ class Shots:
             change = 0.0 if before is None else look.change(before)
             later = [look, *(one for _, one in held)]
             if change > _DIFFERENCE:
-                cut = not any(one.change(before) <= _DIFFERENCE for one in later[1:])
+                cut = before is not None and not any(one.change(before) <= _DIFFERENCE for one in later[1:])
             else:
                 coming = [one.change(other) for one, other in pairwise(later)]
                 # A repeated picture says nothing of what goes on after it.

@@ -182,7 +182,8 @@ class Estimator:
         with stage(Stage.HEATMAPS):
             points, confidence = decode_heatmaps(heatmaps, self.config.heatmap, self._sigma, self.config.codec)
         if self.calibration is not None:
-            confidence = np.interp(confidence, *self.calibration)
+            read, true = self.calibration
+            confidence = np.interp(confidence, read, true)
         return list(zip(points, confidence, strict=True))
 
 
