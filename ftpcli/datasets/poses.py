@@ -115,9 +115,7 @@ def _open_parquet(path: str, source: str | None) -> StoredReader:
     return reader
 
 
-def _stored(
-    path: str, form: str, source: str | None, read: Callable[[str, PoseStore], Header]
-) -> StoredReader:
+def _stored(path: str, form: str, source: str | None, read: Callable[[str, PoseStore], Header]) -> StoredReader:
     """A file of people of a single category, which ``read`` puts into a store."""
     store = PoseStore(path)
     try:

@@ -151,9 +151,7 @@ class StoredReader(PosesReader):
         InputError: ids or frames twice, another number of joints, or nothing is left of what the file holds.
     """
 
-    def __init__(
-        self, store: PoseStore, file_format: str, header: Header, category: int, source: str | None
-    ) -> None:
+    def __init__(self, store: PoseStore, file_format: str, header: Header, category: int, source: str | None) -> None:
         self.path, self.format, self.header = store.path, file_format, header
         self.timed = store.timed
         self._store = store

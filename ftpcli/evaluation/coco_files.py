@@ -120,7 +120,7 @@ def load_results(path: Path, truth: Truth, notices: Notices) -> list[Entry]:
     for line in left_out.lines():
         notices.add("predictions left out", path, line)
     if unscored:
-        notices.add("no scores", path, f"{counted(unscored, 'prediction has', 'predictions have')} no score: 1 counts")
+        notices.add("no scores", path, f"{counted(unscored, 'prediction has', 'predictions have')} no score: each counts as 1")
     repeats = len(results) - len({result["score"] for result in results})
     if repeats:
         notices.add(

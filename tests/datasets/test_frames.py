@@ -79,7 +79,9 @@ def export(form: str, clip: Path, folder: Path) -> Path:
         with open_poses(poses) as reader:
             text = cvat_for_images([frame for frame in reader if frame.poses])
         path = folder / "annotations.xml"
-        path.write_text(text.replace("walk in park/", "walk/").replace('width="{}" height="{}"'.format(*SIZE), _size(clip)))
+        path.write_text(
+            text.replace("walk in park/", "walk/").replace('width="{}" height="{}"'.format(*SIZE), _size(clip))
+        )
         return path
     convert(poses, folder / "tasks.json", "labelstudio")
     tasks = json.loads((folder / "tasks.json").read_text())

@@ -23,8 +23,8 @@ _MOST = 6 * 2**30
 class Poses(Source):
     """Every person of a poses file (JSON Lines, COCO, PoseTrack) in the frames of its video.
 
-    The video stands beside the file under the name that the file recorded, or the folder of its pictures has. Joints from a confidence of 0.3 on are
-    taught, weaker ones are not; a corrector who moves a joint sets its visibility to 2 (COCO) or its confidence
+    The video stands beside the file under the name that the file recorded, or that the folder of its pictures has.
+    Joints from a confidence of 0.3 on are taught, weaker ones are not; a corrector who moves a joint sets its visibility to 2 (COCO) or its confidence
     to 1 (JSON Lines). Neighbours are the video's own frames.
 
     Raises:
