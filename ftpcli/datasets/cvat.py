@@ -150,12 +150,12 @@ class _Labels:
         store, joints = self._store, PERSON19.joints
         categories = [Category(n, one, joints if one in self._jointed else ()) for n, one in enumerate(self._left_out)]
         people = category_of_people(categories, store.path)
-        for category in categories:
+        for number, category in enumerate(categories):
             if category is people:
                 for reason, count in self._left_out[category.name].items():
                     store.left_out.add(reason, count)
             else:
-                shapes = store.categories.count(category.id) + self._left_out[category.name][EMPTY]
+                shapes = store.categories.count(number) + self._left_out[category.name][EMPTY]
                 store.left_out.add(f"of category {category.name}", shapes)
         store.categories = array("q", (0 if one == people.id else 1 for one in store.categories))
 

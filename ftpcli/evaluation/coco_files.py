@@ -120,7 +120,9 @@ def load_results(path: Path, truth: Truth, notices: Notices) -> list[Entry]:
     for line in left_out.lines():
         notices.add("predictions left out", path, line)
     if unscored:
-        notices.add("no scores", path, f"{counted(unscored, 'prediction has', 'predictions have')} no score: each counts as 1")
+        notices.add(
+            "no scores", path, f"{counted(unscored, 'prediction has', 'predictions have')} no score: each counts as 1"
+        )
     repeats = len(results) - len({result["score"] for result in results})
     if repeats:
         notices.add(

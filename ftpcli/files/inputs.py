@@ -70,10 +70,10 @@ def refuse_address(option: str, value: object) -> None:
         raise UsageError(f"{option} {value}: is an address; download the file and name it")
 
 
-def refuse_standard(folder: str | os.PathLike[str]) -> None:
-    """Raises UsageError where a folder to write is given as standard output."""
+def refuse_standard(option: str, folder: str | os.PathLike[str]) -> None:
+    """Raises UsageError where a folder to write is called like standard output."""
     if os.fspath(folder) == STANDARD:
-        raise UsageError(f"{STANDARD}: is standard output; name a folder here ({os.path.join('.', STANDARD)} is one)")
+        raise UsageError(f"{option} {STANDARD}: is standard output; name a folder")
 
 
 def network_refusal(name: str) -> UsageError:

@@ -20,7 +20,7 @@ def check_folder(path: str | os.PathLike[str]) -> None:
         UsageError: it is called like standard output.
         OutputError: it is not empty, is a file, or cannot be made.
     """
-    refuse_standard(path)
+    refuse_standard("output", path)
     target = Path(path)
     if target.is_dir() and any(target.iterdir()):
         raise OutputError(f"{target}: this folder is not empty; empty it or name another one")

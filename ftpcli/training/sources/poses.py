@@ -24,8 +24,8 @@ class Poses(Source):
     """Every person of a poses file (JSON Lines, COCO, PoseTrack) in the frames of its video.
 
     The video stands beside the file under the name that the file recorded, or that the folder of its pictures has.
-    Joints from a confidence of 0.3 on are taught, weaker ones are not; a corrector who moves a joint sets its visibility to 2 (COCO) or its confidence
-    to 1 (JSON Lines). Neighbours are the video's own frames.
+    Joints from a confidence of 0.3 on are taught, weaker ones are not; a corrector who moves a joint sets its
+    visibility to 2 (COCO) or its confidence to 1 (JSON Lines). Neighbours are the video's own frames.
 
     Raises:
         InputError: the file or its video cannot be read, no person is in it, or the video is too long to hold.
