@@ -76,17 +76,19 @@ def frame_numbers(
     Raises:
         InputError: the folder cannot be read.
     """
+    if not names:
+        return FrameNumbers(np.zeros(0, dtype=np.int64))
     parts = [split_name(name) for name in names]
     folder = source not in (None, STANDARD) and os.path.isdir(source or "")
     places, said = _places(parts, Path(source or "")) if folder else (None, "")
     if any(index is not None for index in indices):
         return _completed(indices, parts, "frame_index", places)
-    if places is not None and max(places, default=-1) >= 0:
+    if places is not None and max(places) >= 0:
         return FrameNumbers(np.array(places, dtype=np.int64), True, said)
     unmatched = f"{said}; " if said else ""
     known = "" if folder else re.sub(r"[:\0]", "_", PurePosixPath(source or recorded or "").stem)
     ours = [_OURS.fullmatch(own) for _, own in parts]
-    if ours and all(ours):
+    if all(ours):
         values = np.array([int(match[2]) for match in ours if match], dtype=np.int64)
         called = {match[1] or name for match, (name, _) in zip(ours, parts, strict=True) if match}
         if called == {known} != {""}:
@@ -120,7 +122,7 @@ def _places(parts: Sequence[tuple[str, str]], source: Path) -> tuple[list[int], 
     images in several folders those count whose folder is called like the source, if any is."""
     place = {path.name: n for n, path in enumerate(numbered_images(source))}
     places, own = [place.get(name, -1) for _, name in parts], source.resolve().name
-    if not places or max(places) < 0:
+    if max(places) < 0:
         return places, f"none of the names of its {counted(len(places), 'image')} is in the folder {own}"
     lost = [f"{unknown} of its {len(places)} images are not in the folder"] if (unknown := places.count(-1)) else []
     others = sorted({name for (name, _), n in zip(parts, places, strict=True) if n >= 0} - {own, ""})
@@ -159,7 +161,7 @@ def _completed(
         if len(apart) == 1 and placed:
             shift = apart.pop()
             found = [max(placed[n] - shift, -1) if n in placed else number for n, number in enumerate(found)]
-            said += f", {len(placed)} of them placed by the {way}"
+            said += f"; {len(placed)} placed by the {way}"
             break
     lost = sum(found[n] < 0 for n in missing)
     if lost:

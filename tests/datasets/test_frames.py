@@ -129,7 +129,7 @@ def test_an_image_without_number_takes_it_from_nobody_else(tmp_path: Path, key: 
     path = put(tmp_path / "a.json", _numbered(cvat(names), key, [40, 41, None, 43, 44]))
     with open_poses(path) as reader:
         assert [frame.index for frame in reader] == [40, 41, 42, 43, 44], "names are always 33 less"
-        assert any(f"1 image has no {key}, 1 of them placed by the number" in line for line in reader.warnings)
+        assert any(f"1 image has no {key}; 1 placed by the number" in line for line in reader.warnings)
     path = put(tmp_path / "b.json", _numbered(cvat(names), key, [40, 30, None, 20, 10]))
     with open_poses(path) as reader:
         assert [frame.index for frame in reader] == [10, 20, 30, 40]

@@ -6,6 +6,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -16,7 +17,8 @@ import pytest
 from ftpcli.annotation.conversion import convert
 from ftpcli.errors import EXIT_SOME_FAILED, InputError
 from ftpcli.formats import open_poses, write_poses
-from ftpcli.records import FramePoses, Pose
+from ftpcli.people.sources import BoxesFile
+from ftpcli.records import FramePoses, Pose, VideoInfo
 from ftpcli.skeleton import PERSON19
 from ftpcli.training.sources import DataSpec, open_data
 from tests.support.formats_samples import SIZE, frames, header
@@ -125,14 +127,16 @@ def points(pose: Pose, **more: object) -> str:
     )
 
 
-def cvat_for_video(items: list[FramePoses], size: int) -> str:
-    """As CVAT's "CVAT for video 1.1": a track a person, with every frame of it, and one after its end "outside"."""
+def cvat_for_video(items: list[FramePoses], size: int, *, more: str = "", task: str = "") -> str:
+    """As CVAT's "CVAT for video 1.1": a track a person, with every frame of it. ``more``: other tracks; ``task``: of a
+    project that has a second one."""
     tracks: dict[int, list[tuple[int, Pose]]] = {}
     for frame in items:
         for pose in frame.poses:
             tracks.setdefault(pose.track_id, []).append((frame.index, pose))
+    more_of = ' task_id="{}"' if task else ""
     body = "".join(
-        f'<track id="{track}" label="person" source="manual">'
+        f'<track id="{track}" label="person" source="manual"{more_of.format(1 + track % 2)}>'
         + "".join(
             f'<skeleton frame="{n}" keyframe="1" z_order="0">{points(pose, keyframe=1)}</skeleton>' for n, pose in mine
         )
@@ -145,7 +149,14 @@ def cvat_for_video(items: list[FramePoses], size: int) -> str:
         f"<original_size><width>{SIZE[0]}</width><height>{SIZE[1]}</height></original_size>"
         "<source>walk in park.mp4</source></task></meta>"
     )
-    return f'<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version>{meta}{body}</annotations>'
+    if task:
+        meta = (
+            f"<meta><project><tasks>{meta[6:-7]}{meta[6:-7].replace('walk in park.mp4', task)}</tasks></project></meta>"
+        )
+        meta = meta.replace("<id>7</id>", "<id>1</id>", 1).replace("<id>7</id>", "<id>2</id>")
+    return (
+        f'<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version>{meta}{body}{more}</annotations>'
+    )
 
 
 def cvat_for_images(items: list[FramePoses]) -> str:
@@ -173,6 +184,64 @@ def test_cvat_xml(tmp_path: Path, items: list[FramePoses], form: str) -> None:
         same(list(reader), items, confidence=False)
     (tmp_path / "annotations.xml").write_text(text)
     same(read(tmp_path / "annotations.xml"), items, confidence=False)
+
+
+def box_track(label: str, track: int = 90, low: int = 10) -> str:
+    box = 'keyframe="1" outside="{}" occluded="0" xtl="{}" ytl="20" xbr="60.5" ybr="90" z_order="0"'
+    frames = "".join(f'<box frame="{n}" {box.format(int(n > 2), low)}></box>' for n in range(4))
+    return f'<track id="{track}" label="{label}" source="manual">{frames}</track>'
+
+
+def test_people_are_told_from_other_labels_by_name(tmp_path: Path, items: list[FramePoses]) -> None:
+    horse = cvat_for_video(items[:1], 8).partition("</meta>")[2].removesuffix("</annotations>")
+    horse = horse.replace('label="person"', 'label="horse"').replace('label="nose"', 'label="muzzle"')
+    path = tmp_path / "annotations.xml"
+    path.write_text(cvat_for_video(items, 8, more=horse + box_track("car")))
+    with open_poses(path) as reader:
+        same(list(reader), items, confidence=False)
+        (line,) = reader.warnings
+        assert f"{len(items[0].poses)} of category horse" in line and "3 of category car" in line
+        assert "unknown" not in line, "nobody asks for the joints of horses"
+    path.write_text(path.read_text().replace('label="person"', 'label="cow"'))
+    with pytest.raises(InputError, match="One of them should be called person; it has 'cow', 'horse', 'car'"):
+        open_poses(path)
+
+
+def test_boxes_are_people_without_joints(tmp_path: Path) -> None:
+    path = tmp_path / "annotations.xml"
+    path.write_text(cvat_for_video([], 8, more=box_track("person") + box_track("person", 91, low=70)))
+    with open_poses(path) as reader:
+        assert [[pose.track_id for pose in frame.poses] for frame in reader] == [[90]] * 3 + [[]] * 5
+        assert next(iter(reader)).poses[0].box.tolist() == [10, 20, 60.5, 90]
+        assert "3 without joints and without a box" in reader.warnings[0]
+    path.write_text(cvat_for_video([], 8, more=box_track("person", low=70)))
+    with pytest.raises(InputError, match="no person is left"):
+        open_poses(path)
+
+
+def test_a_project_of_two_videos_is_refused(tmp_path: Path, items: list[FramePoses]) -> None:
+    path = tmp_path / "annotations.xml"
+    path.write_text(cvat_for_video(items, 8, task="run.mp4"))
+    with pytest.raises(InputError, match=r"several videos \(walk in park\.mp4, run\.mp4\)"):
+        open_poses(path)
+
+
+@pytest.mark.parametrize("form", ["zip", "xml", "coco"])
+def test_boxes_are_taken_of_any_form_by_content(
+    tmp_path: Path, poses: Path, items: list[FramePoses], form: str
+) -> None:
+    path = tmp_path / "boxes.txt"
+    if form == "xml":
+        path.write_text(cvat_for_video(items, 8))
+    else:
+        convert(poses, path, "cvat" if form == "zip" else "coco")
+    info = VideoInfo("walk.mp4", *SIZE, 0, Fraction(1, 25), Fraction(25), 8, 0.3, 0.0, "h264", "yuv420p", False)
+    people = BoxesFile(path, info)
+    assert people.kind == "poses" and people.last == max(frame.index for frame in items if frame.poses)
+    convert(poses, tmp_path / "mot.json.txt", "mot")
+    assert BoxesFile(tmp_path / "mot.json.txt", info).kind == "mot"
+    with pytest.raises(InputError, match=r"people in frame \d, counted from 0, but walk.mp4 has 1 frames"):
+        BoxesFile(path if form == "xml" else tmp_path / "mot.json.txt", replace(info, frames=1))
 
 
 def test_our_own_task_is_read(tmp_path: Path, poses: Path, items: list[FramePoses]) -> None:

@@ -1,0 +1,72 @@
+"""Outputs and inputs that cannot be meant are refused in one line, before anything is made or loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftpcli.annotation.conversion import convert
+from ftpcli.errors import EXIT_USAGE
+from ftpcli.formats import write_poses
+from tests.support.formats_samples import frames, header
+from tests.support.tiny import Ran
+
+ADDRESS = "http://127.0.0.1:9/x.mp4"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["convert", "a.jsonl", "-", "--to", "openpose"],
+        ["convert", "a.jsonl", "-", "--to", "yolo"],
+        ["convert", "a.jsonl", "b.csv", "--video", "clip.mp4", "--frames", "-"],
+        ["annotate", "clip.mp4", "--out", "b.jsonl", "--frames", "-"],
+        ["annotate", "clip.mp4", "other.mp4", "--out", "-"],
+        ["train", "--data", "poses=a.jsonl", "--preset", "tiny", "--steps", "1", "--out", "-"],
+        ["train-detector", "--data", "a=a.jsonl", "--steps", "1", "--out", "-"],
+        ["bench", ADDRESS],
+        ["convert", "a.jsonl", "b.csv", "--video", ADDRESS],
+    ],
+    ids=" ".join,
+)
+def test_one_line(
+    tmp_path: Path, command: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_poses("a.jsonl", header(frames=4), frames(4))
+    Path("clip.mp4").touch()
+    Path("other.mp4").touch()
+    before = sorted(os.listdir())
+    run = command(*arguments)
+    assert run.code == EXIT_USAGE and len(run.lines) == 1, run.err
+    assert (
+        "is an address; download the file" in run.err if ADDRESS in arguments else "is standard output; name a folder"
+    )
+    assert sorted(os.listdir()) == before
+
+
+def test_progress_counts_the_frames_that_come(tmp_path: Path) -> None:
+    """Of the video, where it is given; a file may hold some of its frames only."""
+    from tests.support.training_data import make_clips
+
+    make_clips(tmp_path, clips=1, frames=9)
+    write_poses(tmp_path / "a.jsonl", header(path="0.mp4", frames=4), frames(4))
+    convert(tmp_path / "a.jsonl", tmp_path / "some.csv", every=2, progress=(alone := Told()))
+    assert alone.calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    some = tmp_path / "some.json"
+    convert(tmp_path / "a.jsonl", some, "labelstudio", every=2)
+    convert(some, tmp_path / "b.jsonl", video=tmp_path / "0.mp4", progress=(paired := Told()))
+    assert [done for done, _ in paired.calls] == list(range(1, 10))
+    assert {total for _, total in paired.calls} <= {9, None}
+
+
+class Told:
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def __call__(self, done: int, total: int | None) -> None:
+        self.calls.append((done, total))
