@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import av
 
 _READ = ("h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg", "prores")
@@ -16,7 +18,7 @@ def codecs() -> dict[str, dict[str, bool]]:
     }
 
 
-def _has(name: str, mode: str) -> bool:
+def _has(name: str, mode: Literal["r", "w"]) -> bool:
     try:
         av.codec.Codec(name, mode)
     except (av.error.FFmpegError, ValueError):
