@@ -56,6 +56,14 @@ class Precision(StrEnum):
     BF16 = "bf16"
 
 
+class Engine(StrEnum):
+    """What computes the networks; auto is ONNX Runtime on a CPU where it is installed."""
+
+    AUTO = "auto"
+    TORCH = "torch"
+    ONNX = "onnx"
+
+
 class Codec(StrEnum):
     """Codecs of written videos."""
 

@@ -1,15 +1,17 @@
-"""The device that torch computes on, its precision, its memory, and how work is shared out to CPU threads."""
+"""What computes: engine, device and precision, memory, and how work is shared out to CPU threads."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
-from ftpcli.choices import Precision
+from ftpcli.choices import Engine, Precision
 from ftpcli.errors import FtpError, UsageError
 from ftpcli.files.stages import current, stage
 
@@ -51,6 +53,43 @@ def _refuse_child_of(process: int) -> None:
             f"this process was forked after process {process} had run torch, and does not have its threads; "
             "start processes with multiprocessing.get_context('spawn')"
         )
+
+
+def choose_engine(name: str, device: str, precision: str) -> Engine:
+    """``auto`` takes ONNX Runtime on the CPU where it is installed, torch for everything else.
+
+    torch is not imported.
+
+    Raises:
+        UsageError: an unknown name, or ONNX Runtime where it is missing, or with what it does not do.
+    """
+    from ftpcli.files.graphs import missing_package
+
+    if name not in tuple(Engine):
+        raise UsageError(f"--engine {name}: choose one of {', '.join(Engine)}")
+    on_cpu = device == "cpu" or (device == "auto" and (name == Engine.ONNX or not _accelerator_possible()))
+    fits, missing = on_cpu and precision in (Precision.AUTO, Precision.FP32), missing_package()
+    if name == Engine.ONNX and not fits:
+        raise UsageError(f"--engine onnx: computes on the CPU in fp32, not with --device {device}, {precision}")
+    if name == Engine.ONNX and missing:
+        raise UsageError(f"--engine onnx: {missing} is missing; pip install 'ftp-pose[onnx]'")
+    if name == Engine.AUTO:
+        return Engine.ONNX if fits and not missing else Engine.TORCH
+    return Engine(name)
+
+
+def _accelerator_possible() -> bool:
+    """Whether torch may find one: asked of the system, since importing torch takes seconds."""
+    try:
+        build = version("torch").partition("+")[2]
+    except PackageNotFoundError:
+        return False
+    if sys.platform == "darwin" or (build not in ("", "cpu") and not build.startswith("cu")):
+        return True
+    try:
+        return build != "cpu" and bool(ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"))
+    except OSError:
+        return False
 
 
 def choose_device(name: str) -> torch.device:
@@ -128,6 +167,26 @@ def no_other_threads() -> None:
         os.environ.setdefault(name, "1")
 
 
+def cores() -> int:
+    """Threads for work that is not torch's: OMP_NUM_THREADS, else the cores that this process may run on."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdigit() and int(asked):
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _torch_threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _set_torch_threads(count: int) -> None:
+    import torch
+
+    torch.set_num_threads(count)
+
+
 class Threads:
     """Calls a function on the parts of a sequence side by side.
 
@@ -144,17 +203,17 @@ class Threads:
             one thread and full batches keep busy.
         count: of threads; None: as many as torch uses, which follows OMP_NUM_THREADS and the cores that the process
             may run on.
+        torch: ``work`` uses it.
     """
 
-    def __init__(self, most: int | None, count: int | None = None) -> None:
-        import torch
-
-        check_fork()
-        self.most = most
+    def __init__(self, most: int | None, count: int | None = None, *, torch: bool = True) -> None:
+        self.most, self._torch = most, torch
         self._process = os.getpid()
-        self._pool = ThreadPoolExecutor(torch.get_num_threads() if count is None else count, thread_name_prefix="ftp")
-        if most is not None:
-            fix_threads()
+        if torch:
+            check_fork()
+            if most is not None:
+                fix_threads()
+        self._pool = ThreadPoolExecutor(count or (_torch_threads() if torch else cores()), thread_name_prefix="ftp")
 
     @classmethod
     def of(cls, device: torch.device, most: int) -> Threads:
@@ -171,8 +230,6 @@ class Threads:
             FtpError: in a process that was forked from the one that made this object.
             what ``work`` raises; of several errors that of the first part, after all parts have ended.
         """
-        import torch
-
         if not items:
             return []
         _refuse_child_of(self._process)
@@ -180,17 +237,19 @@ class Threads:
             return list(work(items))
         count = max(-(-len(items) // self.most), min(len(items), _LEAST))
         bounds = (len(items) * n // count for n in range(count + 1))
-        before = torch.get_num_threads()
         name = current()
 
         def alone(part: Sequence[T]) -> list[R]:
-            torch.set_num_threads(1)  # OpenMP keeps the number per thread
+            if self._torch:
+                _set_torch_threads(1)  # OpenMP keeps the number per thread
             with stage(name):
                 return list(work(part))
 
+        before = _torch_threads() if self._torch else 0
         parts = [self._pool.submit(alone, items[a:b]) for a, b in pairwise(bounds)]
         try:
             wait(parts)
         finally:
-            torch.set_num_threads(before)
+            if self._torch:
+                _set_torch_threads(before)
         return [result for part in parts for result in part.result()]

@@ -95,6 +95,7 @@ class Pose:
     keypoints: np.ndarray  # (K, 2) float64 pixels, in the order of the file's joint names
     confidence: np.ndarray  # (K,) float64, 0..1
     filled: bool = False  # see Person
+    raw: np.ndarray | None = None  # (K, 3) float64 x, y, confidence before the joints were filtered
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,6 +147,7 @@ class RunInfo:
     version: str | None = None
     model: Mapping[str, Any] | None = None  # name, sha256, config, flip_test
     people: Mapping[str, Any] | None = None  # detector and tracker, or the boxes' file
+    engine: str | None = None  # see choices.Engine
     device: str | None = None
     precision: str | None = None
     window: int | None = None  # frames

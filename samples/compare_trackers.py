@@ -28,7 +28,9 @@ from ftpcli.evaluation.assignment import best_pairs
 from ftpcli.evaluation.hota import HotaCounter
 from ftpcli.evaluation.prepare import EvalFrame, People
 from ftpcli.people import load_detector
+from ftpcli.people.selection import Chosen, Selection
 from ftpcli.people.tracking import Tracker, TrackerName
+from ftpcli.records import FramePoses, Pose, SourceInfo
 from ftpcli.video import open_source
 from samples.make_sample import PEOPLE, find_photograph
 
@@ -36,7 +38,11 @@ from samples.make_sample import PEOPLE, find_photograph
 SIZES = {"labels": (320, 180), "detector": (640, 360)}
 SEEN = 0.33
 #: The trackers that are compared: name, and whether by appearance as well.
-RIVALS = [(name, False) for name in TrackerName] + [(name, True) for name in TrackerName if name.sees]
+RIVALS: list[tuple[str, bool]] = [(name, False) for name in TrackerName] + [
+    (name, True) for name in TrackerName if name.sees
+]
+
+JOIN = 0.0  # seconds
 
 Rows = np.ndarray  # (N, 5) id and xyxy
 
@@ -47,7 +53,7 @@ def scene(seed: int, rate: float, seconds: float, size: tuple[int, int]) -> Iter
     photograph = cv2.cvtColor(cv2.imread(str(find_photograph())), cv2.COLOR_BGR2RGB)
     width, height = size
     noise = np.random.default_rng(0).normal(0, 4, (height, width, 3)).astype(np.int8)
-    background = cv2.GaussianBlur(cv2.resize(photograph, (2 * width, height)), (0, 0), 5)
+    background = cv2.GaussianBlur(cv2.resize(photograph, (3 * width, height)), (0, 0), 5)
     people = []
     for number in range(int(rng.integers(3, 7))):
         x1, y1, x2, y2 = PEOPLE[int(rng.integers(len(PEOPLE)))]
@@ -61,7 +67,7 @@ def scene(seed: int, rate: float, seconds: float, size: tuple[int, int]) -> Iter
     for frame in range(round(seconds * rate)):
         now = frame / rate
         shift = pan * now + shake * np.sin(11 * now)
-        picture = background[:, int(shift) : int(shift) + width].copy()
+        picture = background[:, width // 4 + int(shift) :][:, :width].copy()
         owner, boxes = np.full((height, width), -1), {}
         for tall, number, cutout, start, speed, turn in people:
             walked = speed * (now if now < turn else 2 * turn - now)
@@ -137,10 +143,22 @@ def _people(rows: Rows) -> People:
     return People(track, np.zeros((len(has), 1, 2)), has, blank, np.full(len(has), np.nan))
 
 
+def joined(found: list[Rows], rate: float, seconds: float) -> list[Rows]:
+    """The same after ``--join``."""
+    none = np.zeros((0, 2)), np.zeros(1)
+    frames = [
+        FramePoses(i, i, i / rate, tuple(Pose(int(row[0]), row[1:], 1.0, *none) for row in rows))
+        for i, rows in enumerate(found)
+    ]
+    chosen = Chosen(Selection(join=seconds), frames, SourceInfo())
+    return [np.array([[pose.track_id, *pose.box] for pose in frame.poses]).reshape(-1, 5) for frame in chosen(frames)]
+
+
 class Race:
     """All trackers over the same frames."""
 
     def __init__(self, rate: float, score: float) -> None:
+        self._rate = rate
         self._trackers = {rival: Tracker(rival[0], rate, score, appearance=rival[1]) for rival in RIVALS}
         self.found: dict[Any, list[Rows]] = {rival: [] for rival in RIVALS}
 
@@ -151,11 +169,16 @@ class Race:
                 rows[-1] = np.concatenate([rows[-1], found.late[:, :5]])
             rows.append(found.people[:, :5])
 
+    def results(self) -> dict[Any, list[Rows]]:
+        """What each found, and the joined tracks of the first where that is asked for."""
+        more = {("joined", False): joined(self.found[RIVALS[0]], self._rate, JOIN)} if JOIN else {}
+        return self.found | more
+
 
 def from_scenes(
     detector: Any, boxes: str, count: int, seconds: float, rates: list[float]
 ) -> dict[tuple[str, float], Any]:
-    results: dict[tuple[str, float], Any] = defaultdict(lambda: {rival: Score() for rival in RIVALS})
+    results: dict[tuple[str, float], Any] = defaultdict(lambda: defaultdict(Score))
     for rate in rates:
         for seed in range(count):
             race, truth = Race(rate, detector.score), []
@@ -163,14 +186,14 @@ def from_scenes(
                 truth.append((seen, unseen))
                 found = labels_as_found(seen, 1000 * seed + number) if boxes == "labels" else detector.detect(image)
                 race.step(image, found)
-            for rival, rows in race.found.items():
+            for rival, rows in race.results().items():
                 results[f"scenes, {boxes}", rate][rival].add(truth, rows)
             print(f"{boxes}, rate {rate:g}, scene {seed + 1} of {count}", file=sys.stderr, flush=True)
     return results
 
 
 def from_clips(detector: Any, folder: Path, most: int) -> dict[tuple[str, float], Any]:
-    results: dict[tuple[str, float], Any] = defaultdict(lambda: {rival: Score() for rival in RIVALS})
+    results: dict[tuple[str, float], Any] = defaultdict(lambda: defaultdict(Score))
     clips = [clip for clip in json.loads((folder / "clips.json").read_text())["clips"] if clip["split"] == "val"]
     for clip in clips[:most]:
         with open_source(folder / clip["file"]) as source:
@@ -184,13 +207,13 @@ def from_clips(detector: Any, folder: Path, most: int) -> dict[tuple[str, float]
                 box += np.concatenate([-wide, wide])
                 truth.append((np.array([[0, *box]]), np.zeros((0, 5))))
                 race.step(image, detections)
-            for rival, rows in race.found.items():
+            for rival, rows in race.results().items():
                 results["clips, detector", 30 / every][rival].add(truth, rows)
     return results
 
 
 def from_video(detector: Any, path: Path) -> dict[tuple[str, float], Any]:
-    results: dict[tuple[str, float], Any] = defaultdict(lambda: {rival: Score() for rival in RIVALS})
+    results: dict[tuple[str, float], Any] = defaultdict(lambda: defaultdict(Score))
     with open_source(path) as source:
         rate = float(source.info.average_rate or 30)
         frames = [
@@ -202,9 +225,9 @@ def from_video(detector: Any, path: Path) -> dict[tuple[str, float], Any]:
         race = Race(rate / every, detector.score)
         for image, detections in frames[::every]:
             race.step(image, detections)
-        reference = reference or race.found[TrackerName.BYTETRACK, False]
+        reference = reference or race.found[RIVALS[0]]
         truth = [(rows, np.zeros((0, 5))) for rows in reference[::every]]
-        for rival, rows in race.found.items():
+        for rival, rows in race.results().items():
             results[path.name, rate / every][rival].add(truth, rows)
     return results
 
@@ -218,7 +241,12 @@ def main() -> int:
     parser.add_argument("--clips", type=Path, help="folder with clips.json")
     parser.add_argument("--most", type=int, default=56, help="clips that are looked at")
     parser.add_argument("--video", type=Path, action="append", default=[], help="whose ids are right at its full rate")
+    parser.add_argument("--only", type=TrackerName, action="append", help="a tracker; by default all")
+    parser.add_argument("--join", type=float, default=0.0, help="also the first tracker with its tracks joined")
     args = parser.parse_args()
+    global JOIN
+    JOIN = args.join
+    RIVALS[:] = [rival for rival in RIVALS if not args.only or (rival[0] in args.only and not rival[1])]
     try:
         detector = load_detector()
         results: dict[tuple[str, float], Any] = {}
@@ -232,6 +260,8 @@ def main() -> int:
     except FtpError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    if args.join:
+        RIVALS.append(("joined", False))
     total: Counter[Any] = Counter()
     print("| boxes | frames/s | " + " | ".join(f"{n}{' by looks' if looks else ''}" for n, looks in RIVALS) + " |")
     print("|---|---|" + "---|" * len(RIVALS))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +28,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What ``ftp`` keeps on a machine goes to a folder of this session's, which its processes share."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        os.environ["FTP_HOME"] = tempfile.mkdtemp(prefix="ftp-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        shutil.rmtree(os.environ["FTP_HOME"], ignore_errors=True)
+
+
 #: Folders and modules whose tests run whole commands, train, or load the default weights: not part of ``-m quick``.
 _LONG = (
     "annotation/",
@@ -42,6 +56,7 @@ _LONG = (
     "people/test_inference",
     "people/test_loading",
     "pose/test_estimator",
+    "pose/test_onnx_engine",
     "pose/test_views",
     "pose/test_weights",
     "test_corrections",

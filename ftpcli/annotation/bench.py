@@ -32,6 +32,7 @@ def bench(
     *,
     weights: str = "default",
     detector: str = "default",
+    engine: str = "auto",
     device: str = "auto",
     precision: str = "auto",
     batch: int = 16,
@@ -53,7 +54,8 @@ def bench(
         FtpError: see ``annotate_file``.
     """
     began, spent = time.perf_counter(), time.process_time()
-    annotator = Annotator(Options(weights=weights, detector=detector), device=device, precision=precision, batch=batch)
+    options = Options(weights=weights, detector=detector)
+    annotator = Annotator(options, engine=engine, device=device, precision=precision, batch=batch)
     start = Round(time.perf_counter() - began, time.process_time() - spent, {})
     ours: list[Round] = []
     theirs: list[Round] = []

@@ -133,6 +133,7 @@ class Annotation:
             version=__version__,
             model=self._estimator.provenance,
             people=self._people.describe(),
+            engine=self._estimator.engine.name,
             device=self._estimator.device.partition(":")[0],
             precision=self._estimator.precision,
             window=self._estimator.window,
@@ -244,6 +245,7 @@ class Annotator:
     """The loaded models; opens one :class:`Annotation` per source.
 
     Args:
+        engine: ``auto``, ``torch`` or ``onnx``, see :func:`ftpcli.device.choose_engine`.
         device, precision, batch: see :class:`ftpcli.pose.estimator.Estimator`.
         trust: allow detector files that can run code when opened.
         allow_network: accept addresses as sources.
@@ -257,6 +259,7 @@ class Annotator:
         self,
         options: Options | None = None,
         *,
+        engine: str = "auto",
         device: str = "auto",
         precision: str = "auto",
         batch: int = 16,
@@ -271,6 +274,7 @@ class Annotator:
             check_boxes(self.options.boxes)
         self.estimator = Estimator.load(
             self.options.weights,
+            engine=engine,
             device=device,
             precision=precision,
             batch=batch,
@@ -282,6 +286,7 @@ class Annotator:
 
             self.detector = load_detector(
                 None if self.options.detector == "default" else self.options.detector,
+                engine=self.estimator.engine.name,
                 device=self.estimator.device,
                 precision=self.estimator.precision,
                 image_size=self.options.detector_size,
@@ -328,6 +333,7 @@ class Annotator:
 def annotate(
     source: str,
     *,
+    engine: str = "auto",
     device: str = "auto",
     precision: str = "auto",
     batch: int = 16,
@@ -354,7 +360,13 @@ def annotate(
         raise UsageError(f"smooth={chosen.smooth}: looks ahead; filter a file (ftpcli.pose.filters.Filter)")
     chosen.check_streamed("frames as they come; see ftpcli.people.selection.Chosen")
     annotator = Annotator(
-        chosen, device=device, precision=precision, batch=batch, trust=trust, allow_network=allow_network
+        chosen,
+        engine=engine,
+        device=device,
+        precision=precision,
+        batch=batch,
+        trust=trust,
+        allow_network=allow_network,
     )
     return annotator.open(str(source))
 

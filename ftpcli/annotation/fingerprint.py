@@ -29,6 +29,7 @@ def fingerprint(annotator: Annotator, source: str) -> dict[str, Any]:
         "detector": annotator.detector.describe() if annotator.detector else None,
         "boxes": _identity(o.boxes) if o.boxes else None,
         "options": options,
+        "engine": estimator.engine.name,
         "device": estimator.device.partition(":")[0],
         "precision": estimator.precision,
         "batch": estimator.batch,

@@ -22,6 +22,7 @@ from ftpcli.files.output import check_target
 from ftpcli.files.output_folder import OutputFolder, output_folder
 from ftpcli.files.stages import Stage, stage
 from ftpcli.formats import PartWriter, StandardOutput, check_joints, check_output, format_of, joints_of, part_path
+from ftpcli.formats.joints import raw_pose
 from ftpcli.formats.names import picture_file, source_name
 from ftpcli.people.selection import Chosen
 from ftpcli.pose.smoothing import Smoothing
@@ -302,24 +303,18 @@ class _Part:
     def stored(self) -> Iterator[Stored]:
         """What an interrupted run had worked out."""
         for record in self._part.stored():
-            frame, rows, raw = record.frame, record.private.get("detections"), record.private.get("raw")
-            if raw is not None:
-                poses = [replace(pose, keypoints=np.array(row)) for pose, row in zip(frame.poses, raw, strict=True)]
-                frame = replace(frame, poses=tuple(poses))
-            yield Stored(frame, None if rows is None else np.array(rows, np.float32).reshape(-1, 5))
+            frame, rows = record.frame, record.private.get("detections")
+            poses = tuple(raw_pose(pose) or pose for pose in frame.poses)  # a resumed run filters them anew
+            yield Stored(
+                replace(frame, poses=poses), None if rows is None else np.array(rows, np.float32).reshape(-1, 5)
+            )
 
     def keep(self, chunk: list[Annotated]) -> None:
         """Add a chunk's records; those of an interrupted run are there already."""
         if self._annotation.frames > self._part.records:
-            self._part.extend((one.poses, self._private(one)) for one in chunk)
-
-    @staticmethod
-    def _private(one: Annotated) -> dict[str, Any]:
-        """What a resumed run needs besides the result."""
-        private: dict[str, Any] = {} if one.detections is None else {"detections": one.detections}
-        if one.raw is not one.poses:
-            private["raw"] = [pose.keypoints for pose in one.raw.poses]
-        return private
+            # A resumed run needs the detections, too.
+            private = [{} if one.detections is None else {"detections": one.detections} for one in chunk]
+            self._part.extend((one.poses, more) for one, more in zip(chunk, private, strict=True))
 
     def choose(self, source: SourceInfo) -> Chosen | None:
         """Decide who goes into the output, where less than everybody may; before :meth:`finish`."""

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ftpcli.choices import HUB_MODELS, Format, Joints, Picture, Precision
+from ftpcli.choices import HUB_MODELS, Engine, Format, Joints, Picture, Precision
 from ftpcli.cli.drawing_options import Angles, BlurFaces, Show, Trails
 from ftpcli.cli.progress import Report, progress
 from ftpcli.cli.signals import EXIT_BROKEN_PIPE, Stop, stop_signals
+from ftpcli.cli.summaries import tell_error, tell_summary, unexpected
 from ftpcli.cli.targets import targets_of
 from ftpcli.device import no_other_threads
-from ftpcli.errors import EXIT_SOME_FAILED, FtpError, UsageError, counted
+from ftpcli.errors import EXIT_SOME_FAILED, FtpError, UsageError
 from ftpcli.people.selection import Select
 from ftpcli.people.tracking import TrackerName
 from ftpcli.pose.smoothing import Smoothing
@@ -190,6 +191,13 @@ def command(
     smooth: Annotated[
         Smoothing, typer.Option(help="Filter each person's joints over time.", rich_help_panel=_MODEL)
     ] = Smoothing.NONE,
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            help="What computes the networks; auto: ONNX Runtime (onnx) on a CPU where it is installed, else torch.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = Engine.AUTO,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MODEL)] = "auto",
     precision: Annotated[
         Precision, typer.Option(help="auto: bf16 where the hardware has it.", rich_help_panel=_MODEL)
@@ -215,7 +223,7 @@ def command(
     several = len(sources) + len(errors) > 1
     if errors and not (several and sources and out):
         for missing in errors[:-1]:
-            _tell_error(missing)
+            tell_error(missing)
         raise errors[-1]
     if out is None:
         raise UsageError("--out is missing: a poses file (.jsonl, .json), a folder for several inputs, or - for stdout")
@@ -299,16 +307,22 @@ def command(
                 raise
             errors.append(error)
     for failed in errors:
-        _tell_error(failed)
+        tell_error(failed)
     if not work:
         raise typer.Exit(EXIT_SOME_FAILED)
     annotator = Annotator(
-        options, device=device, precision=precision, batch=batch, trust=trust, allow_network=allow_network
+        options,
+        engine=engine,
+        device=device,
+        precision=precision,
+        batch=batch,
+        trust=trust,
+        allow_network=allow_network,
     )
     annotator.estimator.notice = lambda text: typer.echo(f"ftp: warning: {text}", err=True)
     if not quiet:
         e = annotator.estimator
-        typer.echo(f"ftp: on {e.device} in {e.precision}, weights {e.provenance['name']}", err=True)
+        typer.echo(f"ftp: on {e.device} in {e.precision} ({e.engine.name}), weights {e.provenance['name']}", err=True)
     with stop_signals("stopping after this chunk") as stop:
         done = _run_all(annotator, work, errors, quiet, stop)
     if done and not quiet and boxes is None and detector == "default" and _at_a_terminal():
@@ -345,56 +359,22 @@ def _run_all(
 
                 summary = annotate_file(annotator, source.path, target, tell=tell, stop=stop)
         except Interrupted as error:
-            _tell_error(error)
+            tell_error(error)
             break
         except BrokenPipeError:  # whoever reads our standard output has enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains at exit
             raise typer.Exit(EXIT_BROKEN_PIPE) from None
         except FtpError as error:
-            _tell_error(error)
+            tell_error(error)
             errors.append(error)
         except Exception as error:  # whatever is wrong with one input must not take the others with it
             if os.environ.get("FTP_DEBUG"):
                 raise
-            errors.append(_unexpected(source.path, error))
-            _tell_error(errors[-1])
+            errors.append(unexpected(source.path, error))
+            tell_error(errors[-1])
         else:
             done.append(summary)
-            _tell_summary(summary, quiet)
+            tell_summary(summary, quiet)
         if stop():
             break
     return done
-
-
-def _unexpected(name: str, error: Exception) -> FtpError:
-    if isinstance(error, MemoryError):
-        return FtpError(f"{name}: out of memory; close other programs, or choose smaller --batch or --detector-size")
-    first = str(error).partition("\n")[0]
-    return FtpError(f"{name}: a fault of the program ({type(error).__name__}: {first}); 'ftp --debug' shows where")
-
-
-def _tell_error(error: FtpError) -> None:
-    typer.echo(f"ftp: {error}", err=True)
-
-
-def _tell_summary(summary: Summary, quiet: bool) -> None:
-    warnings = list(summary.warnings)
-    if summary.bad_packets:
-        warnings.append(f"{counted(summary.bad_packets, 'packet')} could not be decoded")
-    for warning in [] if summary.already else warnings:
-        typer.echo(f"ftp: warning: {summary.source}: {warning}", err=True)
-    if quiet:
-        return
-    if summary.already:
-        typer.echo(f"{summary.out}: is whole already, {summary.frames} frames", err=True)
-        return
-    speed = (summary.frames - summary.replayed) / max(summary.elapsed, 1e-9)
-    resumed = f", {summary.replayed} of them from the interrupted run" if summary.replayed else ""
-    latency = ", latency {:.2f} s, at most {:.2f} s".format(*summary.latency) if summary.latency else ""
-    out = "standard output" if summary.out == "-" else summary.out
-    typer.echo(
-        f"{out}: {counted(summary.frames, 'frame')}{resumed}, {counted(summary.tracks, 'track')}, "
-        f"{counted(summary.people, 'pose')}, "
-        f"{speed:.1f} frames/s{latency}",
-        err=True,
-    )

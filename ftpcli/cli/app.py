@@ -13,6 +13,7 @@ from ftpcli.cli import (
     convert,
     doctor,
     evaluate,
+    export,
     import_weights,
     info,
     render,
@@ -47,6 +48,7 @@ app.command("bench", rich_help_panel=_USE)(bench.command)
 app.command("train", rich_help_panel=_MODELS)(train.command)
 app.command("train-detector", rich_help_panel=_MODELS)(train_detector.command)
 app.command("import", rich_help_panel=_MODELS)(import_weights.command)
+app.command("export", rich_help_panel=_MODELS)(export.command)
 app.command("weights", rich_help_panel=_MODELS)(weights.command)
 app.command("eval", rich_help_panel=_MODELS)(evaluate.command)
 

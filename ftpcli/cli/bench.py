@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ftpcli.choices import Precision
+from ftpcli.choices import Engine, Precision
 from ftpcli.device import no_other_threads
 
 
@@ -21,6 +21,7 @@ def command(
     overlay: Annotated[bool, typer.Option("--overlay", help="Draw an overlay as well.")] = False,
     weights: Annotated[str, typer.Option(help="default or a file made by 'ftp train'.")] = "default",
     detector: Annotated[str, typer.Option(help="As for annotate.")] = "default",
+    engine: Annotated[Engine, typer.Option(help="auto, torch or onnx.")] = Engine.AUTO,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="auto, fp32 or bf16.")] = Precision.AUTO,
     batch: Annotated[int, typer.Option(min=1, help="People at a time.")] = 16,
@@ -37,6 +38,7 @@ def command(
         video,
         weights=weights,
         detector=detector,
+        engine=engine,
         device=device,
         precision=precision,
         batch=batch,

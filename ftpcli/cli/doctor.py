@@ -42,7 +42,8 @@ def examine() -> dict[str, Any]:
     from importlib.metadata import PackageNotFoundError, version
 
     from ftpcli.cli.weights import known_weights
-    from ftpcli.people.loading import BUNDLED, cache_folder
+    from ftpcli.files.cache import cache_folder
+    from ftpcli.people.loading import BUNDLED
     from ftpcli.version import __version__
     from ftpcli.video.codecs import codecs
 
@@ -52,7 +53,7 @@ def examine() -> dict[str, Any]:
             libraries[name] = version(name)
         except PackageNotFoundError:
             libraries[name] = None
-    detectors = cache_folder()
+    detectors = cache_folder("detectors")
     found: dict[str, Any] = {
         "ftp": __version__,
         "python": platform.python_version(),

@@ -36,8 +36,9 @@ def frame_numbers(
     names: Sequence[str],
     pictures: Sequence[str] | str | None,
 ) -> FrameNumbers:
-    """Frames by our ``frame_index``; else by file name, where the source is a folder of pictures, or the pictures are
-    called as ours of this video; else by CocoVID's ``frame_id``; else by the number in the file name; else by the place in the list.
+    """Frames by our ``frame_index``; else by file name, where the source is a folder of pictures or the pictures are
+    called as ours of this video; else by CocoVID's ``frame_id``; else by the number in the file name; else by the
+    place in the list.
 
     Numbers in file names are taken as they are where one is 0, from 1 where the lowest is 1; higher ones tell the
     order only, since nobody can say where they start.

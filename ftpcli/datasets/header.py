@@ -54,6 +54,7 @@ def decode_run(value: Any) -> RunInfo:
         version=get("version", str),
         model=get("model", dict),
         people=get("people", dict),
+        engine=get("engine", str),
         device=get("device", str),
         precision=get("precision", str),
         window=get("window", int),

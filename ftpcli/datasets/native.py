@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.header import decode_run, decode_source
 from ftpcli.errors import InputError
@@ -67,7 +69,14 @@ def _decode_person(value: Any, joints: int, where: str, exact: bool) -> Pose:
     else:
         box = checks.box(checks.field(person, "bbox", where), where)
     score = checks.number(checks.field(person, "score", where), "'score'", where)
-    rows = checks.as_list(checks.field(person, "keypoints", where), "'keypoints'", where)
+    table = _decode_joints(checks.field(person, "keypoints", where), joints, where)
+    raw = _decode_joints(person["keypoints_raw"], joints, where) if "keypoints_raw" in person else None
+    return Pose(track, box, score, table[:, :2].copy(), table[:, 2].copy(), person.get("filled") is True, raw)
+
+
+def _decode_joints(value: Any, joints: int, where: str) -> np.ndarray:
+    """(K, 3) x, y, confidence."""
+    rows = checks.as_list(value, "'keypoints'", where)
     if len(rows) != joints:
         raise InputError(f"{where}: a person has {len(rows)} keypoints, the header names {joints}")
     flat: list[Any] = []
@@ -75,8 +84,7 @@ def _decode_person(value: Any, joints: int, where: str, exact: bool) -> Pose:
         if not isinstance(row, list) or len(row) != 3:
             raise InputError(f"{where}: a keypoint should be [x, y, confidence], not {checks.shown(row)}")
         flat += row
-    table = checks.numbers(flat, "'keypoints'", where).reshape(joints, 3)
-    return Pose(track, box, score, table[:, :2].copy(), table[:, 2].copy(), person.get("filled") is True)
+    return checks.numbers(flat, "'keypoints'", where).reshape(joints, 3)
 
 
 class Lines:

@@ -259,6 +259,7 @@ class _Collector:
             self._store.left_out.add(EMPTY)
             return
         score, track = annotation.score, annotation.track
+        raw = annotation.numbers_a_joint("keypoints_raw", 3 * len(table))
         self._store.add_person(
             self._number("image", annotation.image),
             None if track is None else self._number("track", track),
@@ -268,6 +269,7 @@ class _Collector:
             table,
             annotation.where,
             annotation.entry.get("filled") is True,
+            None if raw is None else raw.reshape(-1, 3),
         )
 
     def _add_2017(self, value: Any, where: str) -> None:

@@ -74,9 +74,11 @@ class PoseStore:
         table: np.ndarray,
         where: str,
         filled: bool = False,
+        raw: np.ndarray | None = None,
     ) -> None:
-        """A person in a frame: box (4,) xyxy, table (K, 3) x, y, confidence, (0, 3) for a mere box."""
-        data = np.concatenate([box, [score, filled], table.ravel()]).tobytes()
+        """A person in a frame: box (4,) xyxy, table (K, 3) x, y, confidence, (0, 3) for a mere box; raw as in Pose."""
+        head = np.array([*box, score, filled, raw is not None], dtype=np.float64)
+        data = np.concatenate([head, table.ravel(), np.zeros(0) if raw is None else raw.ravel()]).tobytes()
         try:
             self._spool.seek(self._end)
             self._spool.write(data)
@@ -101,10 +103,13 @@ class PoseStore:
         """The ``person``-th person that was added; one without joints gets ``joints`` absent ones."""
         self._spool.seek(self.offsets[person])
         count = self.joints[person]
-        values = np.frombuffer(self._spool.read((6 + 3 * count) * 8))
-        table = values[6:].reshape(count, 3) if count else np.zeros((joints, 3))
-        score, filled = float(values[4]), bool(values[5])
-        return Pose(track, values[:4].copy(), score, table[:, :2].copy(), table[:, 2].copy(), filled)
+        *box, score, filled, beside = np.frombuffer(self._spool.read(7 * 8)).tolist()
+        table = self._table(count) if count else np.zeros((joints, 3))
+        raw = self._table(count) if beside else None
+        return Pose(track, np.array(box), score, table[:, :2], table[:, 2], bool(filled), raw)
+
+    def _table(self, joints: int) -> np.ndarray:
+        return np.frombuffer(self._spool.read(3 * joints * 8)).reshape(joints, 3).copy()
 
     def number_tracks(self, people: np.ndarray) -> list[str]:
         """Give a number to ids that are text, and to every one of the ``people`` (their places) without an id.

@@ -51,7 +51,7 @@ def read_table(form: str, path: str, store: PoseStore) -> Header:
         if form == "csv_wide":
             joints = _wide_joints(names)
         else:
-            joints = tuple(dict.fromkeys(row[column["joint"]] for row in rows if len(row) == len(names)))
+            joints = tuple(dict.fromkeys(row[column["joint"]] for row in _full(rows, where, len(names))))
     if not joints:
         raise InputError(f"{path}: holds no people")
     checks.joint_names(list(joints), path)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ftpcli.datasets.clips import Clip, read_clips
 from ftpcli.errors import InputError, UsageError
-from ftpcli.evaluation.pck import exchanged, jitter, pck, torso_lengths
+from ftpcli.evaluation.pck import exchanged, jitter, pck, reliability, torso_lengths
 from ftpcli.evaluation.pictures import blurred
 from ftpcli.evaluation.report import write_json
 from ftpcli.evaluation.runs import PREDICTIONS, KeyFrame, PoseModel, Progress, RunOptions, estimate
@@ -33,7 +33,7 @@ def evaluate_clips(model: PoseModel, options: RunOptions, progress: Progress) ->
     visible = [clip.inside[:, labels] for clip in clips]
     columns = [list(model.joints).index(joint) for joint in BODY12]
     options.prepare([PREDICTIONS])
-    found, entries = [], []
+    found, sure, entries = [], [], []
     for done, (clip, labelled) in enumerate(zip(clips, points, strict=True)):
         keys = _key_frames(model, options, clip)
         poses = {index: people[0] for index, people in estimate(model, keys, options.single) if people}
@@ -41,6 +41,7 @@ def evaluate_clips(model: PoseModel, options: RunOptions, progress: Progress) ->
         for index, pose in poses.items():
             places[index] = pose.keypoints[columns]
         found.append(places)
+        sure += [poses[index].confidence[columns] for index in sorted(poses)]
         entries.append(
             {
                 "file": clip.name,
@@ -60,6 +61,7 @@ def evaluate_clips(model: PoseModel, options: RunOptions, progress: Progress) ->
         "metric": "pck",
         "pck": pck(places, truth, seen, BODY12, sources=["clips"] * len(places)),
         "exchanged": exchanged(places, truth, seen, BODY12),
+        "reliability": reliability(places, np.array(sure).reshape(-1, 12), truth, seen, BODY12),
         **options.describe(model),
         "boxes": {"source": "gt", "boxes": len(places)},
         "warnings": [],

@@ -16,7 +16,7 @@ from ftpcli.errors import InputError
 from ftpcli.evaluation.coco_files import PERSON, Truth
 from ftpcli.evaluation.notices import Notices
 from ftpcli.evaluation.oks import coco_stats
-from ftpcli.evaluation.pck import exchanged, pck
+from ftpcli.evaluation.pck import exchanged, pck, reliability
 from ftpcli.evaluation.pictures import Pictures
 from ftpcli.evaluation.report import write_json
 from ftpcli.evaluation.runs import PREDICTIONS, KeyFrame, PoseModel, Progress, RunOptions, estimate
@@ -127,12 +127,13 @@ def _result(one: _Box, pose: Pose, have: Sequence[str], truth: Truth) -> dict[st
 
 
 def _pck(people: list[tuple[_Box, Pose]], truth: Truth, have: Sequence[str]) -> dict[str, Any]:
-    """PCK and exchanged joints, of those that people labelled: a teacher's (``keypoint_source`` other than g) do not
-    count."""
+    """PCK, exchanged joints and what confidence means, of joints that people labelled: a teacher's
+    (``keypoint_source`` other than g) do not count."""
     columns = [truth.joints.index(joint) if joint in truth.joints else None for joint in BODY12]
     mine = [list(have).index(joint) for joint in BODY12]
     places, visible = np.zeros((len(people), 12, 2)), np.zeros((len(people), 12), dtype=bool)
     found = np.array([pose.keypoints[mine] for _, pose in people]).reshape(-1, 12, 2)
+    sure = np.array([pose.confidence[mine] for _, pose in people]).reshape(-1, 12)
     for n, (one, _) in enumerate(people):
         points = None if one.annotation is None else one.annotation.keypoints
         if one.annotation is None or points is None:
@@ -145,4 +146,5 @@ def _pck(people: list[tuple[_Box, Pose]], truth: Truth, have: Sequence[str]) -> 
     return {
         "pck": pck(found, places, visible, BODY12, sources=sources),
         "exchanged": exchanged(found, places, visible, BODY12),
+        "reliability": reliability(found, sure, places, visible, BODY12),
     }

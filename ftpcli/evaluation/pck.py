@@ -75,6 +75,37 @@ def pck(
     return result
 
 
+def reliability(
+    pred: np.ndarray,
+    confidence: np.ndarray,
+    gt: np.ndarray,
+    visible: np.ndarray,
+    joints: Sequence[str],
+    threshold: float = 0.2,
+    bins: int = 20,
+) -> list[dict[str, float]]:
+    """What confidence means: of the body joints in bins of equal width from 0 to 1, how many are right.
+
+    Args:
+        confidence: (N, K), 0..1.
+
+    Returns:
+        For each bin that is not empty "joints", their number, "confidence", its mean, and "right", the share within
+        ``threshold`` torso lengths. The other arguments are those of ``pck``.
+    """
+    columns = [i for i, joint in enumerate(joints) if joint in BODY12]
+    torso = torso_lengths(gt, visible, joints)
+    counted = np.asarray(visible, dtype=bool)[:, columns] & (torso > 0)[:, None]
+    right = np.linalg.norm(pred[:, columns] - gt[:, columns], axis=2) <= threshold * torso[:, None]
+    sure, right = np.asarray(confidence, dtype=np.float64)[:, columns][counted], right[counted]
+    place = np.clip((sure * bins).astype(int), 0, bins - 1)
+    return [
+        {"joints": int(mine.sum()), "confidence": float(sure[mine].mean()), "right": float(right[mine].mean())}
+        for mine in (place == n for n in range(bins))
+        if mine.any()
+    ]
+
+
 def exchanged(
     pred: np.ndarray, gt: np.ndarray, visible: np.ndarray, joints: Sequence[str], threshold: float = 0.2
 ) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from ftpcli.errors import OutputError, UsageError
 from ftpcli.files.inputs import STANDARD, is_address
@@ -130,7 +130,7 @@ def check_target(
 class OutputStream:
     """A binary stream that says in one line what went wrong when it cannot write."""
 
-    def __init__(self, stream: BinaryIO, path: str) -> None:
+    def __init__(self, stream: IO[bytes], path: str) -> None:
         self._stream = stream
         self._path = path
 

@@ -47,6 +47,7 @@ class Sink(ABC):
         takes_all: can hold all joints of the model, too.
         folder: the output is a folder, and ``stream`` an ``OutputFolder`` in place of an ``OutputStream``.
         pictures: the output holds the frames' pictures, where ``options.image`` gives them.
+        keeps_raw: holds the joints as they were before they were filtered, too.
         library: needed for writing, in the extra ``formats``.
         lacks: what no file of the format holds, such as "boxes and times".
         left_out: counts of what this file could not hold.
@@ -57,6 +58,7 @@ class Sink(ABC):
     takes_all: ClassVar[bool] = False
     folder: ClassVar[bool] = False
     pictures: ClassVar[bool] = False
+    keeps_raw: ClassVar[bool] = False
     library: ClassVar[str] = ""
     lacks: ClassVar[str] = ""
 

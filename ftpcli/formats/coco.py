@@ -9,7 +9,7 @@ import numpy as np
 from ftpcli.datasets.coco import VISIBLE
 from ftpcli.formats.base import WriteOptions, box_xywh, filled_mark, rounded
 from ftpcli.formats.image_sink import ImageListSink, picture_size, provenance
-from ftpcli.formats.joints import JointMap, category, skeleton_of
+from ftpcli.formats.joints import JointMap, category, raw_pose, skeleton_of
 from ftpcli.formats.names import PictureNames
 from ftpcli.records import FramePoses, Header, Pose
 from ftpcli.skeleton import COCO17
@@ -20,13 +20,14 @@ class CocoSink(ImageListSink):
 
     Standard fields as COCO has them; ids start at 1 (pycocotools takes annotation 0 for "no match"); ``area`` is
     that of the box. Beyond the standard: ``score``, ``track_id``, ``attributes`` (the same for annotation tools),
-    ``keypoint_scores`` and ``filled`` in annotations,
+    ``keypoint_scores``, ``filled`` and ``keypoints_raw`` in annotations,
     ``frame_index``, ``pts``, ``seconds`` and ``video_id`` in images, ``sigmas`` in the category, source and run
     under ``info``.
     """
 
     skeleton = COCO17
     takes_all = True
+    keeps_raw = True
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
@@ -48,6 +49,10 @@ class CocoSink(ImageListSink):
         bbox = rounded(box_xywh(pose.box, f"frame {frame.index}"))
         flat = [item for (x, y), v in zip(rounded(keypoints).tolist(), visibility, strict=True) for item in (x, y, v)]
         self._annotations += 1
+        beside = {}
+        if (before := raw_pose(pose)) is not None:
+            places, sure = self._map(before)
+            beside["keypoints_raw"] = np.column_stack([rounded(places), sure]).ravel().tolist()
         return {
             "id": self._annotations,
             "image_id": frame.index + 1,
@@ -63,6 +68,7 @@ class CocoSink(ImageListSink):
             # Annotation tools keep these and drop fields that they do not know. Nobody saw who was filled in.
             "attributes": {"track_id": int(pose.track_id), "score": float(pose.score), "occluded": pose.filled},
             **filled_mark(pose),
+            **beside,
         }
 
     def image(self, index: int, frames: int) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class CvatSink(Sink):
 
     suffix = ".zip"
     pictures = True
+    keeps_raw = True
     skeleton = COCO17
     takes_all = True
 

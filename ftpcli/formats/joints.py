@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,13 @@ def located(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
     keypoints[lost] = 0.0
     confidence[lost] = 0.0
     return keypoints, confidence
+
+
+def raw_pose(pose: Pose) -> Pose | None:
+    """The pose as it was before its joints were filtered; None where they were not."""
+    if pose.raw is None:
+        return None
+    return replace(pose, keypoints=pose.raw[:, :2], confidence=pose.raw[:, 2], raw=None)
 
 
 class JointMap:

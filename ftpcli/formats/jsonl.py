@@ -24,7 +24,7 @@ from ftpcli.formats.base import (
     seconds_value,
 )
 from ftpcli.formats.header import encode_run, encode_source
-from ftpcli.formats.joints import edge_names, located, skeleton_of
+from ftpcli.formats.joints import edge_names, located, raw_pose, skeleton_of
 from ftpcli.records import FramePoses, Header
 
 # Room at the end of the header line for the number of records, written when it is known.
@@ -84,6 +84,10 @@ def encode_record(frame: FramePoses, joints: int, *, exact: bool = False) -> dic
                 "keypoints": np.column_stack([keypoints, confidence]).tolist(),
             }
         )
+        if (before := raw_pose(pose)) is not None:
+            keypoints, confidence = located(before)
+            table = np.column_stack([keypoints if exact else rounded(keypoints), confidence])
+            people[-1]["keypoints_raw"] = table.tolist()
     return {
         "index": int(frame.index),
         "pts": int(frame.pts),
@@ -97,6 +101,7 @@ class NativeSink(Sink):
 
     suffix = ".jsonl"
     takes_all = True
+    keeps_raw = True
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)

@@ -17,7 +17,7 @@ from ftpcli.formats.base import Sink, WriteOptions
 from ftpcli.formats.joints import JointMap, skeleton_of
 from ftpcli.records import FramePoses, Header, Pose
 
-_FRAME, _PERSON = struct.Struct("<qqdI"), struct.Struct("<qd?I")
+_FRAME, _PERSON = struct.Struct("<qqdI"), struct.Struct("<qd??I")
 
 
 class FrameSpool:
@@ -30,8 +30,10 @@ class FrameSpool:
         """Raises OutputError where there is no room."""
         parts = [_FRAME.pack(frame.index, frame.pts, frame.seconds, len(frame.poses))]
         for pose in frame.poses:
-            numbers = np.concatenate([pose.box, np.ravel(pose.keypoints), pose.confidence]).astype("<f8")
-            parts += [_PERSON.pack(pose.track_id, pose.score, pose.filled, len(pose.confidence)), numbers.tobytes()]
+            raw = () if pose.raw is None else np.ravel(pose.raw)
+            numbers = np.concatenate([pose.box, np.ravel(pose.keypoints), pose.confidence, raw]).astype("<f8")
+            head = pose.track_id, pose.score, pose.filled, pose.raw is not None, len(pose.confidence)
+            parts += [_PERSON.pack(*head), numbers.tobytes()]
         try:
             self._file.write(b"".join(parts))
         except OSError as error:
@@ -44,10 +46,11 @@ class FrameSpool:
             yield FramePoses(index, pts, seconds, tuple(self._pose() for _ in range(people)))
 
     def _pose(self) -> Pose:
-        track, score, filled, joints = _PERSON.unpack(self._file.read(_PERSON.size))
-        numbers = np.frombuffer(self._file.read((4 + 3 * joints) * 8), "<f8")
-        points = numbers[4 : 4 + 2 * joints].reshape(joints, 2)
-        return Pose(track, numbers[:4], score, points, numbers[4 + 2 * joints :], filled)
+        track, score, filled, beside, joints = _PERSON.unpack(self._file.read(_PERSON.size))
+        numbers = np.frombuffer(self._file.read((4 + (6 if beside else 3) * joints) * 8), "<f8")
+        box, points, confidence, raw = np.split(numbers, (4, 4 + 2 * joints, 4 + 3 * joints))
+        raw_table = raw.reshape(joints, 3) if beside else None
+        return Pose(track, box, score, points.reshape(joints, 2), confidence, filled, raw_table)
 
     def close(self) -> None:
         self._file.close()

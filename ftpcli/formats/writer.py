@@ -149,6 +149,8 @@ def write_poses(
                     raise OutputError(f"{os.fspath(path)}: frame {frame.index} comes after frame {last}")
                 _check(frame)
                 sink.write(frame)
+                if not kind.keeps_raw and (raw := sum(pose.raw is not None for pose in frame.poses)):
+                    sink.left_out["raw joints of people"] += raw
                 count, last = count + 1, frame.index
             sink.close(count)
         finally:

@@ -8,12 +8,14 @@ its heatmap.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ftpcli.model.choices import Codec
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 STRIDE = 4
 _OFFSET = (STRIDE - 1) / 2
@@ -44,6 +46,8 @@ def gaussian_targets(joints: Tensor, size: tuple[int, int], sigma: float = 2.0, 
     Returns:
         (B, K, rows, columns) float32.
     """
+    import torch
+
     spacing, first = _spacing(codec, size)
     cells = (joints.float() - first) / torch.from_numpy(spacing).to(joints.device, torch.float32)
     y = torch.arange(size[0], device=joints.device) - cells[..., 1:2]

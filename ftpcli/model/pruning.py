@@ -22,8 +22,18 @@ def _squared_distances(x: Tensor, broken: Tensor) -> Tensor:
     # The norms are read off the product itself, so identical tokens come out exactly 0 apart.
     norms = gram.diagonal(dim1=1, dim2=2).masked_fill(broken, float("inf"))
     distances = (norms[:, :, None] + norms[:, None, :]).sub_(gram, alpha=2).clamp_min_(0)
+    if torch.onnx.is_in_onnx_export():  # which knows no writing into a view
+        place = torch.arange(x.shape[1])
+        return distances.masked_fill(place[:, None] == place, float("inf"))
     distances.diagonal(dim1=1, dim2=2).fill_(float("inf"))
     return distances
+
+
+def _highest(values: Tensor, count: int) -> Tensor:
+    """(B, N) -> (B, count) indices of the highest, descending, ties by index."""
+    if torch.onnx.is_in_onnx_export():  # has no stable sort, but ONNX's TopK settles ties by index
+        return values.topk(count, dim=1).indices
+    return torch.sort(values, dim=1, descending=True, stable=True).indices[:, :count]
 
 
 def density_peak_scores(x: Tensor, neighbours: int = 5, temperature: float | str | None = None) -> Tensor:
@@ -45,6 +55,8 @@ def density_peak_scores(x: Tensor, neighbours: int = 5, temperature: float | str
     with torch.autocast(x.device.type, enabled=False):
         x = x.detach().float()
         tau = float(x.shape[2]) if temperature is None else None if temperature == ADAPTIVE else float(temperature)
+        if torch.onnx.is_in_onnx_export():
+            return _scores(x, neighbours, tau)
         at_once = max(1, _DISTANCES // x.shape[1] ** 2)
         return torch.cat([_scores(samples, neighbours, tau) for samples in x.split(at_once)])
 
@@ -59,12 +71,12 @@ def _scores(x: Tensor, neighbours: int, tau: float | None) -> Tensor:
     if k > 0:
         near = distances.topk(k, dim=2, largest=False, sorted=False).values.mean(dim=2)
         # The median is of the tokens that are finite; of identical ones it is 0, and so is every distance.
-        scale = near.median(dim=1, keepdim=True).values.clamp(1e-12, 1e30) if tau is None else tau
+        scale = near.sort(dim=1).values[:, (count - 1) // 2, None].clamp(1e-12, 1e30) if tau is None else tau
         log_density = -near / scale
     else:
         log_density = torch.zeros_like(distances[:, :, 0])
 
-    order = torch.sort(log_density, dim=1, descending=True, stable=True).indices
+    order = _highest(log_density, count)
     rank = torch.empty_like(order).scatter_(1, order, torch.arange(count, device=x.device).expand(batch, -1))
     from_densest = distances.gather(1, order[:, :1, None].expand(-1, -1, count))[:, 0]
     farthest = from_densest.masked_fill(from_densest.isinf(), 0.0).amax(dim=1, keepdim=True)
@@ -92,7 +104,7 @@ def select_tokens(
     Returns:
         (B, N // ratio) int64, ascending in each row.
     """
-    batch, count = x.shape[:2]
+    batch, count = x.shape[0], int(x.shape[1])
     keep = kept_tokens(count, ratio)
     if keep == count:
         return torch.arange(count, device=x.device).expand(batch, -1)
@@ -101,11 +113,10 @@ def select_tokens(
         return chosen.expand(batch, -1)
     if selector == "random":
         generator = torch.Generator().manual_seed(count * 100_003 + keep)
-        chosen = torch.randperm(count, generator=generator)[:keep].sort().values.to(x.device)
+        chosen = torch.tensor(sorted(torch.randperm(count, generator=generator)[:keep].tolist()), device=x.device)
         return chosen.expand(batch, -1)
     scores = density_peak_scores(x, neighbours, temperature)
-    best = torch.sort(scores, dim=1, descending=True, stable=True).indices[:, :keep]
-    return best.sort(dim=1).values
+    return _highest(scores, keep).sort(dim=1).values
 
 
 def gather_tokens(x: Tensor, index: Tensor) -> Tensor:

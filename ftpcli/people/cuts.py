@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple, Self
 
 import cv2
@@ -12,9 +13,14 @@ import numpy as np
 
 from ftpcli.records import TrackedFrame
 
-#: A cut changes both measures of `_Look.like` by more than this. In continuous shots of 155 clips both together reached
-#: 0.1 from one frame to the next and 0.23 over five frames; of frames of two different clips 99 % lie beyond it.
+#: A cut changes both measures of `_Look.change` by more than this. In continuous shots of 155 clips both reached 0.1
+#: from one frame to the next and 0.23 over five frames; of frames of two different clips 99 % lie beyond it.
 _DIFFERENCE = 0.3
+#: Between shots that look alike it changes them by at least this much, and by so many times the change that went on
+#: before or goes on after, to which a little is added. ``samples/compare_cuts.py`` measures what that finds.
+_ALIKE, _TIMES, _MORE = 0.1, 2.5, 0.02
+_FADES = 0.95  # a frame: how long change in the past counts
+_UNKNOWN = 0.05  # change that is assumed before a shot's first frame
 _SIDE = 32  # pixels, longer side of the thumbnails that are compared
 _FLASH = 2  # frames: unlike pictures for so short a time are a flash, not a shot
 
@@ -39,17 +45,18 @@ class _Look(NamedTuple):
         luma -= luma.mean()
         return cls(colours, luma / max(float(np.linalg.norm(luma)), 1e-6))
 
-    def like(self, other: Self) -> bool:
-        """Whether both may be of one shot: the same colours, wherever they are (movement), or the same places light
-        and dark, whatever their colours (light, exposure, fades)."""
+    def change(self, other: Self) -> float:
+        """0 to 1; small where both may be of one shot: the same colours, wherever they are (movement), or the same
+        places light and dark, whatever their colours (light, exposure, fades)."""
         colours = float(np.abs(self.colours - other.colours).sum()) / 2
-        return min(colours, 1.0 - float(self.luma @ other.luma)) <= _DIFFERENCE
+        return min(colours, 1.0 - float(self.luma @ other.luma))
 
 
 class Shots:
     """Numbers the shots of a video (``TrackedFrame.shot``): a frame unlike the one before begins a new shot.
 
-    Frames come out up to two late, because only what follows a flash tells it from a shot: pictures like
+    A sudden change between frames that differ little from those before and after is a cut even where the pictures are
+    much alike. Frames come out up to two late, because only what follows a flash tells it from a shot: pictures like
     those before. Fades and dissolves change little from frame to frame and are not taken for cuts.
 
     Args:
@@ -61,16 +68,25 @@ class Shots:
 
     def __call__(self, frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
         """Yields every frame once, in order, with the number of cuts before it."""
-        shot, before = 0, None
+        shot, level = 0, _UNKNOWN
+        before: _Look | None = None
         held: deque[tuple[TrackedFrame, _Look]] = deque()
 
         def first() -> TrackedFrame:
-            nonlocal shot, before
+            nonlocal shot, before, level
             tracked, look = held.popleft()
-            if before is None or look.like(before):
-                before = look
-            elif not any(later.like(before) for _, later in held):
-                shot, before = shot + 1, look
+            change = 0.0 if before is None else look.change(before)
+            later = [look, *(one for _, one in held)]
+            if change > _DIFFERENCE:
+                cut = not any(one.change(before) <= _DIFFERENCE for one in later[1:])
+            else:
+                coming = [one.change(other) for one, other in pairwise(later)]
+                # A repeated picture says nothing of what goes on after it.
+                known = len(coming) == _FLASH and min(coming) > 1e-6
+                cut = known and change > max(_ALIKE, _TIMES * (max(level, *coming) + _MORE))
+                before, level = look, max(_FADES * level, change)
+            if cut:
+                shot, before, level = shot + 1, look, _UNKNOWN
             return replace(tracked, shot=shot)
 
         for tracked in frames:

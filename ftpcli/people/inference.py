@@ -1,15 +1,13 @@
-"""From pictures to person boxes with a network in memory: letterbox, forward pass, suppression, back to pixels."""
+"""From pictures to person boxes with any network: letterbox, forward pass, suppression, back to pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
-
-from ftpcli.people._ultralytics import non_max_suppression
 
 #: Value of the padding around a picture, as ultralytics pads.
 GREY = 114
@@ -19,6 +17,20 @@ FLOOR = 0.05
 OVERLAP = 0.55
 _STRIDE = 32
 _MOST = 300  # detections a picture
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorConfig:
+    """How to rebuild a detector and feed it."""
+
+    architecture: str = "yolo11n"  # an architecture file of ultralytics, without .yaml
+    image_size: int = 320  # longer side of the network's input, pixels, a multiple of 32
+    end2end: bool = False  # True: the one-to-one head of YOLO26 and v10; False: one-to-many head and NMS
+    classes: tuple[str, ...] = ("person",)
+    sized_for: int = 0  # the class branch is as wide as for this number of classes; 0: for those it has
+    score: float = 0.3  # from this score on a detection may start a track
+    overlap: float = OVERLAP  # IoU from which non-maximum suppression drops the weaker box; unused where end2end
+    provenance: dict[str, Any] = field(default_factory=dict)  # data, recipe, seed, measured numbers
 
 
 def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, tuple[float, float], tuple[int, int]]:
@@ -50,14 +62,11 @@ def tidy(rows: np.ndarray, width: int, height: int) -> np.ndarray:
     return rows[np.lexsort((rows[:, 3], rows[:, 2], rows[:, 1], rows[:, 0], -rows[:, 4]))]
 
 
-@torch.inference_mode()
-def find_people(
-    network: torch.nn.Module,
+def find_boxes(
+    network: Callable[[np.ndarray], np.ndarray],
     images: Sequence[np.ndarray],
     *,
     size: int,
-    device: torch.device | str = "cpu",
-    precision: torch.dtype = torch.float32,
     person: int = 0,
     floor: float = FLOOR,
     overlap: float = OVERLAP,
@@ -68,7 +77,8 @@ def find_people(
     pictures are in the batch, except for rounding.
 
     Args:
-        network: an ultralytics detection network in evaluation mode.
+        network: (B, H, W, 3) uint8 pictures -> (B, 4 + classes, N) float32 boxes as middle, width and height, with
+            the scores of each class; or (B, N, 6), boxes as edges, score and class, which need no suppression.
         images: (H, W, 3) uint8 RGB each; sizes may differ.
         size: longer side of the network's input, pixels.
         person: index of the class to keep.
@@ -81,18 +91,23 @@ def find_people(
         groups.setdefault(padded.shape, []).append(i)
     results: list[np.ndarray] = [np.zeros((0, 5), np.float32)] * len(images)
     for members in groups.values():
-        stack = torch.from_numpy(np.stack([boxed[i][0] for i in members])).to(device).permute(0, 3, 1, 2)
-        with torch.autocast(torch.device(device).type, precision, enabled=precision != torch.float32):
-            output: Any = network(stack.float() / 255)
-        raw = output[0] if isinstance(output, tuple | list) else output
-        ends = raw.shape[-1] == 6 and raw.shape[1] != 6  # the one-to-one head's rows need no suppression
-        found = non_max_suppression(
-            raw.float(), floor, overlap, classes=[person], max_det=_MOST, max_time_img=60.0, end2end=ends
-        )
-        for i, rows in zip(members, found, strict=True):
+        for i, raw in zip(members, network(np.stack([boxed[i][0] for i in members])), strict=True):
             _, (sx, sy), (left, top) = boxed[i]
             height, width = images[i].shape[:2]
-            values = rows[:, :5].float().cpu().numpy().astype(np.float64)
+            values = _people(raw, person, floor, overlap).astype(np.float64)
             values[:, :4] = (values[:, :4] - (left, top, left, top)) / (sx, sy, sx, sy)
             results[i] = tidy(values, width, height)
     return results
+
+
+def _people(raw: np.ndarray, person: int, floor: float, overlap: float) -> np.ndarray:
+    """(N, 5) xyxy and score of the people in a network's output for one picture, see `find_boxes`."""
+    if raw.shape[-1] == 6 and raw.shape[0] != 6:  # the one-to-one head's
+        return raw[(raw[:, 4] > floor) & (raw[:, 5] == person)][:_MOST, :5]
+    scores = raw[4:]
+    rows = raw[:, (scores[person] > floor) & (scores.argmax(axis=0) == person)]
+    boxes, scores = rows[:4].T, rows[4 + person]
+    low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
+    sides = np.concatenate([low, high - low], axis=1)
+    kept = np.asarray(cv2.dnn.NMSBoxes(sides.tolist(), scores.tolist(), floor, overlap), np.int64).reshape(-1)[:_MOST]
+    return np.concatenate([low, high, scores[:, None]], axis=1)[kept]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from math import hypot, log
+from math import hypot, inf, log
 
 from ftpcli.people.tracks import Place, Track
 
@@ -43,15 +43,17 @@ def join(tracks: Iterable[Track], seconds: float) -> dict[int, int]:
     by_id = {track.id: track for track in later}
     names: dict[int, int] = {}
     for far, one, other in pairs:
-        rivals = [*ends[one][:2], *starts[other][:2]]
-        rivals.remove(far)
-        rivals.remove(far)  # the pair itself, in either list
-        if not rivals or min(rivals) > _CLEAR[0] * max(far, _CLEAR[1]):
+        if min(_rival(ends[one], far), _rival(starts[other], far)) > _CLEAR[0] * max(far, _CLEAR[1]):
             names[other] = one
     for other in sorted(names, key=lambda other: by_id[other].start[0].seconds):
         names[other] = names.get(names[other], names[other])  # the earlier one may be a continuation itself
         by_id[names[other]].append(by_id[other])
     return names
+
+
+def _rival(distances: list[float], own: float) -> float:
+    """The least of rising distances, besides the pair's own, which is one of them."""
+    return [*distances, inf][distances[0] == own]
 
 
 def _distance(first: Track, second: Track) -> float | None:

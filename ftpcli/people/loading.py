@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 
+from ftpcli.choices import Engine
 from ftpcli.device import Threads
 from ftpcli.errors import FtpError, InputError, UsageError
+from ftpcli.files.cache import cache_folder
+from ftpcli.files.graphs import Graphs, opened
 from ftpcli.files.tensors import sha256
-from ftpcli.people.inference import FLOOR, find_people, tidy
-from ftpcli.people.network import load_network
+from ftpcli.people.inference import FLOOR, DetectorConfig, find_boxes, tidy
+
+if TYPE_CHECKING:
+    import torch
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "detector.safetensors"
 #: A stronger model of ultralytics, for those who look for one.
@@ -24,7 +29,7 @@ STRONGER = "yolo26m.pt"
 #: What ultralytics can run, by the end of the name. ONNX holds a graph and numbers only; the others can carry code.
 _PLAIN = (".onnx",)
 _CODE = (".pt", ".torchscript", ".engine", ".pb", ".tflite", ".mlpackage", ".aimodel", ".mnn", "_model")
-_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_PRECISIONS = {"fp32": "float32", "bf16": "bfloat16"}  # as torch names them
 
 
 class Detector(Protocol):
@@ -52,6 +57,7 @@ class Detector(Protocol):
 def load_detector(
     source: str | Path | None = None,
     *,
+    engine: str = Engine.TORCH,
     device: str | torch.device = "cpu",
     precision: str = "fp32",
     image_size: int | None = None,
@@ -65,6 +71,7 @@ def load_detector(
             folder that ultralytics can run; or the name of an ultralytics model, such as ``yolo26n.pt``. A file of
             that name goes before the name. Only a name may use the network: the model is fetched once into the
             cache folder (``FTP_HOME``, else ``~/.cache/ftp``), which is announced on stderr.
+        engine: "torch", or "onnx" on the CPU in fp32; models of ultralytics are run by ultralytics all the same.
         device: "cpu", "cuda", "cuda:1", "mps".
         precision: "fp32" or "bf16" (autocast).
         image_size: longer side of the network's input in pixels; None: what the model was made for.
@@ -82,10 +89,10 @@ def load_detector(
     if source is None:
         if not BUNDLED.is_file():
             raise InputError(f"{BUNDLED.name}: the bundled detector is missing; reinstall ftpcli or name --detector")
-        return NetworkDetector(BUNDLED, device, precision, image_size, floor=floor)
+        return NetworkDetector(BUNDLED, device, precision, image_size, floor=floor, engine=engine)
     path = Path(source)
     if path.suffix == ".safetensors":
-        return NetworkDetector(path, device, precision, image_size, floor=floor)
+        return NetworkDetector(path, device, precision, image_size, floor=floor, engine=engine)
     if path.exists():
         if not path.name.endswith(_PLAIN + _CODE):
             raise InputError(f"{path}: not a detector; give .safetensors of ours, or .pt or .onnx of ultralytics")
@@ -107,15 +114,28 @@ class NetworkDetector:
         image_size: int | None,
         *,
         floor: float = FLOOR,
+        engine: str = Engine.TORCH,
     ) -> None:
-        network, self.config = load_network(path)
-        self.path, self.device, self.precision, self.floor = path, torch.device(device), precision, floor
-        self.network = network.fuse(verbose=False).to(self.device).to(memory_format=torch.channels_last)
+        self.path, self.floor = path, floor
+        if engine == Engine.ONNX:
+            about, graphs = opened("detector", {"sha256": sha256(path)}, partial(_export, path))
+            self.config = DetectorConfig(**about["config"])
+            self.network: Callable[[np.ndarray], np.ndarray] = graphs["detector"]
+            self._threads = Threads(1, torch=False)
+        else:
+            import torch
+
+            from ftpcli.people.network import TorchNetwork, load_network
+
+            network, self.config = load_network(path)
+            on = torch.device(device)
+            network = network.fuse(verbose=False).to(on).to(memory_format=torch.channels_last)
+            self.network = TorchNetwork(network, on, getattr(torch, _PRECISIONS[precision]))
+            self._threads = Threads.of(on, 1)
         self.image_size = image_size or self.config.image_size
         self.score = self.config.score
         names = [name.lower() for name in self.config.classes]
         self.person = names.index("person") if "person" in names else 0
-        self._threads = Threads.of(self.device, 1)
 
     def detect(self, image: np.ndarray) -> np.ndarray:
         return self.detect_batch([image])[0]
@@ -126,12 +146,10 @@ class NetworkDetector:
         return self._threads.map(self._find, images)
 
     def _find(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-        return find_people(
+        return find_boxes(
             self.network,
             images,
             size=self.image_size,
-            device=self.device,
-            precision=_PRECISIONS[self.precision],
             person=self.person,
             floor=self.floor,
             overlap=self.config.overlap,
@@ -144,6 +162,12 @@ class NetworkDetector:
             "architecture": self.config.architecture,
             "image_size": self.image_size,
         }
+
+
+def _export(path: Path) -> Graphs:
+    from ftpcli.people.network import export_network
+
+    return export_network(path)
 
 
 class UltralyticsDetector:
@@ -161,6 +185,8 @@ class UltralyticsDetector:
         floor: float = FLOOR,
         safe: bool = False,
     ) -> None:
+        import torch
+
         from ftpcli.people._ultralytics import YOLO, safe_unpickling
 
         self.path, self.device, self.precision, self.image_size = path, torch.device(device), precision, image_size
@@ -186,11 +212,14 @@ class UltralyticsDetector:
         return self.detect_batch([image])[0]
 
     def detect_batch(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        import torch
+
         found = []
+        dtype = getattr(torch, _PRECISIONS[self.precision])
         for image in images:  # one at a time: exported models may have a fixed batch of one
             options: dict[str, Any] = {"imgsz": self.image_size} if self.image_size else {}
             try:
-                with torch.autocast(self.device.type, _PRECISIONS[self.precision], enabled=self.precision != "fp32"):
+                with torch.autocast(self.device.type, dtype, enabled=self.precision != "fp32"):
                     results: Any = self.model.predict(
                         np.ascontiguousarray(image[..., ::-1]),  # ultralytics takes BGR arrays
                         conf=self.floor,
@@ -218,19 +247,13 @@ class UltralyticsDetector:
 
 def stronger_detector() -> str | None:
     """A line that names a stronger detector than the bundled one, the first time on this machine; else None."""
-    mark = cache_folder().parent / "stronger-detector-named"
+    mark = cache_folder("stronger-detector-named")
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch(exist_ok=False)
     except OSError:  # said before, or nothing can be kept here
         return None
     return f"--detector {STRONGER} finds more people, more slowly (ultralytics' model, downloaded when you name it)"
-
-
-def cache_folder() -> Path:
-    """Where fetched models are kept: ``FTP_HOME``, else ``~/.cache/ftp``."""
-    home = os.environ.get("FTP_HOME")
-    return (Path(home) if home else Path.home() / ".cache" / "ftp") / "detectors"
 
 
 def _fetch(name: str) -> Path:
@@ -240,7 +263,7 @@ def _fetch(name: str) -> Path:
     known = name if name.endswith(".pt") else f"{name}.pt"
     if known not in GITHUB_ASSETS_NAMES:
         raise InputError(f"{name}: no such detector file, and no model of ultralytics has this name")
-    target = cache_folder() / known
+    target = cache_folder("detectors") / known
     if target.is_file():
         return target
     print(f"ftp: fetching {known} from ultralytics' releases on GitHub into {target.parent}", file=sys.stderr)

@@ -7,33 +7,23 @@ architecture, input side, thresholds and provenance. Nothing in it can run code.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from ftpcli.errors import InputError, UsageError
+from ftpcli.files.graphs import TOLERANCE, Graphs, graph
 from ftpcli.files.inputs import require_file
 from ftpcli.files.tensors import read_tensors, write_tensors
 from ftpcli.people._ultralytics import DetectionModel, get_cfg, yaml_model_load
-from ftpcli.people.inference import OVERLAP
+from ftpcli.people.inference import DetectorConfig, find_boxes
 
 FORMAT = "ftp-detector-1"
-
-
-@dataclass(frozen=True, slots=True)
-class DetectorConfig:
-    """How to rebuild a detector and feed it."""
-
-    architecture: str = "yolo11n"  # an architecture file of ultralytics, without .yaml
-    image_size: int = 320  # longer side of the network's input, pixels, a multiple of 32
-    end2end: bool = False  # True: the one-to-one head of YOLO26 and v10; False: one-to-many head and NMS
-    classes: tuple[str, ...] = ("person",)
-    sized_for: int = 0  # the class branch is as wide as for this number of classes; 0: for those it has
-    score: float = 0.3  # from this score on a detection may start a track
-    overlap: float = OVERLAP  # IoU from which non-maximum suppression drops the weaker box; unused where end2end
-    provenance: dict[str, Any] = field(default_factory=dict)  # data, recipe, seed, measured numbers
 
 
 def build_network(config: DetectorConfig) -> DetectionModel:
@@ -106,3 +96,58 @@ def load_network(path: Path | str) -> tuple[DetectionModel, DetectorConfig]:
     except RuntimeError as error:
         raise InputError(f"{path}: its tensors do not fit {config.architecture}") from error
     return network.float().eval(), config
+
+
+class TorchNetwork:
+    """A network of ultralytics in evaluation mode, as `find_boxes` calls it."""
+
+    def __init__(
+        self, network: torch.nn.Module, device: torch.device | str = "cpu", precision: torch.dtype = torch.float32
+    ) -> None:
+        self._network, self._device, self._precision = network, torch.device(device), precision
+
+    @torch.inference_mode()
+    def __call__(self, pictures: np.ndarray) -> np.ndarray:
+        stack = torch.from_numpy(pictures).to(self._device)
+        with torch.autocast(self._device.type, self._precision, enabled=self._precision != torch.float32):
+            raw = _raw(self._network, stack)
+        return raw.float().cpu().numpy()
+
+
+def find_people(
+    network: torch.nn.Module, images: Sequence[np.ndarray], *, device: torch.device | str = "cpu", **options: Any
+) -> list[np.ndarray]:
+    """`find_boxes` with a network of ultralytics in evaluation mode, in fp32."""
+    return find_boxes(TorchNetwork(network, device), images, **options)
+
+
+def _raw(network: torch.nn.Module, pictures: Tensor) -> Tensor:
+    """(B, H, W, 3) uint8 RGB -> the network's rows."""
+    output: Any = network(pictures.permute(0, 3, 1, 2).float() / 255)
+    return output[0] if isinstance(output, tuple | list) else output
+
+
+class _Graph(torch.nn.Module):
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+        network.model[-1].dynamic = network.model[-1].export = True  # cells for each size, one output
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return _raw(self.network, pictures)
+
+
+def export_network(path: Path) -> Graphs:
+    """The detector of a weights file as an ONNX graph, for any number of pictures of any size.
+
+    Raises:
+        InputError: see `load_network`.
+        FtpError: the graph's numbers are not torch's.
+    """
+    network, config = load_network(path)
+    pixels = torch.Generator().manual_seed(0)
+    sizes = ((2, 192, 320), (1, 256, 128))
+    pictures = [torch.randint(0, 256, (*size, 3), dtype=torch.uint8, generator=pixels) for size in sizes]
+    detect, difference = graph(_Graph(network.fuse(verbose=False)), pictures, "pictures", "rows", (0, 1, 2))
+    about = {"config": asdict(config), "tolerance": TOLERANCE, "difference": {"detector": difference}}
+    return Graphs(about, {"detector": detect})

@@ -1,4 +1,4 @@
-"""The trackers that can be chosen: all that ultralytics ships, called directly.
+"""The trackers that can be chosen: all that ultralytics ships, called directly, but for ByteTrack.
 
 A command's help lists them, so that numpy and ultralytics are imported only where they are used.
 """
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: A person who is not found for longer gets a new id, seconds.
 MEMORY = 1.0
+#: Largest 1 - IoU of a track and a detection that are matched first.
+_MATCH = 0.8
 
 
 class TrackerName(StrEnum):
@@ -74,17 +76,26 @@ class Tracker:
         ids: Iterator[int] | None = None,
         appearance: bool = False,
     ) -> None:
+        self._kind, self._appearance = TrackerName(kind), appearance
+        self._new_ids = count(1) if ids is None else ids
+        self._ids: dict[int, int] = {}  # by the tracker's own id
+        self._unconfirmed: dict[int, np.ndarray] = {}  # tracker's id -> xyxy and score in the latest frame
+        self._tracker: Any
+        memory = memory_frames(frame_rate)
+        if self._kind is TrackerName.BYTETRACK:
+            from ftpcli.people.bytetrack import ByteTrack
+
+            self._tracker = ByteTrack(score, min(0.1, score), _MATCH, memory)
+            return
         from ftpcli.people._ultralytics import TRACKER_MAP, tracker_settings
 
-        self._kind = TrackerName(kind)
-        memory = memory_frames(frame_rate)
         settings = tracker_settings(
             self._kind.value,
             track_high_thresh=score,
             track_low_thresh=min(0.1, score),
             new_track_thresh=score,
             track_buffer=memory,
-            match_thresh=0.8,
+            match_thresh=_MATCH,
             fuse_score=False,  # a weak detection in the right place is still the person
             use_byte=True,  # as ByteTrack does, OC-SORT's two carry tracks on with weak detections
             gmc_method="sparseOptFlow",
@@ -94,11 +105,7 @@ class Tracker:
             active_occ_to_lost_thresh=max(1, memory // 3),
             occ_reappear_window=memory,
         )
-        self._appearance = appearance
-        self._tracker: Any = TRACKER_MAP[self._kind.value](settings)
-        self._new_ids = count(1) if ids is None else ids
-        self._ids: dict[int, int] = {}  # by the tracker's own id
-        self._unconfirmed: dict[int, np.ndarray] = {}  # tracker's id -> xyxy and score in the latest frame
+        self._tracker = TRACKER_MAP[self._kind.value](settings)
 
     def update(self, detections: np.ndarray, image: np.ndarray) -> Found:
         """Take the next frame.
@@ -109,26 +116,32 @@ class Tracker:
         """
         import numpy as np
 
-        from ftpcli.people._ultralytics import Boxes
-
         detections = np.asarray(detections, np.float32).reshape(-1, 5)
-        rows = np.concatenate([detections, np.zeros((len(detections), 1), np.float32)], 1)
-        bgr = np.ascontiguousarray(image[..., ::-1]) if self._kind.sees else None
-        looks = {"feats": np.stack([_colours(image, box) for box in rows])} if self._appearance and len(rows) else {}
-        found = self._tracker.update(Boxes(rows, image.shape[:2]), bgr, **looks)
-        tracked = np.asarray(found, np.float64).reshape(-1, 8)
         people, late = [], []
-        for row in sorted(tracked, key=lambda row: row[4]):
-            track = int(row[4])
+        for track, place in sorted(self._follow(detections, image)):
             if track not in self._ids:
                 self._ids[track] = next(self._new_ids)
-            people.append([self._ids[track], *detections[int(row[7])]])
+            people.append([self._ids[track], *detections[place]])
             if track in self._unconfirmed:
                 late.append([self._ids[track], *self._unconfirmed[track]])
         new = [track for track in self._tracker.tracked_stracks if not track.is_activated]
         self._unconfirmed = {track.track_id: detections[int(track.idx)] for track in new}
         by_id = [np.array(sorted(rows, key=lambda row: row[0]), np.float64).reshape(-1, 6) for rows in (people, late)]
         return Found(*by_id)
+
+    def _follow(self, detections: np.ndarray, image: np.ndarray) -> list[tuple[int, int]]:
+        """The tracker's id and the place in ``detections`` of everyone who is confirmed."""
+        import numpy as np
+
+        if self._kind is TrackerName.BYTETRACK:
+            return [(track.track_id, track.idx) for track in self._tracker.update(detections)]
+        from ftpcli.people._ultralytics import Boxes
+
+        rows = np.concatenate([detections, np.zeros((len(detections), 1), np.float32)], 1)
+        bgr = np.ascontiguousarray(image[..., ::-1]) if self._kind.sees else None
+        looks = {"feats": np.stack([_colours(image, box) for box in rows])} if self._appearance and len(rows) else {}
+        tracked = np.asarray(self._tracker.update(Boxes(rows, image.shape[:2]), bgr, **looks)).reshape(-1, 8)
+        return [(int(row[4]), int(row[7])) for row in tracked]
 
 
 def _colours(image: np.ndarray, box: np.ndarray) -> np.ndarray:

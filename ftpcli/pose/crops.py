@@ -7,11 +7,15 @@ its last pixel, and a box's middle is taken for a pixel index as it is.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
-import torch
 
 from ftpcli.model.choices import Codec
+
+if TYPE_CHECKING:
+    import torch
 
 #: The paper enlarges the person's box by 25 %.
 ENLARGEMENT = 1.25
@@ -124,5 +128,8 @@ def normalise(crops: torch.Tensor, device: torch.device) -> torch.Tensor:
     There, because bytes are a quarter of what would travel otherwise, and because a process that prepares training
     batches would spend half of its time on it.
     """
+    import torch
+
     mean, deviation = torch.from_numpy(MEAN).to(device), torch.from_numpy(STD).to(device)
-    return ((crops.to(device).float() / 255 - mean) / deviation).movedim(-1, -3)
+    last = crops.dim() - 1  # counted from the front: the export to ONNX cannot count from the back
+    return ((crops.to(device).float() / 255 - mean) / deviation).movedim(last, last - 2)

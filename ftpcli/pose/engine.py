@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from ftpcli.device import Threads
+from ftpcli.choices import Engine
+from ftpcli.device import Threads, choose_engine
 from ftpcli.model.config import ModelConfig
 
 #: The tokens of one crop, in whatever form the engine keeps them. Only the engine that made them reads them.
@@ -19,6 +21,7 @@ class PoseEngine(Protocol):
     """A pose model on a device, without pictures and people.
 
     Attributes:
+        name: ``torch`` or ``onnx``.
         config: of the model.
         device: as torch names it, such as ``cpu`` or ``cuda:1``.
         precision: ``fp32`` or ``bf16``.
@@ -26,6 +29,7 @@ class PoseEngine(Protocol):
         threads: shares crops and windows out: ``encode`` and ``decode`` get what is a part of it.
     """
 
+    name: str
     config: ModelConfig
     device: str
     precision: str
@@ -41,17 +45,30 @@ class PoseEngine(Protocol):
         ...
 
 
-def load_engine(path: Path, *, device: str = "auto", precision: str = "auto", **changes: Any) -> PoseEngine:
+def load_engine(
+    path: Path, *, engine: str = Engine.TORCH, device: str = "auto", precision: str = "auto", **changes: Any
+) -> PoseEngine:
     """The engine for a weights file.
 
     Args:
+        engine: see ``ftpcli.device.choose_engine``.
         changes: options of the model that keep its tensors (ratios, selector).
 
     Raises:
         InputError: the file is damaged or not ours.
-        UsageError: the device or precision is not available.
+        UsageError: the engine, device or precision is not available.
         FtpError: torch would hang in this process (``check_fork``).
     """
+    if choose_engine(engine, device, precision) == Engine.ONNX:
+        from ftpcli.files.graphs import ExportError
+        from ftpcli.pose.onnx_engine import OnnxEngine
+
+        try:
+            return OnnxEngine.load(path, **changes)
+        except ExportError as error:
+            if engine == Engine.ONNX:
+                raise
+            print(f"ftp: warning: {error}", file=sys.stderr)
     from ftpcli.pose.torch_engine import TorchEngine
 
     return TorchEngine.load(path, device=device, precision=precision, **changes)

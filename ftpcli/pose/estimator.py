@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ftpcli.device import is_out_of_memory
-from ftpcli.errors import FtpError, UsageError
+from ftpcli.errors import FtpError, InputError, UsageError
 from ftpcli.files.stages import Stage, stage
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.heatmap import decode_heatmaps
@@ -34,6 +34,8 @@ class Estimator:
         joints: names of the keypoints it returns.
         window: how many frames a window must have.
         batch: windows that go through the model at a time, as asked for. Results depend on it in their last bits.
+        calibration: knots of a rising line from the heatmaps' confidence to the share of joints that are right; None
+            leaves confidence as it is. Weights bring their own (``samples/calibrate_confidence.py``).
         notice: called with one line when a batch did not fit in memory; a Python warning unless set.
     """
 
@@ -48,6 +50,7 @@ class Estimator:
         self.batch = self._fitting = batch  # `_fitting` is smaller once that many did not fit in memory
         self.provenance: dict[str, Any] = {}
         self.notice = lambda text: warnings.warn(text, RuntimeWarning, stacklevel=3)
+        self.calibration: list[list[float]] | None = None
         self._sigma = sigma
         self._mirror = Skeleton("model", engine.config.joints).flip if flip_test else None
 
@@ -56,6 +59,7 @@ class Estimator:
         cls,
         weights: str | Path = "default",
         *,
+        engine: str = "torch",
         device: str = "auto",
         precision: str = "auto",
         batch: int = 16,
@@ -66,16 +70,17 @@ class Estimator:
 
         Raises:
             InputError: the file is missing, damaged or not ours.
-            UsageError: the device or precision is not available.
+            UsageError: the engine, device or precision is not available.
             FtpError: torch would hang in this process (``check_fork``).
         """
         path = weights_path(weights)
-        engine = load_engine(path, device=device, precision=precision, **changes)
-        sigma = float(engine.provenance.get("recipe", {}).get("sigma", 2.0))
-        estimator = cls(engine, batch=batch, sigma=sigma, flip_test=flip_test)
+        computes = load_engine(path, engine=engine, device=device, precision=precision, **changes)
+        sigma = float(computes.provenance.get("recipe", {}).get("sigma", 2.0))
+        estimator = cls(computes, batch=batch, sigma=sigma, flip_test=flip_test)
+        estimator.calibration = _checked(computes.provenance.get("calibration"), path)
         estimator.provenance = {
             **describe_weights(path),
-            "config": {k: v for k, v in engine.config.to_dict().items() if k != "joints"},
+            "config": {k: v for k, v in computes.config.to_dict().items() if k != "joints"},
             "flip_test": flip_test,
         }
         return estimator
@@ -176,7 +181,25 @@ class Estimator:
                 heatmaps = _average(heatmaps, mirrored[..., ::-1][:, self._mirror], self.config.heatmap)
         with stage(Stage.HEATMAPS):
             points, confidence = decode_heatmaps(heatmaps, self.config.heatmap, self._sigma, self.config.codec)
+        if self.calibration is not None:
+            read, true = self.calibration
+            confidence = np.interp(confidence, read, true)
         return list(zip(points, confidence, strict=True))
+
+
+def _checked(line: Any, path: Path) -> list[list[float]] | None:
+    """The knots of a line, as a weights file has them. Raises InputError where they are none."""
+    if line is None:
+        return None
+    try:
+        x, y = np.array(line, np.float64)
+        good = bool((np.diff(x) > 0).all() and (np.diff(y) >= 0).all())
+        good &= bool(min(x[0], y[0]) >= 0 and max(x[-1], y[-1]) <= 1)
+    except (ValueError, TypeError, IndexError):
+        good = False
+    if not good:
+        raise InputError(f"{path}: the calibration in the weights' header is damaged; copy the file again")
+    return [x.tolist(), y.tolist()]
 
 
 def _average(heatmaps: np.ndarray, others: np.ndarray, kind: str) -> np.ndarray:

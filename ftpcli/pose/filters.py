@@ -20,7 +20,7 @@ import numpy as np
 from ftpcli.errors import InputError, UsageError
 from ftpcli.files.output import write_error
 from ftpcli.formats.spool import FrameSpool
-from ftpcli.pose.smoothing import Smoother, Smoothing
+from ftpcli.pose.smoothing import Smoother, Smoothing, raw_of
 from ftpcli.records import FramePoses, Pose
 
 _LONGEST = 0.5  # seconds without a joint after which it is filtered afresh
@@ -142,8 +142,8 @@ class Filter:
         seconds = times[every[order]]
         absent = np.full((len(missing), mine.shape[1]), np.nan)
         values = np.concatenate([mine, absent])[order]
+        known = ~np.isnan(values[:, 0])
         for column in range(5):  # box and score of people who were missing
-            known = ~np.isnan(values[:, 0])
             values[:, column] = np.where(
                 known, values[:, column], np.interp(seconds, seconds[known], values[known, column])
             )
@@ -263,4 +263,4 @@ def _table(pose: Pose) -> np.ndarray:
 
 def _pose(pose: Pose, row: np.ndarray) -> Pose:
     joints = np.array(row[5:]).reshape(-1, 3)
-    return replace(pose, keypoints=joints[:, :2].copy(), confidence=joints[:, 2].copy())
+    return replace(pose, keypoints=joints[:, :2].copy(), confidence=joints[:, 2].copy(), raw=raw_of(pose))

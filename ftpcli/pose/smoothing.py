@@ -102,7 +102,7 @@ class Smoother:
         self._tracks: dict[int, _Track] = {}
 
     def __call__(self, frame: FramePoses) -> FramePoses:
-        """The frame with smoothed keypoints. Frames come in the order of the video.
+        """The frame with smoothed keypoints, the measured ones beside them. Frames come in the order of the video.
 
         Raises:
             InputError: the frame has no time.
@@ -136,7 +136,7 @@ class Smoother:
             self._update(track, known, measured[known], confidence[known], now, person_size(pose))
         track.sure[there & (confidence >= self.confident)] = now
         track.time[there] = now
-        return replace(pose, keypoints=np.where(there[:, None], track.place, measured))
+        return replace(pose, keypoints=np.where(there[:, None], track.place, measured), raw=raw_of(pose))
 
     def _update(
         self, track: _Track, at: np.ndarray, measured: np.ndarray, confidence: np.ndarray, now: float, size: float
@@ -153,6 +153,13 @@ class Smoother:
         cutoff = self.filter.min_cutoff + self.filter.beta * np.hypot(speed[:, 0], speed[:, 1]) / size
         track.speed[at] = speed
         track.place[at] += (trust * self.filter.gain(cutoff, elapsed))[:, None] * step
+
+
+def raw_of(pose: Pose) -> np.ndarray:
+    """(K, 3) x, y, confidence before the first filter."""
+    import numpy as np
+
+    return np.column_stack([pose.keypoints, pose.confidence]) if pose.raw is None else pose.raw
 
 
 def person_size(pose: Pose) -> float:

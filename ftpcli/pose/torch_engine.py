@@ -27,6 +27,8 @@ class TorchEngine:
         model: in evaluation mode; copied.
     """
 
+    name = "torch"
+
     def __init__(self, model: FTPPose, *, device: str = "auto", precision: str = "auto") -> None:
         self._device = choose_device(device)
         self.device = str(self._device)

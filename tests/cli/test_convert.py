@@ -195,6 +195,8 @@ def test_tasks_and_training_sets_hold_the_pictures(
         (["empty.jsonl", "a.csv"], EXIT_SOME_FAILED, "no frames"),
         (["there.csv", "a.jsonl"], EXIT_SOME_FAILED, "there.csv"),
         (["toes.json", "a.csv"], EXIT_SOME_FAILED, "left_toe"),
+        (["mixed.json", "a.csv"], EXIT_SOME_FAILED, "a person has 1 keypoints"),
+        (["in.jsonl", "a.csv", "--video", "none.mp4"], EXIT_SOME_FAILED, "none.mp4"),
         (["in.jsonl", "nowhere/a.csv"], EXIT_SOME_FAILED, "folder"),
     ],
 )
@@ -214,10 +216,11 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     write_poses(tmp_path / "empty.jsonl", header(), [])
     person = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [9, 9, 2, 8, 8, 2], "bbox": [1, 2, 30, 40]}
     category = {"id": 1, "name": "person", "keypoints": ["nose", "left_toe"]}
-    put(
-        tmp_path / "toes.json",
-        {"images": [{"id": 1, "file_name": "0.jpg"}], "annotations": [person], "categories": [category]},
-    )
+    images = [{"id": 1, "file_name": "0.jpg"}]
+    put(tmp_path / "toes.json", {"images": images, "annotations": [person], "categories": [category]})
+    other = {**person, "id": 2, "keypoints": [9, 9, 2]}
+    category = {**category, "keypoints": ["nose", "left_eye"]}
+    put(tmp_path / "mixed.json", {"images": images, "annotations": [person, other], "categories": [category]})
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     run = command("convert", *words)
     assert run.code == code and says in run.err
@@ -238,8 +241,17 @@ def test_a_missing_library_is_named_with_its_extra(
     tmp_path: Path, command: Callable[..., Ran], poses: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ftpcli.formats.writer.find_spec", lambda name: None)
-    run = command("convert", poses, tmp_path / "a.slp")
-    assert run.code == EXIT_USAGE and "pip install 'ftp-pose[formats]'" in run.err
+    for name in ("a.slp", "a.analysis.h5", "a.h5", "a.parquet", "a.nwb"):
+        run = command("convert", poses, tmp_path / name)
+        assert run.code == EXIT_USAGE and "pip install 'ftp-pose[formats]'" in run.err and len(run.lines) == 1
+        assert not (tmp_path / name).exists()
+    (tmp_path / "b.slp").write_bytes(b"\x89HDF\r\n\x1a\n")
+    (tmp_path / "b.parquet").write_bytes(b"PAR1")
+    for library in ("h5py", "polars"):
+        monkeypatch.setitem(sys.modules, library, None)
+    for name in ("b.slp", "b.parquet"):
+        run = command("convert", tmp_path / name, tmp_path / "c.csv")
+        assert run.code == EXIT_SOME_FAILED and "pip install 'ftp-pose[formats]'" in run.err and len(run.lines) == 1
 
 
 def test_annotate_writes_the_other_forms_and_the_frames(

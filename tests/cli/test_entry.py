@@ -84,9 +84,8 @@ def test_a_signal_while_modules_load_is_one_line(module: str, clip: Path, tmp_pa
     number, code = SIGNALS[len(module) % 2]
     hook = AT_IMPORT.format(module=module, number=int(number), place="kill()")
     (tmp_path / "temporary").mkdir()
-    process = _start(
-        hook + SCRIPT, "annotate", clip, "--out", tmp_path / "out.jsonl", TMPDIR=str(tmp_path / "temporary")
-    )
+    words = ("annotate", clip, "--engine", "torch", "--out", tmp_path / "out.jsonl")
+    process = _start(hook + SCRIPT, *words, TMPDIR=str(tmp_path / "temporary"))
     lines = _said(process)
     assert [line for line in lines if not line.startswith(("ftp: on ", "ftp: starting"))] == ["ftp: interrupted"]
     assert process.returncode == code

@@ -209,6 +209,41 @@ def test_a_zip_with_two_annotation_files(tmp_path: Path) -> None:
         open_poses(tmp_path / "task.zip")
 
 
+def test_a_task_of_some_frames_comes_back_to_its_frames(tmp_path: Path, command: Callable[..., Ran]) -> None:
+    """A tool gives back the pictures' names only, and the first frame of the task is not the video's first."""
+    from ftpcli.video import open_source
+    from tests.support.training_data import make_clips
+
+    make_clips(tmp_path, clips=1, frames=9)
+    video = tmp_path / "0.mp4"
+    with open_source(video) as reader:
+        about, times = reader.info, [(frame.index, frame.pts, frame.seconds) for frame in reader]
+    box, points = np.array([20.0, 30, 120, 180]), np.linspace(30, 150, 38).reshape(19, 2)
+    items = [
+        FramePoses(*t, (Pose(7, box, 1.0, points + t[0], np.full(19, 0.1 if t[0] in (1, 6) else 0.9)),)) for t in times
+    ]
+    known = header(
+        path="0.mp4", width=about.width, height=about.height, time_base=about.time_base, rotation=0, frames=9
+    )
+    write_poses(tmp_path / "0.jsonl", known, items)
+    task = ("convert", tmp_path / "0.jsonl", tmp_path / "task.zip", "--video", video, "--suggest", 2, "--joints", "all")
+    assert command(*task).code == 0
+    with zipfile.ZipFile(tmp_path / "task.zip") as archive:
+        data = json.loads(archive.read("annotations/person_keypoints_default.json"))
+    for image in data["images"]:
+        for key in ("frame_index", "pts", "seconds", "video_id"):
+            del image[key]
+    del data["info"], data["videos"]
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        archive.writestr("annotations/person_keypoints_default.json", json.dumps(data))
+    assert command("convert", tmp_path / "export.zip", tmp_path / "back.jsonl", "--video", video).code == 0
+    found = read(tmp_path / "back.jsonl")
+    assert [(f.index, f.pts, f.seconds) for f in found] == times
+    assert [f.index for f in found if f.poses] == [1, 6]
+    for frame in (found[1], found[6]):
+        np.testing.assert_allclose(frame.poses[0].keypoints, points + frame.index, atol=0.01)
+
+
 def test_corrections_are_learnt_from(tmp_path: Path) -> None:
     """The export of CVAT for a video, with the video beside it."""
     from tests.support.training_data import make_clips

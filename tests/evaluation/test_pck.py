@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ftpcli.evaluation.pck import exchanged, jitter, pck, torso_lengths
+from ftpcli.evaluation.pck import exchanged, jitter, pck, reliability, torso_lengths
 from ftpcli.skeleton import BODY12, PERSON19
 
 JOINTS = PERSON19.joints
@@ -98,3 +98,18 @@ def test_jitter_pools_tracks_and_leaves_out_what_has_no_unit() -> None:
     assert np.isnan(jitter(nothing, JOINTS))
     # Half as many pixels, or twice the person, is half the jitter.
     assert jitter([(shaky, visible, torso * 2)], JOINTS) == pytest.approx(alone / 2)
+
+
+def test_reliability_counts_right_joints_by_confidence() -> None:
+    truth, visible = people(3), np.ones((3, 19), dtype=bool)
+    found, sure = truth.copy(), np.full((3, 19), 0.97)
+    sure[0, AT["left_wrist"]], sure[0, AT["left_knee"]] = 0.41, 0.44
+    found[0, AT["left_knee"], 0] += 10.5  # beyond 0.2 of the torso
+    sure[0, AT["nose"]] = 0.2  # no body joint
+    sure[1, AT["left_ankle"]] = 1.0
+    found[1, AT["left_ankle"]] += 99
+    visible[2, AT["left_hip"]] = visible[2, AT["right_hip"]] = False  # no torso: the person does not count
+    rows = reliability(found, sure, truth, visible, JOINTS)
+    assert [row["joints"] for row in rows] == [2, 22]
+    assert rows[0]["confidence"] == pytest.approx(0.425) and rows[0]["right"] == 0.5
+    assert rows[1]["confidence"] == pytest.approx((21 * 0.97 + 1) / 22) and rows[1]["right"] == pytest.approx(21 / 22)

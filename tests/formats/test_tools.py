@@ -1,8 +1,9 @@
-"""What other tools make of our files. A tool that is not installed (extra ``interop``) is passed over."""
+"""What other tools make of our files. A tool that is not installed (extras ``dev`` and ``interop``) is passed over."""
 
 from __future__ import annotations
 
 import ast
+import csv
 import importlib.util
 import json
 import os
@@ -174,6 +175,32 @@ def test_ultralytics_accepts_every_label(tmp_path: Path, poses: Path, items: lis
             assert (mine[:, 2] > 0).tolist() == inside.tolist()
             close(places[inside], pose.keypoints[inside])
     assert cv2.imread(image) is not None
+
+
+def test_ultralytics_trains_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the export as it is: pictures, labels and data.yaml of a video."""
+    from ultralytics import YOLO
+
+    from ftpcli.video import open_source
+    from tests.support.training_data import make_clips
+
+    make_clips(tmp_path, clips=1, frames=4)
+    person = frames(3)[2].poses[0]
+    person = replace(person, box=np.array([20.0, 30, 120, 180]), keypoints=np.linspace(30, 150, 38).reshape(19, 2))
+    with open_source(tmp_path / "0.mp4") as video:
+        info, seen = video.info, [FramePoses(f.index, f.pts, f.seconds, (person,)) for f in video]
+    about = header(path="0.mp4", width=info.width, height=info.height, time_base=info.time_base, frames=4, rotation=0)
+    write_poses(tmp_path / "0.jsonl", about, seen)
+    convert(tmp_path / "0.jsonl", tmp_path / "set", "yolo", video=tmp_path / "0.mp4")
+    monkeypatch.chdir(tmp_path)
+    model = YOLO("yolo11n-pose.yaml")  # untrained: nothing is fetched
+    quiet: dict[str, Any] = {"plots": False, "verbose": False, "workers": 0, "project": str(tmp_path / "runs")}
+    model.train(data=str(tmp_path / "set/data.yaml"), epochs=1, imgsz=64, batch=2, device="cpu", **quiet)
+    assert model.trainer.data["kpt_shape"] == [17, 3] and len(model.trainer.train_loader.dataset) == 4
+    (row,) = csv.DictReader(model.trainer.csv.read_text().splitlines())
+    assert 0 < float(row["train/pose_loss"]) < np.inf and model.trainer.last.exists()
+    labels = model.trainer.train_loader.dataset.labels
+    assert {len(one["keypoints"]) for one in labels} == {1}, "not one label was dropped as corrupt"
 
 
 def _with_pictures(out: Path) -> bool:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ftpcli.people.cuts import Shots
+from ftpcli.people.cuts import Shots, _Look
 from ftpcli.records import Frame, TrackedFrame
 from ftpcli.video import open_source
 from samples.make_sample import make_sample
@@ -76,6 +76,36 @@ STILL = view(A)
 )
 def test_what_is_no_cut(images: list[np.ndarray]) -> None:
     assert shots(images) == [0] * len(images)
+
+
+def noisy(images: list[np.ndarray]) -> list[np.ndarray]:
+    """As a camera gives them: no two pictures are the same."""
+    rng = np.random.default_rng(0)
+    return [np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8) for image in images]
+
+
+def closer(image: np.ndarray, zoom: float = 1.5) -> np.ndarray:
+    height, width = image.shape[:2]
+    part = image[round(height * (1 - 1 / zoom)) :, round(width * (1 - 1 / zoom)) :]
+    return cv2.resize(part, (width, height))
+
+
+def test_a_jump_cut_is_a_cut() -> None:
+    """The same scene from nearer by: colours stay alike."""
+    far = [view(A, i) for i in range(12)]
+    near = [closer(view(A, 12 + i), 1.3) for i in range(8)]
+    looks = [_Look.of(far[-1]), _Look.of(near[0])]
+    assert looks[0].change(looks[1]) < 0.3  # by this alone it would be none
+    assert shots(noisy(far + near)) == [0] * 12 + [1] * 8
+
+
+@pytest.mark.parametrize("repeats", [1, 2, 3, 4])
+def test_sudden_movement_is_no_cut(repeats: int) -> None:
+    """A camera that rests and then swings or zooms; also where a low rate was brought up by repeated pictures."""
+    swing = [view(A)] * 8 + [view(A, 20 * i, 4 * i) for i in range(1, 12)]
+    zoom = [view(A)] * 8 + [closer(view(A), 1 + 0.08 * i) for i in range(1, 10)]
+    for images in (swing, zoom):
+        assert set(shots([image for image in noisy(images) for _ in range(repeats)])) == {0}
 
 
 def test_a_flash_between_two_shots_belongs_to_neither() -> None:

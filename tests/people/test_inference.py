@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from ftpcli.people import load_detector
-from ftpcli.people.inference import find_people, letterbox, tidy
+from ftpcli.people.inference import letterbox, tidy
 from ftpcli.people.loading import BUNDLED
-from ftpcli.people.network import DetectorConfig, build_network, load_network, save_network
+from ftpcli.people.network import DetectorConfig, TorchNetwork, build_network, find_people, load_network, save_network
 
 
 class Painted(torch.nn.Module):
@@ -45,7 +45,7 @@ def test_the_weights_file_says_how_much_two_boxes_may_overlap(tmp_path: Path, ov
     config = DetectorConfig(image_size=64, overlap=overlap)
     save_network(build_network(config), config, tmp_path / "d.safetensors")
     detector = load_detector(tmp_path / "d.safetensors")
-    detector.network = Painted()  # type: ignore[attr-defined]
+    detector.network = TorchNetwork(Painted())  # type: ignore[attr-defined]
     image = np.zeros((64, 64, 3), np.uint8)
     image[10:40, 20:50] = 255
     assert len(detector.detect(image)) == boxes

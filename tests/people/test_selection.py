@@ -63,8 +63,9 @@ def test_a_walker_who_was_lost_goes_on_with_the_earlier_id() -> None:
         ([BROKEN[0], (3, 30, 99, 200, 4, 150, 0.8)], (), 1.0),  # both are there for a while
         ([*BROKEN, (4, 56, 99, 282, 4, 150, 0.8)], (), 1.0),  # either of two may be meant
         ([*BROKEN, (4, 0, 40, 70, 4, 150, 0.8)], (), 1.0),  # which of two went on?
+        ([(n, 0, 40, 200 + 9 * n, 0, 150, 0.8) for n in range(3)] + [(5, 50, 99, 203, 0, 150, 0.8)], (), 1.0),
     ],
-    ids=["cut", "late", "place", "size", "both", "two begin", "two end"],
+    ids=["cut", "late", "place", "size", "both", "two begin", "two end", "a crowd"],
 )
 def test_tracks_stay_apart(walks: list[Walk], cuts: tuple[int, ...], seconds: float) -> None:
     counts, lines = chosen(walks, cuts, join=seconds)

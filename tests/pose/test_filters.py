@@ -163,6 +163,81 @@ def test_the_command_filters_a_file(tmp_path: Path, command: Callable[..., Ran])
     assert again.code == 0 and (tmp_path / "c.jsonl").read_bytes() == (tmp_path / "out.jsonl").read_bytes()
 
 
+def test_raw_joints_are_kept_beside(tmp_path: Path, command: Callable[..., Ran]) -> None:
+    """In JSON Lines and COCO, through conversions and a second filter; other forms say that they leave them out."""
+    times = np.arange(40) / 30
+    noisy = np.repeat(motion(times)[:, :1], 19, axis=1) + np.random.default_rng(2).normal(0, NOISE, (40, 19, 2))
+    seen = np.ones((40, 19))
+    seen[7, 4] = 0.0
+    items = film(times, np.where(seen[..., None] > 0, noisy, 0.0), seen)
+    items[20] = FramePoses(20, items[20].pts, items[20].seconds, ())
+    write_poses(tmp_path / "in.jsonl", header(frames=40), items)
+    runs: list[tuple[object, ...]] = [
+        ("smooth", "in.jsonl", "a.jsonl", "--fill-gaps", 0.2),
+        ("convert", "a.jsonl", "b.json", "--joints", "all"),
+        ("smooth", "b.json", "c.json", "--joints", "all", "--filter", "one-euro"),
+        ("convert", "c.json", "d.jsonl"),
+    ]
+    for name, source, out, *options in runs:
+        run = command(name, tmp_path / str(source), tmp_path / str(out), *options)
+        assert run.code == 0 and "raw joints" not in run.err, run.err
+        with open_poses(tmp_path / str(out)) as reader:
+            found = list(reader)
+        assert found[20].poses[0].raw is None and found[20].poses[0].filled
+        for before, after in zip(items, found, strict=True):
+            for p, q in zip(before.poses, after.poses if before.poses else (), strict=True):
+                assert q.raw is not None and np.abs(q.keypoints - p.keypoints).max() > 0.1
+                np.testing.assert_allclose(q.raw, np.column_stack([p.keypoints, p.confidence]), atol=0.001)
+    assert found[7].poses[0].confidence[4] == 1.0 and found[7].poses[0].raw is not None
+    assert "39 raw joints of people" in command("convert", tmp_path / "a.jsonl", tmp_path / "e.csv").err
+    with open_poses(tmp_path / "in.jsonl") as reader:
+        assert all(pose.raw is None for frame in reader for pose in frame.poses)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["in.jsonl", "out.jsonl", "--filter", "kalman"], EXIT_USAGE, "kalman"),
+        (["in.jsonl", "out.jsonl", "--cutoff", 0], EXIT_USAGE, "--cutoff"),
+        (["in.jsonl", "out.jsonl", "--fill-gaps", 3], EXIT_USAGE, "--fill-gaps"),
+        (["in.jsonl", "out.xyz"], EXIT_USAGE, "--format"),
+        (["in.jsonl", "in.jsonl"], EXIT_USAGE, "one of the inputs"),
+        (["in.jsonl", "there.jsonl"], EXIT_SOME_FAILED, "exists already"),
+        (["empty.jsonl", "out.jsonl"], EXIT_SOME_FAILED, "no frames"),
+        (["untimed.jsonl", "out.jsonl"], EXIT_SOME_FAILED, "--fps"),
+        (["none.jsonl", "out.jsonl"], EXIT_SOME_FAILED, "none.jsonl"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    tmp_path: Path,
+    command: Callable[..., Ran],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[object],
+    code: int,
+    says: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    items = frames(4)
+    write_poses("in.jsonl", header(), items)
+    write_poses("empty.jsonl", header(), [])
+    write_poses("untimed.jsonl", header(), [FramePoses(f.index, f.index, float("nan"), f.poses) for f in items])
+    Path("there.jsonl").write_text("precious")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    run = command("smooth", *words)
+    assert run.code == code and says in run.err, run.err
+    assert len(run.lines) == 1 or "kalman" in words  # typer frames what it finds itself
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_missing_scipy_is_named_with_its_extra(
+    tmp_path: Path, command: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_poses(tmp_path / "in.jsonl", header(), frames(4))
+    monkeypatch.setattr("ftpcli.pose.filters.find_spec", lambda name: None)
+    run = command("smooth", tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    assert run.code == EXIT_USAGE and "pip install 'ftp-pose[smooth]'" in run.err and len(run.lines) == 1
+
+
 def test_annotate_filters_at_its_end(tmp_path: Path, command: Callable[..., Ran], tiny_model: Path) -> None:
     from tests.support.tiny import mot_boxes
     from tests.support.training_data import make_clips

@@ -19,8 +19,7 @@ from torch.utils.data import Dataset
 from ftpcli.errors import InputError
 from ftpcli.evaluation.on_scenes import SCORE_FLOOR, evaluate
 from ftpcli.files.tensors import sha256
-from ftpcli.people.inference import find_people
-from ftpcli.people.network import DetectorConfig, build_network, load_network, save_network
+from ftpcli.people.network import DetectorConfig, build_network, find_people, load_network, save_network
 from ftpcli.training.detector.features import load_features, normalise
 from ftpcli.training.detector.gradients import MaskedLoss, collate, make_optimiser, on_device, to_float
 from ftpcli.training.detector.pasting import paste

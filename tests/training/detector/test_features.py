@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ftpcli.errors import InputError
-from ftpcli.people.network import DetectorConfig, build_network, load_network
+from ftpcli.people.network import DetectorConfig, build_network, find_people, load_network
 from ftpcli.training.detector.features import load_features, normalise, read_convolutions
 from ftpcli.training.detector.trainer import train_detector
 from tests.support.detector_data import coco_file, detector_run
@@ -112,7 +112,6 @@ def test_training_starts_from_features(command: Callable[..., Ran], tmp_path: Pa
 
 def test_yolo11n_of_the_teachers_finds_people(shared: Path) -> None:
     from ftpcli.evaluation.on_scenes import evaluate
-    from ftpcli.people.inference import find_people
 
     network = build_network(DetectorConfig("yolo11n", sized_for=80))
     load_features(network, shared / "teachers" / "yolo11n_int8_640.xml")

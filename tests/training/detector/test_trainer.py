@@ -13,9 +13,8 @@ import torch
 
 from ftpcli.errors import InputError, UsageError
 from ftpcli.evaluation.on_scenes import evaluate_detector
-from ftpcli.people.inference import find_people
 from ftpcli.people.loading import BUNDLED
-from ftpcli.people.network import load_network
+from ftpcli.people.network import find_people, load_network
 from ftpcli.training.detector.trainer import DetectorTrainer, train_detector
 from ftpcli.training.folder import claimed
 from ftpcli.training.workers import batches

@@ -1,0 +1,72 @@
+"""The pose model as two ONNX graphs, ``encode`` and ``decode``, which take and give what an engine does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ftpcli.files.graphs import TOLERANCE, Graphs, graph
+from ftpcli.model.ftp_pose import FTPPose
+from ftpcli.model.fuse import fuse_batch_norms
+from ftpcli.pose.crops import normalise
+from ftpcli.pose.weights import build_model
+
+
+class _Encode(nn.Module):
+    """(B, H, W, 3) uint8 RGB -> (B, N, C + D)."""
+
+    def __init__(self, model: FTPPose) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, crops: Tensor) -> Tensor:
+        return self.model.encode(normalise(crops, crops.device))
+
+
+class _Decode(nn.Module):
+    """(B, T, N, C + D) -> (B, K, H/4, W/4)."""
+
+    def __init__(self, model: FTPPose) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.model.decode(tokens)
+
+
+def export_pose(path: Path, **changes: Any) -> Graphs:
+    """The graphs of a weights file, for any number of crops and windows at a time.
+
+    Args:
+        changes: options of the model that keep its tensors, see ``ftpcli.pose.weights.build_model``.
+
+    Raises:
+        InputError: the file is damaged or not ours.
+        FtpError: the graphs' numbers are not torch's.
+    """
+    model, provenance = build_model(path, **changes)
+    return pose_graphs(model, provenance)
+
+
+def pose_graphs(model: FTPPose, provenance: dict[str, Any]) -> Graphs:
+    """See :func:`export_pose`."""
+    model = fuse_batch_norms(model)
+    config = model.config
+    pixels = torch.Generator().manual_seed(0)
+    crops = torch.randint(0, 256, (3, *config.image_size, 3), dtype=torch.uint8, generator=pixels)
+    encode, encode_difference = graph(_Encode(model), [crops, crops[:1]], "crops", "tokens")
+    frames = config.frames if config.branches != "none" else 1
+    with torch.no_grad():
+        tokens = model.encode(normalise(crops, crops.device))
+        windows = torch.stack([tokens.roll(shift, 0) for shift in range(frames)], dim=1)
+    decode, decode_difference = graph(_Decode(model), [windows, windows[:1]], "tokens", "heatmaps")
+    about = {
+        "config": config.to_dict(),
+        "provenance": provenance,
+        "tolerance": TOLERANCE,
+        "difference": {"encode": encode_difference, "decode": decode_difference},
+    }
+    return Graphs(about, {"encode": encode, "decode": decode})
