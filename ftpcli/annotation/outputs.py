@@ -167,9 +167,8 @@ def annotate_file(
     """
     options = annotator.options
     target.check(source, options.boxes, options.weights)
-    for late in (target.overlay, None if target.out else STANDARD):
-        if late is not None:
-            options.check_streamed(str(late))
+    if target.overlay is not None or target.out is None:
+        options.check_streamed("--overlay and standard output")
     if target.resume and not can_reread(source):
         raise UsageError(f"{describe(source)}: a pipe or stream cannot be resumed; save it to a file first")
     started = time.monotonic()
@@ -318,9 +317,8 @@ class _Part:
 
     def choose(self, source: SourceInfo) -> Chosen | None:
         """Decide who goes into the output, where less than everybody may; before :meth:`finish`."""
-        selection, cuts = self._annotation.options.selection, self._annotation.cut_frames
-        if selection.asked:
-            self._chosen = Chosen(selection, (record.frame for record in self._part.stored()), source, cuts)
+        selection, frames = self._annotation.options.selection, (record.frame for record in self._part.stored())
+        self._chosen = Chosen(selection, frames, source, self._annotation.cut_frames) if selection.asked else None
         return self._chosen
 
     def finish(self, header: Header) -> list[str]:

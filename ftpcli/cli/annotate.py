@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ftpcli.choices import HUB_MODELS, Engine, Format, Joints, Picture, Precision
 from ftpcli.cli.drawing_options import Angles, BlurFaces, Show, Trails
-from ftpcli.cli.progress import Report, progress
-from ftpcli.cli.signals import EXIT_BROKEN_PIPE, Stop, stop_signals
-from ftpcli.cli.summaries import tell_error, tell_summary, unexpected
+from ftpcli.cli.runs import one_by_one, side_by_side, tell_error
+from ftpcli.cli.signals import stop_signals
 from ftpcli.cli.targets import targets_of
-from ftpcli.device import no_other_threads
+from ftpcli.device import choose_engine, cores, no_other_threads
 from ftpcli.errors import EXIT_SOME_FAILED, FtpError, UsageError
 from ftpcli.people.selection import Select
 from ftpcli.people.tracking import TrackerName
 from ftpcli.pose.smoothing import Smoothing
 
 if TYPE_CHECKING:
-    from ftpcli.annotation.chain import Annotator
-    from ftpcli.annotation.outputs import Progress, Summary, Target
-    from ftpcli.files.inputs import Source
+    pass
 
 _INPUT, _PEOPLE, _CHOICE, _MODEL, _OUTPUT = "Input", "People", "Who goes into the file", "Model", "Output"
 
@@ -159,12 +155,7 @@ def command(
         float, typer.Option(help="Seconds: nobody who is there for less.", rich_help_panel=_CHOICE)
     ] = 0.0,
     join: Annotated[
-        float,
-        typer.Option(
-            help="Seconds: a track that begins where another ended up to so long before goes on with its id; 0 for "
-            "none.",
-            rich_help_panel=_CHOICE,
-        ),
+        float, typer.Option(help="Seconds: parts of a track that lie so far apart get one id.", rich_help_panel=_CHOICE)
     ] = 0.0,
     weights: Annotated[
         str,
@@ -202,6 +193,14 @@ def command(
     precision: Annotated[
         Precision, typer.Option(help="auto: bf16 where the hardware has it.", rich_help_panel=_MODEL)
     ] = Precision.AUTO,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Inputs at a time, each in a process and thread of its own; half the cores unless given, on a GPU 1.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="People per pass of the model.", rich_help_panel=_MODEL)] = 16,
 ) -> None:
     """Find and follow every person, and write their joints for every frame.
@@ -210,6 +209,7 @@ def command(
     """
     from ftpcli.files.inputs import (
         STANDARD,
+        can_reread,
         describe,
         parse_ids,
         parse_rate,
@@ -247,7 +247,7 @@ def command(
     if not quiet:  # what follows imports libraries and reads the models
         typer.echo("ftp: starting", err=True)
     no_other_threads()
-    from ftpcli.annotation.chain import Annotator, Options
+    from ftpcli.annotation.chain import Options
     from ftpcli.drawing.overlay import Style
     from ftpcli.pose.hub import is_hub_name
     from ftpcli.pose.weights import weights_path
@@ -310,21 +310,24 @@ def command(
         tell_error(failed)
     if not work:
         raise typer.Exit(EXIT_SOME_FAILED)
-    annotator = Annotator(
-        options,
-        engine=engine,
-        device=device,
-        precision=precision,
-        batch=batch,
-        trust=trust,
-        allow_network=allow_network,
-    )
-    annotator.estimator.notice = lambda text: typer.echo(f"ftp: warning: {text}", err=True)
-    if not quiet:
-        e = annotator.estimator
-        typer.echo(f"ftp: on {e.device} in {e.precision} ({e.engine.name}), weights {e.provenance['name']}", err=True)
+    settings: dict[str, Any] = {
+        "options": options,
+        "engine": engine,
+        "device": device,
+        "precision": precision,
+        "batch": batch,
+        "trust": trust,
+        "allow_network": allow_network,
+    }
+    if jobs is None:
+        on_cpu = device == "cpu" or choose_engine(engine, device, precision) == Engine.ONNX
+        jobs = cores() // 2 if on_cpu else 1
+    at_once = min(jobs, len(work)) if not show and all(can_reread(source.path) for source, _ in work) else 1
     with stop_signals("stopping after this chunk") as stop:
-        done = _run_all(annotator, work, errors, quiet, stop)
+        if at_once > 1:
+            done = side_by_side(at_once, settings, work, errors, quiet, stop)
+        else:
+            done = one_by_one(settings, work, errors, quiet, stop)
     if done and not quiet and boxes is None and detector == "default" and _at_a_terminal():
         from ftpcli.people.loading import stronger_detector
 
@@ -340,41 +343,3 @@ def command(
 
 def _at_a_terminal() -> bool:
     return sys.stderr.isatty()
-
-
-def _run_all(
-    annotator: Annotator, work: list[tuple[Source, Target]], errors: list[FtpError], quiet: bool, stop: Stop
-) -> list[Summary]:
-    """Annotate one source after the other; a failure is printed and kept in ``errors``, the others go on."""
-    from ftpcli.annotation.outputs import Interrupted, annotate_file
-    from ftpcli.files.inputs import describe
-
-    done = []
-    for source, target in work:
-        try:
-            with progress(Path(describe(source.path)).name, quiet=quiet) as show:
-
-                def tell(state: Progress, show: Report = show) -> None:
-                    show(state.frames, state.total, f"{state.people} poses")
-
-                summary = annotate_file(annotator, source.path, target, tell=tell, stop=stop)
-        except Interrupted as error:
-            tell_error(error)
-            break
-        except BrokenPipeError:  # whoever reads our standard output has enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains at exit
-            raise typer.Exit(EXIT_BROKEN_PIPE) from None
-        except FtpError as error:
-            tell_error(error)
-            errors.append(error)
-        except Exception as error:  # whatever is wrong with one input must not take the others with it
-            if os.environ.get("FTP_DEBUG"):
-                raise
-            errors.append(unexpected(source.path, error))
-            tell_error(errors[-1])
-        else:
-            done.append(summary)
-            tell_summary(summary, quiet)
-        if stop():
-            break
-    return done

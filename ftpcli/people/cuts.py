@@ -78,7 +78,7 @@ class Shots:
             change = 0.0 if before is None else look.change(before)
             later = [look, *(one for _, one in held)]
             if change > _DIFFERENCE:
-                cut = not any(one.change(before) <= _DIFFERENCE for one in later[1:])
+                cut = before is not None and not any(one.change(before) <= _DIFFERENCE for one in later[1:])
             else:
                 coming = [one.change(other) for one, other in pairwise(later)]
                 # A repeated picture says nothing of what goes on after it.

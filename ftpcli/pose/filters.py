@@ -155,7 +155,8 @@ class Filter:
         table[at] = back[: len(frames)]
         for frame, row in zip(missing.tolist(), back[len(frames) :], strict=True):
             points = np.nan_to_num(row[5:].reshape(-1, 3))
-            pose = Pose(track, row[:4].copy(), float(row[4]), points[:, :2].copy(), points[:, 2].copy(), True)
+            box, absent = row[:4].copy(), np.zeros_like(points)
+            pose = Pose(track, box, float(row[4]), points[:, :2].copy(), points[:, 2].copy(), True, absent)
             added.setdefault(frame, []).append(pose)
             self.counts["people filled in"] += 1
 

@@ -1,0 +1,262 @@
+"""Runs of ``ftp annotate`` over its inputs: one after the other, or side by side in processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ftpcli.cli.progress import Report, bars, progress
+from ftpcli.cli.signals import EXIT_BROKEN_PIPE, Stop, stop_signals
+from ftpcli.errors import FtpError, counted
+
+if TYPE_CHECKING:
+    from ftpcli.annotation.chain import Annotator
+    from ftpcli.annotation.outputs import Progress, Summary, Target
+    from ftpcli.files.inputs import Source
+
+    #: Keywords of Annotator.
+    Settings = dict[str, Any]
+    Work = list[tuple[Source, Target]]
+
+_EVERY = 0.2  # seconds between two looks at whether to stop
+
+
+def one_by_one(settings: Settings, work: Work, errors: list[FtpError], quiet: bool, stop: Stop) -> list[Summary]:
+    """Annotate one source after the other; a failure is printed and kept in ``errors``, the others go on."""
+    from ftpcli.annotation.chain import Annotator
+    from ftpcli.annotation.outputs import Interrupted
+
+    annotator = Annotator(**settings)
+    annotator.estimator.notice = _tell_notice
+    if not quiet:
+        typer.echo(_device(annotator), err=True)
+    done = []
+    for source, target in work:
+        try:
+            with progress(_name(source), quiet=quiet) as show:
+                outcome = _annotate(annotator, source, target, show, stop)
+        except BrokenPipeError:  # whoever reads our standard output has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains at exit
+            raise typer.Exit(EXIT_BROKEN_PIPE) from None
+        if isinstance(outcome, FtpError):
+            tell_error(outcome)
+            if isinstance(outcome, Interrupted):
+                break
+            errors.append(outcome)
+        else:
+            done.append(outcome)
+            _tell_summary(outcome, quiet)
+        if stop():
+            break
+    return done
+
+
+def side_by_side(
+    jobs: int, settings: Settings, work: Work, errors: list[FtpError], quiet: bool, stop: Stop
+) -> list[Summary]:
+    """The same with so many processes of one thread each; one that dies fails the source that it was at, no other.
+
+    The first one loads the models before the others start, so that what is made once for all is made once.
+    """
+    from ftpcli.annotation.outputs import Interrupted
+
+    left, outcomes = list(enumerate(work)), dict[int, "Summary | FtpError"]()
+    workers: dict[Connection, _Worker] = {}
+    asked = False
+    with _one_thread(), bars(len(work), quiet=quiet) as begin:
+        try:
+            while workers or (left and not stop()):
+                if left and not stop() and len(workers) < jobs and all(one.ready for one in workers.values()):
+                    worker = _Worker(settings)
+                    workers[worker.pipe] = worker
+                if stop() and not asked:
+                    asked = True
+                    for worker in workers.values():
+                        worker.process.terminate()
+                for pipe in wait(list(workers), _EVERY):
+                    assert isinstance(pipe, Connection)
+                    worker = workers[pipe]
+                    try:
+                        kind, content = pipe.recv()
+                    except (EOFError, OSError):  # it died
+                        content = worker.death(asked)
+                        kind = "done" if worker.number is not None else "gone" if worker.ready or asked else "failed"
+                        del workers[pipe]
+                    if kind == "ready":
+                        if not quiet and not outcomes and len(workers) == 1:
+                            typer.echo(content, err=True)
+                        worker.ready = True
+                    elif kind == "notice":
+                        _tell_notice(content)
+                    elif kind == "progress":
+                        worker.show(*content)
+                    elif kind == "failed":  # to load the models
+                        raise content
+                    elif kind == "done" and worker.number is not None:
+                        worker.end()
+                        outcomes[worker.number], worker.number = content, None
+                        if isinstance(content, FtpError):
+                            tell_error(content)
+                        else:
+                            _tell_summary(content, quiet)
+                    if pipe in workers and worker.ready and worker.number is None:
+                        if left and not stop():
+                            worker.number, (source, target) = left.pop(0)
+                            worker.show, worker.end = begin(_name(source))
+                            worker.name = source.path
+                            with suppress(OSError):  # it died: the pipe says so next
+                                pipe.send((source, target))
+                        else:
+                            with suppress(OSError):
+                                pipe.send(None)
+                            worker.process.join()
+                            del workers[pipe]
+        finally:
+            for worker in workers.values():
+                worker.process.kill()
+    ended = [outcomes[number] for number in sorted(outcomes)]
+    errors += [one for one in ended if isinstance(one, FtpError) and not isinstance(one, Interrupted)]
+    return [one for one in ended if not isinstance(one, FtpError)]
+
+
+class _Worker:
+    """A process that annotates the sources that it is sent."""
+
+    process: BaseProcess
+
+    def __init__(self, settings: Settings) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, other = context.Pipe()
+        self.process = context.Process(target=_serve, args=(other, settings), daemon=True)
+        self.process.start()
+        other.close()
+        self.ready = False
+        self.number: int | None = None  # of the source that it is at
+        self.name = ""
+        self.show: Report = lambda done, total, note: None
+        self.end = lambda: None
+
+    def death(self, asked: bool) -> FtpError:
+        """What to say of a process that has ended without a word."""
+        from ftpcli.annotation.outputs import Interrupted
+
+        self.process.join()
+        if asked:
+            return Interrupted(f"{self.name or 'a job'}: stopped")
+        code = self.process.exitcode or 0
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        return FtpError(
+            f"{self.name or 'a job'}: its process {how}; go on with --resume, with fewer --jobs if memory ran out"
+        )
+
+
+def _serve(pipe: Connection, settings: Settings) -> None:
+    """A worker's life."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes: the first one passes it on
+    from ftpcli.device import no_other_threads
+
+    no_other_threads()
+    with stop_signals() as stop:
+        from ftpcli.annotation.chain import Annotator
+
+        try:
+            annotator = Annotator(**settings)
+        except FtpError as error:
+            pipe.send(("failed", error))
+            return
+        annotator.estimator.notice = lambda text: pipe.send(("notice", text))
+        pipe.send(("ready", _device(annotator)))
+        while (item := pipe.recv()) is not None:
+            source, target = item
+            outcome = _annotate(annotator, source, target, lambda *state: pipe.send(("progress", state)), stop)
+            pipe.send(("done", outcome))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Processes that start in the block compute in one thread."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
+def _annotate(annotator: Annotator, source: Source, target: Target, show: Report, stop: Stop) -> Summary | FtpError:
+    """One source; what is wrong with it must not take the others with it."""
+    from ftpcli.annotation.outputs import annotate_file
+
+    def tell(state: Progress) -> None:
+        show(state.frames, state.total, f"{state.people} poses")
+
+    try:
+        return annotate_file(annotator, source.path, target, tell=tell, stop=stop)
+    except FtpError as error:
+        return error
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if os.environ.get("FTP_DEBUG"):
+            raise
+        return _unexpected(source.path, error)
+
+
+def _name(source: Source) -> str:
+    from ftpcli.files.inputs import describe
+
+    return Path(describe(source.path)).name
+
+
+def _device(annotator: Annotator) -> str:
+    e = annotator.estimator
+    return f"ftp: on {e.device} in {e.precision} ({e.engine.name}), weights {e.provenance['name']}"
+
+
+def _tell_notice(text: str) -> None:
+    typer.echo(f"ftp: warning: {text}", err=True)
+
+
+def _unexpected(name: str, error: Exception) -> FtpError:
+    if isinstance(error, MemoryError):
+        return FtpError(f"{name}: out of memory; close other programs, or choose smaller --batch or --detector-size")
+    first = str(error).partition("\n")[0]
+    return FtpError(f"{name}: a fault of the program ({type(error).__name__}: {first}); 'ftp --debug' shows where")
+
+
+def tell_error(error: FtpError) -> None:
+    typer.echo(f"ftp: {error}", err=True)
+
+
+def _tell_summary(summary: Summary, quiet: bool) -> None:
+    warnings = list(summary.warnings)
+    if summary.bad_packets:
+        warnings.append(f"{counted(summary.bad_packets, 'packet')} could not be decoded")
+    for warning in [] if summary.already else warnings:
+        typer.echo(f"ftp: warning: {summary.source}: {warning}", err=True)
+    if quiet:
+        return
+    if summary.already:
+        typer.echo(f"{summary.out}: is whole already, {summary.frames} frames", err=True)
+        return
+    speed = (summary.frames - summary.replayed) / max(summary.elapsed, 1e-9)
+    resumed = f", {summary.replayed} of them from the interrupted run" if summary.replayed else ""
+    latency = ", latency {:.2f} s, at most {:.2f} s".format(*summary.latency) if summary.latency else ""
+    out = "standard output" if summary.out == "-" else summary.out
+    typer.echo(
+        f"{out}: {counted(summary.frames, 'frame')}{resumed}, {counted(summary.tracks, 'track')}, "
+        f"{counted(summary.people, 'pose')}, "
+        f"{speed:.1f} frames/s{latency}",
+        err=True,
+    )

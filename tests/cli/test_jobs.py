@@ -1,0 +1,86 @@
+"""Several inputs side by side."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.odd_videos import encode
+from tests.support.tiny import Ran
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> list[Path]:
+    return [encode(tmp_path / f"{name}.mp4", count=count) for name, count in zip("abc", (9, 5, 7), strict=True)]
+
+
+def test_side_by_side_is_as_one_after_the_other(
+    command: Callable[..., Ran], clips: list[Path], tiny_model: Path, random_detector: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(b"nothing" * 100)
+    models = ("--weights", tiny_model, "--detector", random_detector, "--detector-size", 64, "--device", "cpu")
+    before = os.environ.get("OMP_NUM_THREADS")
+    ran = [
+        command(
+            "annotate", damaged, *clips, "--format", "jsonl", "--out", tmp_path / str(jobs), "--jobs", jobs, *models
+        )
+        for jobs in (1, 2)
+    ]
+    assert os.environ.get("OMP_NUM_THREADS") == before
+    for one in ran:
+        assert one.code == 1 and [line for line in one.lines if "damaged.mp4" in line and "ftp: " in line], one.err
+        assert sum(" frames, " in line for line in one.lines) == 3
+    for clip in clips:
+        whole, beside = ((tmp_path / jobs / f"{clip.stem}.jsonl").read_bytes() for jobs in "12")
+        assert whole == beside and len(whole) > 500
+    ran = [command("annotate", *clips, "--out", tmp_path / "x", "--jobs", 2, "--weights", damaged, "--device", "cpu")]
+    assert ran[0].code == 1 and sum("damaged.mp4" in line for line in ran[0].lines) == 1  # said once
+
+
+def children(process: int) -> list[int]:
+    """Jobs of a process that runs ``annotate``."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == process and b"spawn_main" in (folder / "cmdline").read_bytes():
+            found.append(int(folder.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_job_takes_no_other_with_it(number: signal.Signals, tiny_model: Path, tmp_path: Path) -> None:
+    """SIGKILL to a job; SIGTERM to the whole program, which keeps what is done."""
+    clips = [encode(tmp_path / f"{name}.mp4", count=400) for name in "ab"]
+    out = tmp_path / "out"
+    words = ["annotate", *clips, "--out", out, "--format", "jsonl", "--jobs", 2, "--weights", tiny_model]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "ftpcli", *map(str, [*words, "--device", "cpu"])],
+        stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    try:
+        until = time.monotonic() + 200
+        while len(list(out.glob("*.part.jsonl")) if out.exists() else []) < 2 and time.monotonic() < until:
+            time.sleep(0.02)
+        os.kill(children(run.pid)[0] if number == signal.SIGKILL else run.pid, number)
+        said = run.communicate(timeout=300)[1]
+    finally:
+        run.kill()
+    whole = [path for path in out.glob("*.jsonl") if ".part" not in path.name]
+    if number == signal.SIGKILL:
+        assert run.returncode == 1 and "was killed by signal 9" in said and len(whole) == 1, said
+    else:
+        assert run.returncode == 143 and "kept in" in said and not whole, said
