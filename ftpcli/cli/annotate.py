@@ -12,9 +12,8 @@ import typer
 
 from ftpcli.choices import HUB_MODELS, Engine, Format, Joints, Picture, Precision
 from ftpcli.cli.drawing_options import Angles, BlurFaces, Show, Trails
-from ftpcli.cli.runs import one_by_one, side_by_side
+from ftpcli.cli.runs import one_by_one, side_by_side, tell_error
 from ftpcli.cli.signals import stop_signals
-from ftpcli.cli.summaries import tell_error
 from ftpcli.cli.targets import targets_of
 from ftpcli.device import choose_engine, cores, no_other_threads
 from ftpcli.errors import EXIT_SOME_FAILED, FtpError, UsageError

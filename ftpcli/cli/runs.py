@@ -16,8 +16,7 @@ import typer
 
 from ftpcli.cli.progress import Report, bars, progress
 from ftpcli.cli.signals import EXIT_BROKEN_PIPE, Stop, stop_signals
-from ftpcli.cli.summaries import tell_error, tell_summary, unexpected
-from ftpcli.errors import FtpError
+from ftpcli.errors import FtpError, counted
 
 if TYPE_CHECKING:
     from ftpcli.annotation.chain import Annotator
@@ -55,7 +54,7 @@ def one_by_one(settings: Settings, work: Work, errors: list[FtpError], quiet: bo
             errors.append(outcome)
         else:
             done.append(outcome)
-            tell_summary(outcome, quiet)
+            _tell_summary(outcome, quiet)
         if stop():
             break
     return done
@@ -108,7 +107,7 @@ def side_by_side(
                         if isinstance(content, FtpError):
                             tell_error(content)
                         else:
-                            tell_summary(content, quiet)
+                            _tell_summary(content, quiet)
                     if pipe in workers and worker.ready and worker.number is None:
                         if left and not stop():
                             worker.number, (source, target) = left.pop(0)
@@ -211,7 +210,7 @@ def _annotate(annotator: Annotator, source: Source, target: Target, show: Report
     except Exception as error:
         if os.environ.get("FTP_DEBUG"):
             raise
-        return unexpected(source.path, error)
+        return _unexpected(source.path, error)
 
 
 def _name(source: Source) -> str:
@@ -227,3 +226,37 @@ def _device(annotator: Annotator) -> str:
 
 def _tell_notice(text: str) -> None:
     typer.echo(f"ftp: warning: {text}", err=True)
+
+
+def _unexpected(name: str, error: Exception) -> FtpError:
+    if isinstance(error, MemoryError):
+        return FtpError(f"{name}: out of memory; close other programs, or choose smaller --batch or --detector-size")
+    first = str(error).partition("\n")[0]
+    return FtpError(f"{name}: a fault of the program ({type(error).__name__}: {first}); 'ftp --debug' shows where")
+
+
+def tell_error(error: FtpError) -> None:
+    typer.echo(f"ftp: {error}", err=True)
+
+
+def _tell_summary(summary: Summary, quiet: bool) -> None:
+    warnings = list(summary.warnings)
+    if summary.bad_packets:
+        warnings.append(f"{counted(summary.bad_packets, 'packet')} could not be decoded")
+    for warning in [] if summary.already else warnings:
+        typer.echo(f"ftp: warning: {summary.source}: {warning}", err=True)
+    if quiet:
+        return
+    if summary.already:
+        typer.echo(f"{summary.out}: is whole already, {summary.frames} frames", err=True)
+        return
+    speed = (summary.frames - summary.replayed) / max(summary.elapsed, 1e-9)
+    resumed = f", {summary.replayed} of them from the interrupted run" if summary.replayed else ""
+    latency = ", latency {:.2f} s, at most {:.2f} s".format(*summary.latency) if summary.latency else ""
+    out = "standard output" if summary.out == "-" else summary.out
+    typer.echo(
+        f"{out}: {counted(summary.frames, 'frame')}{resumed}, {counted(summary.tracks, 'track')}, "
+        f"{counted(summary.people, 'pose')}, "
+        f"{speed:.1f} frames/s{latency}",
+        err=True,
+    )
