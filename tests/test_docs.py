@@ -6,12 +6,16 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import typer
+
+if TYPE_CHECKING:
+    from tests.support.tiny import Ran
 
 ROOT = Path(__file__).resolve().parent.parent
 README, CARD = ROOT / "README.md", ROOT / "ftpcli" / "assets" / "MODEL_CARD.md"
@@ -123,6 +127,39 @@ def test_python_runs(
     monkeypatch.chdir(examples)
     exec(compile(text, "an example of the documents", "exec"), {})
     assert capsys.readouterr().out
+
+
+def test_the_notebook_runs(examples: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(examples)
+    names: dict[str, object] = {}
+    cells = json.loads((ROOT / "docs" / "notebook.ipynb").read_text())["cells"]
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), "a cell of the notebook", "exec"), names)
+    assert "left knee, degrees" in capsys.readouterr().out
+
+
+#: What takes long, or needs what only the reader has.
+_NOT_RUN = {"annotate", "train", "eval"}
+
+
+def test_commands_of_the_recipes_run(
+    examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Ran]
+) -> None:
+    shutil.copytree(examples, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    run = [words for name in ("index.md", "recipes.md") for words in commands(ROOT / "docs" / name)]
+    run = [words for words in run if words[0] not in _NOT_RUN and "export.zip" not in words]
+    assert {words[0] for words in run} >= {"info", "review", "convert", "smooth", "render", "doctor"}
+    for words in run:
+        can_replace = words[0] in ("convert", "smooth", "render", "review")
+        ran = command(*words, *(["--overwrite"] if can_replace else []))
+        assert ran.code == 0, (words, ran.err)
+
+
+def test_all_pages_are_in_the_site() -> None:
+    listed = set(re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert listed == {path.name for path in (ROOT / "docs").glob("*.md")}
 
 
 def keys(value: object) -> Iterator[str]:

@@ -6,6 +6,7 @@ bounds depend on frame positions alone, so a resumed run forms the same batches 
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -61,6 +62,8 @@ class Stored:
     detections: np.ndarray | None
 
 
+#: Frames of a live source that are worked on together: more would make the first of them wait.
+_LIVE_CHUNK = 4
 #: A step of the chain: frames in, the same frames out, in order, with more known of each.
 Step = Callable[[Iterator[TrackedFrame]], Iterator[TrackedFrame]]
 #: A key frame and the windows of its people, in their order.
@@ -92,13 +95,23 @@ class Annotation:
             self._steps.append(HoldViews(o.hold_views))
         self._begin_shot(0)
         #: Frames in a chunk: fewer where pictures are large.
-        self.chunk_frames = held
+        self.chunk_frames = min(held, _LIVE_CHUNK) if self.live else held
         self.frames = 0
         self.replayed = 0
 
     @property
     def info(self) -> VideoInfo:
         return self._source.info
+
+    @property
+    def live(self) -> bool:
+        """Whether the source goes on without waiting."""
+        return hasattr(self._source, "arrivals")
+
+    def delays(self, chunk: list[Annotated]) -> list[float]:
+        """Seconds from the arrival of each frame of a live source until now; nothing for other sources."""
+        now, arrivals = time.monotonic(), getattr(self._source, "arrivals", {})
+        return [now - arrivals.pop(one.frame.index) for one in chunk if one.frame.index in arrivals]
 
     @property
     def frame_name(self) -> Callable[[int], str] | None:
@@ -163,7 +176,9 @@ class Annotation:
         keys, tokens = in_stage(Stage.TRACK, self._keys(frames)), self._estimator.tokens()
         while chunk := list(islice(keys, self.chunk_frames)):
             yield self._annotate(chunk, tokens)
-        if self._options.end is None:  # else the people of a boxes file may be in later frames
+        if (
+            self._options.end is None and self._options.duration is None
+        ):  # else the people of a boxes file may be in later frames
             self._people.check_end(self._source.decoded)
         self.close()
 
@@ -284,7 +299,8 @@ class Annotator:
         Raises:
             InputError: it cannot be read, or the boxes file does not fit it.
         """
-        from ftpcli.video import open_source
+        from ftpcli.video import VideoReader, open_source
+        from ftpcli.video.live import LiveReader, is_live
 
         o = self.options
         frames = open_source(
@@ -294,10 +310,13 @@ class Annotator:
             start=o.start,
             end=o.end,
             every=o.every,
+            duration=o.duration,
             allow_network=self.allow_network,
         )
         frames.__enter__()
         try:
+            if isinstance(frames, VideoReader) and is_live(source, frames.info):
+                return Annotation(LiveReader(frames), self._people(frames.info), self.estimator, o)
             return Annotation(frames, self._people(frames.info), self.estimator, o)
         except BaseException:
             frames.close()

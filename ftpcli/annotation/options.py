@@ -35,6 +35,7 @@ class Options:
             over. Not for ``boxes``, besides ``ids``.
         rotate: degrees counterclockwise in place of the source's own rotation.
         start, end: seconds on the source's clock.
+        duration: seconds from the first frame on, in place of ``end``.
         every: look at one frame of this many.
         fps: frames per second of a folder of pictures.
         smooth: a :class:`Smoothing` or its value.
@@ -59,6 +60,7 @@ class Options:
     rotate: int | None = None
     start: float | None = None
     end: float | None = None
+    duration: float | None = None
     every: int = 1
     fps: Fraction | None = None
     smooth: str = Smoothing.NONE
@@ -126,6 +128,7 @@ class OptionFields(TypedDict, total=False):
     rotate: int | None
     start: float | None
     end: float | None
+    duration: float | None
     every: int
     fps: Fraction | None
     smooth: str

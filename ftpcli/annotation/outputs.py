@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftpcli.annotation.chain import Annotated, Annotation, Annotator, Options, Stored
+from ftpcli.annotation.chain import Annotated, Annotation, Annotator, Stored
 from ftpcli.annotation.fingerprint import fingerprint
 from ftpcli.annotation.finished import finished
+from ftpcli.annotation.pictures_out import drawn
 from ftpcli.errors import FtpError, InputError, OutputError, UsageError
 from ftpcli.files.inputs import STANDARD, can_reread, describe
 from ftpcli.files.output import check_target
@@ -29,9 +29,7 @@ from ftpcli.pose.smoothing import Smoothing
 from ftpcli.records import FramePoses, Header, SourceInfo
 
 if TYPE_CHECKING:
-    from ftpcli.drawing.drawer import Drawer
     from ftpcli.drawing.overlay import Style
-    from ftpcli.video import VideoWriter
 
 
 class Interrupted(FtpError):
@@ -47,6 +45,7 @@ class Target:
         format: a ``choices.Format``; None goes by the extension.
         joints: ``default`` or ``all`` (COCO files with every joint of the model).
         overlay: a video with the skeletons drawn in, in the ``style``; None is the usual one.
+        show: draw into a window, too; closing it ends a run over a camera or a stream.
         frames: a folder for the frames, below the names that the poses file has.
         picture: kind of their files, ``jpg`` or ``png``.
         overwrite: replace existing files.
@@ -58,6 +57,7 @@ class Target:
     joints: str = "default"
     overlay: Path | None = None
     style: Style | None = None
+    show: bool = False
     frames: Path | None = None
     picture: str = "jpg"
     overwrite: bool = False
@@ -99,6 +99,15 @@ class Progress:
     people: int = 0
     replayed: int = 0
     seconds: float = 0.0
+    delayed: int = 0
+    delay: float = 0.0  # seconds, summed over the frames of a live source
+    longest_delay: float = 0.0
+
+    def note(self, delays: list[float]) -> None:
+        """Add the time from each frame's arrival to its result."""
+        self.delayed += len(delays)
+        self.delay += sum(delays)
+        self.longest_delay = max([self.longest_delay, *delays])
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,7 @@ class Summary:
         elapsed: seconds of work.
         replayed: frames that an interrupted run had done.
         cuts: camera cuts seen; None where nothing was looked at.
+        latency: of a live source, mean and longest seconds from a frame's arrival to its result; else None.
         already: the output was complete before, and nothing was done.
     """
 
@@ -126,6 +136,7 @@ class Summary:
     elapsed: float
     replayed: int
     cuts: int | None = None
+    latency: tuple[float, float] | None = None
     already: bool = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -168,7 +179,11 @@ def annotate_file(
         output = stack.enter_context(_output(annotation, annotator, source, target))
         progress, tracks = Progress(total=annotation.expected), set[int]()
         stopped: tuple[str, ...] = ()
-        with _overlay(annotation, target, options) as video, _pictures(annotation, target) as pictures:
+        overwrite = target.overwrite
+        with (
+            drawn(annotation, target.overlay, target.style, show=target.show, overwrite=overwrite) as video,
+            _pictures(annotation, target) as pictures,
+        ):
             for chunk in annotation.chunks(output.stored()):
                 with stage(Stage.WRITE):
                     output.keep(chunk)
@@ -188,8 +203,10 @@ def annotate_file(
                 progress.seconds = chunk[-1].frame.seconds
                 if progress.total is not None:
                     progress.total = max(progress.total, progress.frames)
+                progress.note(annotation.delays(chunk))
                 tell(progress)
-                if stop():
+                closed = video is not None and video.closed and annotation.live
+                if stop() or closed:
                     stopped = (f"stopped after {progress.frames} frames",)
                     if target.out is None or can_reread(source):
                         raise Interrupted(f"{describe(source)}: {stopped[0]}{output.kept}")
@@ -217,6 +234,7 @@ def annotate_file(
         elapsed=time.monotonic() - started,
         replayed=progress.replayed,
         cuts=annotation.cuts,
+        latency=(progress.delay / progress.delayed, progress.longest_delay) if progress.delayed else None,
     )
 
 
@@ -355,17 +373,6 @@ class _Stream:
         return ()
 
 
-class _Overlay:
-    """Draws chunks into a video as they come."""
-
-    def __init__(self, writer: VideoWriter, drawer: Drawer) -> None:
-        self._writer, self._drawer = writer, drawer
-
-    def draw(self, chunk: list[Annotated]) -> None:
-        for one in chunk:
-            self._writer.write(self._drawer(one.frame.image, one.poses.poses, one.frame.seconds), one.frame.pts)
-
-
 @contextmanager
 def _pictures(annotation: Annotation, target: Target) -> Iterator[OutputFolder | None]:
     """The folder of the frames' pictures; it appears once the run is over, and not at all if it fails."""
@@ -374,21 +381,3 @@ def _pictures(annotation: Annotation, target: Target) -> Iterator[OutputFolder |
         return
     with output_folder(target.frames / source_name(annotation.header)) as folder:
         yield folder
-
-
-@contextmanager
-def _overlay(annotation: Annotation, target: Target, options: Options) -> Iterator[_Overlay | None]:
-    """The overlay's writer; the file appears once the run is over, and not at all if it fails."""
-    if target.overlay is None:
-        yield None
-        return
-    from ftpcli.drawing.drawer import Drawer
-    from ftpcli.drawing.overlay import Style
-    from ftpcli.video import VideoWriter
-
-    info = annotation.info
-    begin = None if options.start is None else Fraction(options.start)
-    with VideoWriter.like(target.overlay, info, overwrite=target.overwrite, audio_start=begin) as writer:
-        yield _Overlay(writer, Drawer(annotation.header.joints, target.style or Style()))
-        if options.end is not None:
-            writer.end_audio_at(Fraction(options.end))

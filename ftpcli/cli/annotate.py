@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ftpcli.choices import HUB_MODELS, Engine, Format, Joints, Picture, Precision
-from ftpcli.cli.drawing_options import Angles, BlurFaces, Trails
+from ftpcli.cli.drawing_options import Angles, BlurFaces, Show, Trails
 from ftpcli.cli.runs import one_by_one, side_by_side, tell_error
 from ftpcli.cli.signals import stop_signals
 from ftpcli.cli.targets import targets_of
@@ -31,7 +31,7 @@ def command(
     videos: Annotated[
         list[str],
         typer.Argument(
-            help="Videos, folders, patterns such as '*.mp4', a folder of numbered images, - for standard input."
+            help="Videos, folders, patterns such as '*.mp4', numbered images, 0 for a camera, - for standard input."
         ),
     ],
     out: Annotated[
@@ -65,6 +65,7 @@ def command(
     blur_faces: BlurFaces = False,
     trails: Trails = 0.0,
     angles: Angles = False,
+    show: Show = False,
     frames: Annotated[
         str | None,
         typer.Option(help="Also write the frames into this folder, as the output names them.", rich_help_panel=_OUTPUT),
@@ -86,6 +87,9 @@ def command(
         str | None, typer.Option(help="Begin at this time: seconds or hh:mm:ss.", rich_help_panel=_INPUT)
     ] = None,
     end: Annotated[str | None, typer.Option(help="End before this time.", rich_help_panel=_INPUT)] = None,
+    duration: Annotated[
+        str | None, typer.Option(help="End so long after the first frame.", rich_help_panel=_INPUT)
+    ] = None,
     every: Annotated[int, typer.Option(min=1, help="Look at one frame of this many.", rich_help_panel=_INPUT)] = 1,
     rotate: Annotated[
         int | None,
@@ -229,10 +233,14 @@ def command(
     if boxes is not None and several:
         raise UsageError(f"--boxes {boxes}: belongs to one video; annotate the others by themselves")
     drawn = {"--blur-faces": blur_faces, "--trails": trails, "--angles": angles}
-    if overlay is None and (unused := [option for option, value in drawn.items() if value]):
-        raise UsageError(f"{unused[0]}: is for the overlay; name one with --overlay")
+    if overlay is None and not show and (unused := [option for option, value in drawn.items() if value]):
+        raise UsageError(f"{unused[0]}: is for the overlay; name one with --overlay, or give --show")
     if blur_faces and frames is not None:
         raise UsageError("--blur-faces: --frames writes faces as they are; leave one of them out")
+    if show:
+        from ftpcli.annotation.pictures_out import check_display
+
+        check_display()
     files = {"--boxes": boxes, "--weights": weights, "--detector": detector}
     for option, value in {**files, "--out": out, "--overlay": overlay, "--frames": frames}.items():
         refuse_address(option, value)
@@ -267,6 +275,7 @@ def command(
         rotate=rotate,
         start=None if start is None else parse_time(start),
         end=None if end is None else parse_time(end),
+        duration=None if duration is None else parse_time(duration),
         every=every,
         fps=None if fps is None else parse_rate(fps),
         smooth=smooth,
@@ -283,7 +292,7 @@ def command(
         if out == STANDARD:
             raise UsageError(f"--smooth {smooth}: looks ahead, which --out - cannot; name a file")
     check_rotation(rotate)
-    Selection(describe(sources[0].path), options.start, options.end, every)
+    Selection(describe(sources[0].path), options.start, options.end, every, options.duration)
     if not is_hub_name(weights):  # downloads wait until outputs are checked
         weights_path(weights)
     if boxes is not None:
@@ -292,7 +301,7 @@ def command(
     for source, target in zip(sources, targets_of(sources, out, several, format, joints, overlay), strict=True):
         target = replace(target, overwrite=overwrite, resume=resume, picture=picture)
         target = replace(target, frames=None if frames is None else Path(frames))
-        target = replace(target, style=Style(angles=angles, trails=trails, blur_faces=blur_faces))
+        target = replace(target, show=show, style=Style(angles=angles, trails=trails, blur_faces=blur_faces))
         try:
             target.check(source.path, boxes, weights)
             work.append((source, target))
@@ -316,7 +325,7 @@ def command(
     if jobs is None:
         on_cpu = device == "cpu" or choose_engine(engine, device, precision) == Engine.ONNX
         jobs = cores() // 2 if on_cpu else 1
-    at_once = min(jobs, len(work)) if all(can_reread(source.path) for source, _ in work) else 1
+    at_once = min(jobs, len(work)) if not show and all(can_reread(source.path) for source, _ in work) else 1
     with stop_signals("stopping after this chunk") as stop:
         if at_once > 1:
             done = side_by_side(at_once, settings, work, errors, quiet, stop)

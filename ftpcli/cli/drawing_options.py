@@ -30,3 +30,7 @@ Angles = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+Show = Annotated[
+    bool,
+    typer.Option("--show", help="Show the overlay in a window while it is made; Q closes it.", rich_help_panel=_PANEL),
+]

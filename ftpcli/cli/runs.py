@@ -252,10 +252,11 @@ def _tell_summary(summary: Summary, quiet: bool) -> None:
         return
     speed = (summary.frames - summary.replayed) / max(summary.elapsed, 1e-9)
     resumed = f", {summary.replayed} of them from the interrupted run" if summary.replayed else ""
+    latency = ", latency {:.2f} s, at most {:.2f} s".format(*summary.latency) if summary.latency else ""
     out = "standard output" if summary.out == "-" else summary.out
     typer.echo(
         f"{out}: {counted(summary.frames, 'frame')}{resumed}, {counted(summary.tracks, 'track')}, "
         f"{counted(summary.people, 'pose')}, "
-        f"{speed:.1f} frames/s",
+        f"{speed:.1f} frames/s{latency}",
         err=True,
     )

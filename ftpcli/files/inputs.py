@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -106,6 +107,23 @@ def describe(name: str) -> str:
     return "standard input" if name == STANDARD else name
 
 
+def camera(name: str) -> str | None:
+    """The device of a camera that is named by its number or its device; None for all other names.
+
+    A file that is called like a number is a file.
+    """
+    if re.fullmatch(r"\d{1,2}", name) and not os.path.lexists(name):
+        return name if sys.platform == "darwin" else f"/dev/video{int(name)}"
+    return name if re.fullmatch(r"/dev/video\d+", name) else None
+
+
+def _camera_source(name: str, device: str) -> Source:
+    if sys.platform != "darwin" and not os.path.exists(device):
+        there = ", ".join(sorted(map(str, Path("/dev").glob("video*")), key=natural_key)) or "none"
+        raise InputError(f"{name}: there is no camera {device}; cameras here: {there}")
+    return Source(device, "video")
+
+
 def can_reread(name: str) -> bool:
     """Whether a source can be read a second time: a file or a folder, not a pipe, a stream or standard input."""
     return name != STANDARD and (os.path.isfile(name) or os.path.isdir(name))
@@ -150,6 +168,8 @@ def resolve_inputs(
     input (``./-`` names the file). What is named twice counts once. Order: as given, natural order inside a folder
     or pattern.
 
+    ``0`` is the first camera, as is ``/dev/video0``.
+
     Returns:
         The sources, and one error for each input that names nothing or is a network address without
         ``allow_network``: the others can still be annotated.
@@ -180,6 +200,8 @@ def _resolve(name: str) -> list[Source]:
         return [Source(name, "video")]
     if not name or "\0" in name:
         raise InputError(f"{name!r}: is not a file name")
+    if device := camera(name):
+        return [_camera_source(name, device)]
     if os.path.isdir(name):
         return _resolve_folder(name)
     if os.path.lexists(name):

@@ -14,7 +14,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from ftpcli.errors import InputError, UsageError
-from ftpcli.files.inputs import STANDARD, describe, is_network_address, local_path, missing, network_refusal
+from ftpcli.files.inputs import STANDARD, camera, describe, is_network_address, local_path, missing, network_refusal
 from ftpcli.records import VideoInfo
 from ftpcli.video.pictures import Orientation, sample_aspect_ratio
 
@@ -40,7 +40,7 @@ def is_pipe(path: str) -> bool:
 
 
 def open_container(path: str | os.PathLike[str], *, allow_network: bool = False) -> InputContainer:
-    """Open for reading: a file, a named pipe, ``-`` for standard input, or an address if those are allowed.
+    """Open for reading: a file, a named pipe, a camera, ``-`` for standard input, or an address if those are allowed.
 
     Only that file is read: a playlist in it may name other local files, never an address.
 
@@ -59,6 +59,8 @@ def open_container(path: str | os.PathLike[str], *, allow_network: bool = False)
         options["protocol_whitelist"] = _NETWORK_PROTOCOLS
         keywords["timeout"] = PATIENCE
         target = name
+    elif device := camera(name):
+        target, keywords["format"] = _camera_input(device)
     elif name == STANDARD:
         if sys.stdin is not None and sys.stdin.isatty():
             raise UsageError("standard input is a terminal; pipe a video into it or name a file")
@@ -79,6 +81,18 @@ def open_container(path: str | os.PathLike[str], *, allow_network: bool = False)
         raise InputError(f"{describe(name)}: cannot be read ({error})") from error
 
 
+def _camera_input(device: str) -> tuple[str, str]:
+    """What FFmpeg calls a camera, and the form that it gives pictures in."""
+    if sys.platform == "win32":
+        raise UsageError(
+            f"{device}: cameras are not read on Windows; let another program send it as RTSP, or record it"
+        )
+    form = "avfoundation" if sys.platform == "darwin" else "v4l2"
+    if form not in av.formats_available and not any(form in one.split(",") for one in av.formats_available):
+        raise UsageError(f"{device}: this build of PyAV reads no cameras; record to a file first")
+    return device, form
+
+
 def _check_file(local: str, name: str) -> None:
     try:
         mode = os.stat(local).st_mode
@@ -91,7 +105,7 @@ def _check_file(local: str, name: str) -> None:
     if stat.S_ISDIR(mode):
         raise InputError(f"{name}: is a folder, not a video")
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        raise InputError(f"{name}: is a device; cameras are not read, record to a file first")
+        raise InputError(f"{name}: is a device, but no camera; name a file")
     if stat.S_ISREG(mode) and os.path.getsize(local) == 0:
         raise InputError(f"{name}: the file is empty")
     if not os.access(local, os.R_OK):

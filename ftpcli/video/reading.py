@@ -43,13 +43,18 @@ _MAX_FAILED_READS = 100
 
 
 class FrameSource(Protocol):
-    """What VideoReader and ImageFolderReader have in common."""
+    """What VideoReader, ImageFolderReader and LiveReader have in common."""
 
     info: VideoInfo
-    decoded: int  # frames decoded so far, selected or not
-    bad_packets: int  # compressed pictures that could not be decoded
-    warnings: list[str]  # one line each, complete after the last frame
-    expected: int | None  # frames that will be given, as far as is known before they are read
+
+    @property
+    def decoded(self) -> int: ...  # frames so far, selected or not
+    @property
+    def bad_packets(self) -> int: ...  # compressed pictures that could not be decoded
+    @property
+    def warnings(self) -> list[str]: ...  # one line each, complete after the last frame
+    @property
+    def expected(self) -> int | None: ...  # frames that will be given, as far as is known before they are read
 
     def __enter__(self) -> Self: ...
     def close(self) -> None: ...
@@ -75,6 +80,7 @@ class VideoReader:
         start: seconds on the source's own clock; earlier frames are decoded but not given.
         end: seconds; the first frame at or after it ends the reading.
         every: give one frame of this many, beginning with the first selected one.
+        duration: seconds from the first frame that is given to the end, in place of ``end``.
         allow_network: accept http, rtsp and other addresses.
 
     Raises:
@@ -93,13 +99,14 @@ class VideoReader:
         start: float | None = None,
         end: float | None = None,
         every: int = 1,
+        duration: float | None = None,
         allow_network: bool = False,
     ) -> None:
         check_rotation(rotate)
         self._path = os.fspath(path)
         self._name = describe(self._path)
         self._rotate = rotate
-        self._selection = Selection(self._name, start, end, every)
+        self._selection = Selection(self._name, start, end, every, duration)
         self._allow_network = allow_network
         self._container: InputContainer | None = None
         self._pictures: Iterator[av.VideoFrame] | None = None
@@ -278,7 +285,8 @@ class VideoReader:
                 if isinstance(error, av.error.ExitError) and can_reread(self._path):
                     raise self._stuck() from error
                 if failures >= _MAX_FAILED_READS or isinstance(error, OSError):
-                    self.warnings.append(f"reading ended early ({error.__class__.__name__})")
+                    why = getattr(error, "strerror", None) or error.__class__.__name__
+                    self.warnings.append(f"reading ended early ({why})")
                     return
 
 
@@ -290,9 +298,15 @@ def open_source(
     start: float | None = None,
     end: float | None = None,
     every: int = 1,
+    duration: float | None = None,
     allow_network: bool = False,
 ) -> VideoReader | ImageFolderReader:
     """The reader for a video, or for a folder of numbered images (only then is ``fps`` used)."""
     if os.fspath(path) != STANDARD and Path(path).is_dir():
+        if duration is not None:
+            Selection(os.fspath(path), start, end, every, duration)  # refuses what makes no sense
+            end = (start or 0.0) + duration
         return ImageFolderReader(path, fps, rotate=rotate, start=start, end=end, every=every)
-    return VideoReader(path, rotate=rotate, start=start, end=end, every=every, allow_network=allow_network)
+    return VideoReader(
+        path, rotate=rotate, start=start, end=end, every=every, duration=duration, allow_network=allow_network
+    )

@@ -15,20 +15,29 @@ def check_rotation(degrees: int | None) -> None:
 
 
 class Selection:
-    """Frames with ``start <= seconds < end``, one of ``every``, beginning with the first of them."""
+    """Frames with ``start <= seconds < end``, one of ``every``, beginning with the first of them.
 
-    def __init__(self, name: str, start: float | None, end: float | None, every: int) -> None:
-        for value in (start, end):
+    With ``duration``, the end is so many seconds after the first frame that is taken.
+    """
+
+    def __init__(
+        self, name: str, start: float | None, end: float | None, every: int, duration: float | None = None
+    ) -> None:
+        for value in (start, end, duration):
             if value is not None and math.isnan(value):
                 raise UsageError("start and end must be numbers of seconds")
         if start is not None and end is not None and start >= end:
             raise UsageError(f"start ({start:g} s) must lie before end ({end:g} s)")
+        if duration is not None and duration <= 0:
+            raise UsageError(f"duration ({duration:g} s) must be more than 0")
+        if duration is not None and end is not None:
+            raise UsageError("--duration and --end: give one of them")
         if every < 1:
             raise UsageError(f"every {every}: must be 1 or more")
         self._name = name
         self._start = start
         self._end = end
-        self._every = every
+        self._every, self._duration = every, duration
         self._first: int | None = None
         self._last_seconds: float | None = None
 
@@ -42,13 +51,17 @@ class Selection:
             return False
         if self._first is None:
             self._first = index
+            if self._duration is not None:
+                self._end = seconds + self._duration
         return (index - self._first) % self._every == 0
 
     def count(self, frames: int, seconds: Callable[[int], float]) -> int:
         """How many of so many frames will be taken; ``seconds`` gives the time of the n-th, in any order."""
-        if self._start is not None or self._end is not None:
+        if (self._start, self._end, self._duration) != (None, None, None):
             start = -math.inf if self._start is None else self._start
             end = math.inf if self._end is None else self._end
+            if self._duration is not None and frames:
+                end = max(start, seconds(0)) + self._duration
             frames = sum(start <= seconds(n) < end for n in range(frames))
         return math.ceil(frames / self._every)
 
