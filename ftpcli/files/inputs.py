@@ -67,7 +67,7 @@ def local_path(name: str) -> str:
 
 def refuse_address(option: str, value: object) -> None:
     """Raises UsageError where an option that takes a file is given an address."""
-    if value is not None and is_address(str(value)):
+    if value is not None and re.match(_ADDRESS.pattern.removesuffix("/"), str(value)):  # a Path has one slash of two
         raise UsageError(f"{option} {value}: is an address; download the file and name it")
 
 

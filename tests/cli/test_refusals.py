@@ -54,7 +54,7 @@ def test_progress_counts_the_frames_that_come(tmp_path: Path) -> None:
     from tests.support.training_data import make_clips
 
     make_clips(tmp_path, clips=1, frames=9)
-    write_poses(tmp_path / "a.jsonl", header(path="0.mp4", frames=4), frames(4))
+    write_poses(tmp_path / "a.jsonl", header(path="0.mp4", width=160, height=200, frames=4), frames(4))
     convert(tmp_path / "a.jsonl", tmp_path / "some.csv", every=2, progress=(alone := Told()))
     assert alone.calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
     some = tmp_path / "some.json"
