@@ -228,6 +228,6 @@ def _unique(path: str, values: np.ndarray, what: str, names: Sequence[str] = ())
     if len(twice):
         called = " and ".join(dict.fromkeys(name for name in names[twice[0] : twice[0] + 2] if name))
         raise InputError(
-            f"{path}: {what} {values[twice[0]]}{called and f' ({called})'} stands twice; give it a single entry under "
-            "'images'"
+            f"{path}: {what} {values[twice[0]]} stands twice; give it a single entry under 'images'"
+            f"{called and f' ({called})'}"
         )

@@ -65,9 +65,10 @@ def test_nobody_left_is_an_error(tmp_path: Path) -> None:
         list(reader)
 
 
-def test_the_name_of_the_source_matters_only_where_it_is_opened(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["/data/walk.mp4", "../../x.mp4", "..\\x.mp4", "C:x.mp4"])
+def test_the_name_of_the_source_matters_only_where_it_is_opened(tmp_path: Path, name: str) -> None:
     def change(head: dict[str, Any], _: Any) -> None:
-        head["source"] |= {"path": "/data/walk.mp4", "frames": "6", "width": str(head["source"]["width"])}
+        head["source"] |= {"path": name, "frames": "6", "width": str(head["source"]["width"])}
 
     path = changed(tmp_path / "a.jsonl", change)
     with open_poses(path) as reader:
