@@ -14,7 +14,7 @@ from ftpcli.annotation.suggestions import suggest
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.poses import open_poses
 from ftpcli.errors import InputError, UsageError
-from ftpcli.files.inputs import numbered_images
+from ftpcli.files.inputs import numbered_images, refuse_address, refuse_standard
 from ftpcli.files.output_folder import OutputFolder, output_folder
 from ftpcli.formats import SINKS, check_joints, check_output, format_of, lacking, write_poses
 from ftpcli.formats.base import WriteOptions
@@ -70,6 +70,7 @@ def convert(
         picture: "jpg" or "png".
         change: applied to the frames, such as a filter.
         step: what ``run.steps`` says of the change.
+        progress: called with the frames read and how many there are, None where unknown.
 
     Raises:
         UsageError: options that do not fit together.
@@ -79,12 +80,15 @@ def convert(
     name = format_of(out, format)
     check_joints(name, joints)
     check_output(out, name, overwrite=overwrite, inputs=(source, video))
+    refuse_address("--video", video)
+    if pictures is not None:
+        refuse_standard("--frames", pictures)
     if pictures is not None and video is None:
         raise UsageError(f"--frames {os.fspath(pictures)}: give the video that they are taken from with --video")
     with ExitStack() as stack:
         folder = video is not None and os.path.isdir(video)
         listed = [path.name for path in numbered_images(Path(video))] if folder and video is not None else None
-        reader = stack.enter_context(open_poses(source, None if video is None else listed or Path(video).name))
+        reader = stack.enter_context(open_poses(source, video))
         if reader.records == 0:
             raise InputError(f"{reader.path}: holds no frames")
         given = _paired(reader, video, fps, stack) if video is not None else _Alone(reader, fps)
@@ -103,7 +107,8 @@ def convert(
         image = (lambda: given.image(picture)) if video is not None and SINKS[name].pictures else None
         result, notices = Converted(os.fspath(out), str(name)), lacking(name, joints, header.joints)
         wanted = None if suggestions is None else set(suggest(reader, reader.header.joints, suggestions))
-        frames = _counted(_chosen(iter(given), ids, every, wanted), result, lambda done: progress(done, reader.records))
+        read = _told(iter(given), lambda done: progress(done, given.total))
+        frames = _counted(_chosen(read, ids, every, wanted), result)
         if change is not None:
             frames = change(frames)
         if target is not None:
@@ -136,6 +141,7 @@ class _Alone:
         self.source = reader.header.source
         if self._fps is not None:
             self.source = replace(self.source, time_base=1 / self._fps, average_rate=self._fps)
+        self.total = reader.records  # frames that will come, None where unknown
         names = reader.picture_names
         self.frame_name: Callable[[int], str] | None = None
         if names:
@@ -159,6 +165,7 @@ class _Paired(_Alone):
         self._pairs = pairs
         self.source = replace(known, path=known.path or Path(frames.info.path).name).of_video(frames.info)
         self._image: Any = None
+        self.total = pairs.total
 
     def __iter__(self) -> Iterator[FramePoses]:
         for frame, poses in self._pairs:
@@ -192,13 +199,18 @@ def _chosen(
             yield replace(frame, poses=poses)
 
 
-def _counted(frames: Iterator[FramePoses], result: Converted, tell: Callable[[int], None]) -> Iterator[FramePoses]:
+def _told(frames: Iterator[FramePoses], tell: Callable[[int], None]) -> Iterator[FramePoses]:
+    for count, frame in enumerate(frames, 1):
+        yield frame
+        tell(count)
+
+
+def _counted(frames: Iterator[FramePoses], result: Converted) -> Iterator[FramePoses]:
     for frame in frames:
         result.frames += 1
         result.people += len(frame.poses)
         result.ids.update(pose.track_id for pose in frame.poses)
         yield frame
-        tell(result.frames)
 
 
 def _written(frames: Iterator[FramePoses], folder: OutputFolder, given: _Alone, kind: str) -> Iterator[FramePoses]:

@@ -215,6 +215,7 @@ def command(
         parse_rate,
         parse_time,
         refuse_address,
+        refuse_standard,
         require_file,
         resolve_inputs,
     )
@@ -243,6 +244,8 @@ def command(
     files = {"--boxes": boxes, "--weights": weights, "--detector": detector}
     for option, value in {**files, "--out": out, "--overlay": overlay, "--frames": frames}.items():
         refuse_address(option, value)
+    if frames is not None:
+        refuse_standard("--frames", frames)
 
     if not quiet:  # what follows imports libraries and reads the models
         typer.echo("ftp: starting", err=True)

@@ -24,7 +24,7 @@ def targets_of(
 ) -> list[Target]:
     """Where each source's results go; makes the folders that are missing."""
     from ftpcli.annotation.outputs import Target
-    from ftpcli.files.inputs import STANDARD, unique_stems
+    from ftpcli.files.inputs import STANDARD, refuse_standard, unique_stems
     from ftpcli.files.output import make_folder, name_beside
     from ftpcli.formats import SINKS, format_of
 
@@ -35,6 +35,7 @@ def targets_of(
     for name in (out, overlay):
         if name is None:
             continue
+        refuse_standard("--out" if name is out else "--overlay", name)
         if Path(name).suffix.lower() in files and not os.path.exists(name):
             raise UsageError(f"{name}: with several inputs --out and --overlay name folders")
         make_folder(name)

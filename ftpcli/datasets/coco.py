@@ -114,7 +114,8 @@ class Annotation:
 
     @property
     def crowd(self) -> bool:
-        return bool(self.entry.get("iscrowd"))
+        crowd = self.entry.get("iscrowd")
+        return bool(crowd) and str(crowd).strip().lower() not in ("", "0", "false", "no")
 
     @property
     def track(self) -> Id | None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from ftpcli.datasets.coco import Annotation, Id, read_results
-from ftpcli.datasets.left_out import LeftOut
+from ftpcli.datasets.left_out import AREALESS, LeftOut
 from ftpcli.errors import InputError
 from ftpcli.files import checked_json as checks
 
@@ -44,7 +44,7 @@ def read_detections(
         if place is None:
             left_out.add("of pictures that the data set does not list")
         elif box is None:
-            left_out.add("without area")
+            left_out.add(AREALESS)
         elif score < min_score:
             left_out.add(f"weaker than {min_score:g}")
         else:

@@ -24,7 +24,7 @@ def decode_source(value: Any, where: str) -> SourceInfo:
     }
     path, warnings, rotation = source.get("path"), source.get("warnings"), source.get("rotation")
     return SourceInfo(
-        path=None if path is None else checks.relative_name(path, "the source's 'path'", where),
+        path=path if isinstance(path, str) else None,
         width=width,
         height=height,
         rotation=rotation if rotation in (0, 90, 180, 270) else None,

@@ -8,8 +8,10 @@ from ftpcli.errors import counted
 
 CROWD = "marking crowds"
 EMPTY = "without joints and without a box"
+AREALESS = "without area"
 UNLABELLED = "without a labelled joint"
 UNLISTED = "of images that are not listed"
+UNKNOWN_FRAME = "of images that are left out"
 JOINTLESS = "without joints"
 
 

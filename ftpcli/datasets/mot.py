@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ftpcli.datasets.left_out import LeftOut
+from ftpcli.datasets.left_out import AREALESS, LeftOut
+from ftpcli.datasets.sleap import SIGNATURE
+from ftpcli.datasets.tables import table_form
 from ftpcli.errors import InputError
 from ftpcli.files.checked_json import unreadable
 
@@ -25,6 +27,19 @@ class MotBox:
     track: int
     box: np.ndarray  # (4,) float64 xyxy
     score: float  # 0..1, 1 where the file's is outside of that
+
+
+def is_mot(path: Path | str) -> bool:
+    """Whether a file is MOT text and no poses file, by its content. Raises InputError where it is unreadable."""
+    if Path(path).suffix.lower() in (".json", ".jsonl"):
+        return False
+    try:
+        with open(path, "rb") as file:
+            start = file.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    table = table_form(start.decode("utf-8", "replace"))
+    return not table and not start.startswith((b"{", b"[", b"<", b"PK\x03\x04", b"PAR1", SIGNATURE))
 
 
 def read_mot(path: Path) -> tuple[list[MotBox], LeftOut]:
@@ -63,6 +78,9 @@ def read_mot(path: Path) -> tuple[list[MotBox], LeftOut]:
                 continue
         score = row[6] if len(row) > 6 and 0 <= row[6] <= 1 else 1.0
         x, y, w, h = row[2:6]
+        if w <= 0 or h <= 0:
+            left_out.add(AREALESS)
+            continue
         boxes.append(MotBox(number, int(row[0]) - 1, int(row[1]), np.array([x, y, x + w, y + h]), score))
     if left_out.counts and not boxes:
         raise InputError(f"{path}: no person is left{left_out.why()}")
@@ -87,6 +105,4 @@ def _numbers(path: Path, line: int, text: str) -> list[float]:
             f"{path}: {place} has id {row[1]:g}; every person needs a track id of 0 or more (detections without ids "
             "must be tracked first)"
         )
-    if row[4] <= 0 or row[5] <= 0:
-        raise InputError(f"{path}: {place} has a box of {row[4]:g} x {row[5]:g} pixels")
     return row

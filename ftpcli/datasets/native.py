@@ -10,7 +10,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ftpcli.datasets.base import PosesReader
+from ftpcli.datasets.boxes import POSETRACK2018, box_of_joints
 from ftpcli.datasets.header import decode_run, decode_source
+from ftpcli.datasets.left_out import EMPTY, LeftOut
 from ftpcli.errors import InputError
 from ftpcli.files import checked_json as checks
 from ftpcli.records import FramePoses, Header, Pose
@@ -37,12 +39,15 @@ def decode_header(text: str, where: str, name: str = NAME) -> tuple[Header, dict
     return Header(joints, source, decode_run(value.get("run"))), value
 
 
-def decode_record(value: Any, joints: int, where: str, after: int, *, exact: bool = False) -> FramePoses:
+def decode_record(
+    value: Any, joints: int, where: str, after: int, *, exact: bool = False, left_out: LeftOut | None = None
+) -> FramePoses:
     """A record as FramePoses.
 
     Args:
         after: index of the record before; this one's must be higher.
         exact: the record was encoded so.
+        left_out: notes people without box and joints; boxes that are missing or empty are drawn around the joints.
 
     Raises:
         InputError: anything that a record may not be.
@@ -56,20 +61,27 @@ def decode_record(value: Any, joints: int, where: str, after: int, *, exact: boo
     seconds = checks.field(record, "seconds", where)
     seconds = math.nan if seconds is None else checks.number(seconds, "'seconds'", where)
     people = checks.as_list(checks.field(record, "people", where), "'people'", where, checks.MAX_PEOPLE)
-    poses = tuple(_decode_person(person, joints, where, exact) for person in people)
+    poses = tuple(pose for one in people if (pose := _decode_person(one, joints, where, exact, left_out)) is not None)
     checks.refuse_twice([pose.track_id for pose in poses], index, where)
     return FramePoses(index, pts, seconds, poses)
 
 
-def _decode_person(value: Any, joints: int, where: str, exact: bool) -> Pose:
+def _decode_person(value: Any, joints: int, where: str, exact: bool, left_out: LeftOut | None) -> Pose | None:
     person = checks.as_object(value, "a person", where)
     track = checks.integer(checks.field(person, "track_id", where), "'track_id'", where, low=-checks.MAX_INTEGER)
+    score = checks.number(checks.field(person, "score", where), "'score'", where)
+    table = _decode_joints(checks.field(person, "keypoints", where), joints, where)
+    box: np.ndarray | None
     if exact:
         box = checks.numbers(checks.field(person, "box", where), "'box'", where, 4)
     else:
-        box = checks.box(checks.field(person, "bbox", where), where)
-    score = checks.number(checks.field(person, "score", where), "'score'", where)
-    table = _decode_joints(checks.field(person, "keypoints", where), joints, where)
+        box = checks.box(person["bbox"], where) if person.get("bbox") else None
+        if box is None or box[2] <= box[0] or box[3] <= box[1]:
+            box = box_of_joints(table[table[:, 2] > 0, :2], POSETRACK2018)
+        if box is None:
+            if left_out is not None:
+                left_out.add(EMPTY)
+            return None
     raw = _decode_joints(person["keypoints_raw"], joints, where) if "keypoints_raw" in person else None
     return Pose(track, box, score, table[:, :2].copy(), table[:, 2].copy(), person.get("filled") is True, raw)
 
@@ -134,7 +146,13 @@ class NativeReader(PosesReader):
         records = value.get("records")
         self.records = None if records is None else checks.integer(records, "'records'", lines.where)
         self._start = handle.tell()
+        self._left_out = LeftOut("person", "people")
         self.timed = self._first_is_timed()
+
+    @property
+    def warnings(self) -> list[str]:  # type: ignore[override]
+        """Whole once the frames have been read."""
+        return self._left_out.lines()
 
     def _first_is_timed(self) -> bool:
         for frame in self:
@@ -144,7 +162,8 @@ class NativeReader(PosesReader):
     def __iter__(self) -> Iterator[FramePoses]:
         self._handle.seek(self._start, io.SEEK_SET)
         lines = Lines(self._handle, self.path, 1)
-        count, index = 0, -1
+        count, index, people = 0, -1, 0
+        self._left_out.counts.clear()
         while (line := lines.next()) is not None:
             if not line.strip():
                 continue
@@ -154,11 +173,13 @@ class NativeReader(PosesReader):
                 if not line.endswith(b"\n"):
                     raise InputError(f"{lines.where}: the file ends in mid-line, so its end is missing") from None
                 raise
-            frame = decode_record(value, len(self.header.joints), lines.where, index)
-            count, index = count + 1, frame.index
+            frame = decode_record(value, len(self.header.joints), lines.where, index, left_out=self._left_out)
+            count, index, people = count + 1, frame.index, people + len(frame.poses)
             yield frame
         if self.records is not None and count != self.records:
             raise InputError(f"{self.path}: holds {count} of its {self.records} frames; the rest is missing")
+        if self._left_out.counts and not people:
+            raise InputError(f"{self.path}: no person is left{self._left_out.why()}")
 
     def close(self) -> None:
         self._handle.close()

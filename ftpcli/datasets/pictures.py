@@ -17,12 +17,16 @@ def find_pictures(file: Path, names: Mapping[Key, str], folder: Path | None = No
 
     Searched are the file's folder and the one above, in each also ``images``, ``data`` and a folder named like the
     split (``person_keypoints_val2017.json``: ``val2017``), that also in ``images``. A name that is absolute or leads
-    out of a folder is searched without its own folders, others too where that leaves no two alike.
+    out of a folder is searched by its end, with as many of its folders as fit; any by its last part alone where that
+    leaves no two alike.
 
     Args:
         file: the JSON file.
         names: ``file_name`` of each image.
         folder: searched instead, where the user names it.
+
+    Raises:
+        InputError: two names lead to the same picture.
     """
     split = file.stem.rpartition("_")[2]
     bases = [file.parent, file.absolute().parent.parent] if folder is None else [folder]
@@ -39,6 +43,13 @@ def find_pictures(file: Path, names: Mapping[Key, str], folder: Path | None = No
                 places.remove(place)  # most likely the next one is there as well
                 places.insert(0, place)
                 break
+    first: dict[Path, str] = {}
+    for key, place in found.items():
+        if place is not None and first.setdefault(place, names[key]) != names[key]:
+            raise InputError(
+                f"{file}: {first[place]} and {names[key]} would both be the picture {place}; name the folder "
+                "that their own folders lie in with --images"
+            )
     return found
 
 
@@ -54,9 +65,13 @@ def _relative_names(name: str, short: bool) -> list[str]:
     path = PurePosixPath(name.replace("\\", "/"))
     if not path.name or "\0" in name:
         return []
-    if path.is_absolute() or ".." in path.parts or ":" in name:
-        return [path.name] if ":" not in path.name else []
-    return [str(path), path.name] if short else [str(path)]
+    parts = list(path.parts)
+    if path.is_absolute() or ".." in parts or ":" in name:
+        last = max(n for n, part in enumerate(parts) if part in ("/", "//", "..") or ":" in part)
+        ends = ["/".join(parts[n:]) for n in range(last + 1, len(parts))]
+    else:
+        ends = [str(path), path.name]
+    return ends if short else [end for end in ends if "/" in end or end == str(path)]
 
 
 def missing_pictures(file: Path, names: Iterable[str], then: str = "") -> InputError:

@@ -8,7 +8,7 @@ import stat
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ from ftpcli.skeleton import PERSON19, POSETRACK15, POSETRACK17
 _FORMAT = re.compile(rb'\s*\{\s*"format"\s*:\s*"([a-z-]{1,40})"')
 
 
-def open_poses(path: str | os.PathLike[str], pictures: Sequence[str] | str | None = None) -> PosesReader:
+def open_poses(path: str | os.PathLike[str], source: str | os.PathLike[str] | None = None) -> PosesReader:
     """Open a poses file: our JSON Lines, COCO JSON, PoseTrack 2017, 2018 or 2021 JSON, our tables (CSV, Parquet), and
     what CVAT (zip, XML), Label Studio (JSON), DeepLabCut (CSV) and SLEAP (slp, analysis h5) write.
 
@@ -45,8 +45,8 @@ def open_poses(path: str | os.PathLike[str], pictures: Sequence[str] | str | Non
     confidence 1; a file of mere boxes as people without joints.
 
     Args:
-        pictures: names of the source's pictures in their order, where it is a folder, or the video's name: another
-            tool's file names its frames by them (see ``PosesReader.by_name``).
+        source: the video or folder of pictures that the poses are of: another tool's file names its frames by it (see
+            ``PosesReader.by_name``).
 
     Returns:
         A reader to be closed, or used in a ``with`` statement. Its ``warnings`` say what was left out or assumed.
@@ -55,7 +55,7 @@ def open_poses(path: str | os.PathLike[str], pictures: Sequence[str] | str | Non
         InputError: the file is missing, unreadable, or not what it should be; while iterating also: a bad record,
             with its line.
     """
-    name = os.fspath(path)
+    name, video = os.fspath(path), None if source is None else os.fspath(source)
     try:
         handle = open(name, "rb")  # noqa: SIM115 (the reader owns it)
     except (OSError, ValueError) as error:
@@ -75,33 +75,33 @@ def open_poses(path: str | os.PathLike[str], pictures: Sequence[str] | str | Non
         raise
     handle.close()
     if start.startswith(b"PK\x03\x04"):
-        return _open_zip(name, pictures)
+        return _open_zip(name, video)
     if start.startswith(sleap.SIGNATURE):
-        return _stored(name, "sleap", pictures, sleap.read_labels)
+        return _stored(name, "sleap", video, sleap.read_labels)
     if start.startswith(b"PAR1"):
-        return _open_parquet(name, pictures)
+        return _open_parquet(name, video)
     if start.lstrip().startswith(b"<"):
-        return _stored(name, "cvat", pictures, cvat.read_xml)
+        return _stored(name, "cvat", video, cvat.read_xml)
     if form := table_form(start.decode("utf-8", "replace").strip()):
-        return _stored(name, form, pictures, partial(read_table, form))
-    return _open_document(name, pictures)
+        return _stored(name, form, video, partial(read_table, form))
+    return _open_document(name, video)
 
 
-def _open_zip(path: str, pictures: Sequence[str] | str | None) -> StoredReader:
+def _open_zip(path: str, source: str | None) -> StoredReader:
     """The annotation file of a zip, as annotation tools export them."""
     with cvat.annotations_in(path) as (unpacked, member):
         try:
             if unpacked.suffix.lower() == ".xml":
-                reader = _stored(str(unpacked), "cvat", pictures, cvat.read_xml)
+                reader = _stored(str(unpacked), "cvat", source, cvat.read_xml)
             else:
-                reader = _open_document(str(unpacked), pictures)
+                reader = _open_document(str(unpacked), source)
         except InputError as error:
             raise InputError(str(error).replace(str(unpacked), f"{path}, {member}")) from error
     reader.path = path
     return reader
 
 
-def _open_parquet(path: str, pictures: Sequence[str] | str | None) -> StoredReader:
+def _open_parquet(path: str, source: str | None) -> StoredReader:
     """Our table in a Parquet file, by way of CSV."""
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder, "table.csv")
@@ -110,24 +110,22 @@ def _open_parquet(path: str, pictures: Sequence[str] | str | None) -> StoredRead
             form = table_form(file.readline().strip())
         if not form:
             raise InputError(f"{path}: is not a table of ours; it should have columns {', '.join(TIDY)}")
-        reader = _stored(str(table), form, pictures, partial(read_table, form))
+        reader = _stored(str(table), form, source, partial(read_table, form))
     reader.path, reader.format = path, reader.format.replace("csv", "parquet")
     return reader
 
 
-def _stored(
-    path: str, form: str, pictures: Sequence[str] | str | None, read: Callable[[str, PoseStore], Header]
-) -> StoredReader:
+def _stored(path: str, form: str, source: str | None, read: Callable[[str, PoseStore], Header]) -> StoredReader:
     """A file of people of a single category, which ``read`` puts into a store."""
     store = PoseStore(path)
     try:
-        return StoredReader(store, form, read(path, store), 0, pictures)
+        return StoredReader(store, form, read(path, store), 0, source)
     except BaseException:
         store.close()
         raise
 
 
-def _open_document(path: str, pictures: Sequence[str] | str | None) -> StoredReader:
+def _open_document(path: str, source: str | None) -> StoredReader:
     store = PoseStore(path)
     try:
         document, collected, info = Document(path), _Collector(store), dict[str, Any]()
@@ -148,11 +146,11 @@ def _open_document(path: str, pictures: Sequence[str] | str | None) -> StoredRea
                 info = value
         if len(store.ids) and document.plain:
             size = next(iter(tasks.sizes)) if len(tasks.sizes) == 1 else None
-            return StoredReader(store, "labelstudio", _header(PERSON19.joints, {}, size, path), 0, pictures)
+            return StoredReader(store, "labelstudio", _header(PERSON19.joints, {}, size, path), 0, source)
         if "annolist" in document.keys:
             if "images" in document.keys:
                 raise InputError(f"{path}: holds both 'annolist' and 'images'; it should be one of the two forms")
-            return StoredReader(store, "posetrack17", _header(POSETRACK15.joints, info, None, path), 0, pictures)
+            return StoredReader(store, "posetrack17", _header(POSETRACK15.joints, info, None, path), 0, source)
         if not {"images", "annotations"} <= set(document.keys):
             raise InputError(
                 f"{path}: not a poses file; it should be JSON Lines of ftp, COCO JSON with images and annotations, or "
@@ -160,7 +158,7 @@ def _open_document(path: str, pictures: Sequence[str] | str | None) -> StoredRea
             )
         category, joints, form = collected.people()
         header = _header(joints, info, collected.size(), path)
-        return StoredReader(store, form, header, category, pictures)
+        return StoredReader(store, form, header, category, source)
     except BaseException:
         store.close()
         raise

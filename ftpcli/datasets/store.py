@@ -12,7 +12,7 @@ import numpy as np
 
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.frames import frame_numbers
-from ftpcli.datasets.left_out import UNLISTED, LeftOut
+from ftpcli.datasets.left_out import UNKNOWN_FRAME, UNLISTED, LeftOut
 from ftpcli.errors import InputError, counted
 from ftpcli.files.checked_json import MAX_INTEGER, refuse_twice
 from ftpcli.records import FramePoses, Header, Pose
@@ -145,19 +145,17 @@ class StoredReader(PosesReader):
 
     Args:
         category: of the people.
-        pictures: see ``open_poses``.
+        source: see ``open_poses``.
 
     Raises:
         InputError: ids or frames twice, another number of joints, or nothing is left of what the file holds.
     """
 
-    def __init__(
-        self, store: PoseStore, file_format: str, header: Header, category: int, pictures: Sequence[str] | str | None
-    ) -> None:
+    def __init__(self, store: PoseStore, file_format: str, header: Header, category: int, source: str | None) -> None:
         self.path, self.format, self.header = store.path, file_format, header
         self.timed = store.timed
         self._store = store
-        numbers = frame_numbers(store.indices, store.frame_ids, store.names, pictures)
+        numbers = frame_numbers(store.indices, store.frame_ids, store.names, source, header.source.path)
         self._indices, self.by_name = numbers.indices, numbers.by_name
         places = zip(self._indices.tolist(), store.names, strict=True)
         self.picture_names = {index: name for index, name in places if name and index >= 0}
@@ -165,10 +163,11 @@ class StoredReader(PosesReader):
         #: Places of the frames in the file, by rising index.
         self._positions = order[self._indices[order] >= 0]
         self.records = len(self._positions)
-        _unique(store.path, self._indices[self._positions], "frame")
+        _unique(store.path, self._indices[self._positions], "frame", [store.names[n] for n in self._positions])
         people = np.flatnonzero(np.array(store.categories, dtype=np.int64) == category)
         ranks = self._ranks(people)
-        store.left_out.add(UNLISTED, int((ranks < 0).sum()))
+        store.left_out.add(UNLISTED, int((ranks == -1).sum()))
+        store.left_out.add(UNKNOWN_FRAME, int((ranks == -2).sum()))
         people, ranks = people[ranks >= 0], ranks[ranks >= 0]
         counts = np.array(store.joints, dtype=np.int64)[people]
         wrong = np.flatnonzero((counts != len(header.joints)) & (counts != 0))
@@ -190,14 +189,14 @@ class StoredReader(PosesReader):
         ]
 
     def _ranks(self, people: np.ndarray) -> np.ndarray:
-        """(P,) place among the frames of each person, -1 where the image is not listed or not a frame."""
+        """(P,) place among the frames of each person, -1 where the image is not listed, -2 where it is not a frame."""
         ids = np.array(self._store.ids, dtype=np.int64)
         by_id = np.argsort(ids, kind="stable")
         _unique(self.path, ids[by_id], "image id")
         images = np.array(self._store.images, dtype=np.int64)[people]
         if not len(ids):
             return np.full(len(images), -1)
-        rank = np.full(len(ids), -1)
+        rank = np.full(len(ids), -2)
         rank[self._positions] = np.arange(len(self._positions))
         found = by_id[np.minimum(np.searchsorted(ids[by_id], images), len(ids) - 1)]
         return np.where(ids[found] == images, rank[found], -1)
@@ -224,7 +223,11 @@ def _by_our_rule(name: str, index: int) -> bool:
     return PurePosixPath(name).stem == f"{index:08d}"
 
 
-def _unique(path: str, values: np.ndarray, what: str) -> None:
-    twice = values[1:][values[1:] == values[:-1]]
+def _unique(path: str, values: np.ndarray, what: str, names: Sequence[str] = ()) -> None:
+    twice = np.flatnonzero(values[1:] == values[:-1])
     if len(twice):
-        raise InputError(f"{path}: {what} {twice[0]} stands twice; give it a single entry under 'images'")
+        called = " and ".join(dict.fromkeys(name for name in names[twice[0] : twice[0] + 2] if name))
+        raise InputError(
+            f"{path}: {what} {values[twice[0]]}{called and f' ({called})'} stands twice; give it a single entry under "
+            "'images'"
+        )

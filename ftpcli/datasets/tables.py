@@ -26,7 +26,7 @@ _BOXLESS = "has no boxes of people and no scores: boxes are drawn around the joi
 
 def table_form(start: str) -> str:
     """The form of the table whose first line this is: "csv", "csv_wide", "deeplabcut", or "" for none."""
-    names = next(csv.reader([start]), [])
+    names = next(csv.reader(start.replace("\0", "").splitlines()[:1]), [])
     if names[:1] == ["scorer"]:
         return "deeplabcut"
     if not {"frame", "track"} <= set(names):

@@ -15,7 +15,7 @@ from ftpcli.datasets.same_video import check_same_video, ends_early, of_another
 from ftpcli.drawing.drawer import Drawer
 from ftpcli.drawing.overlay import Style
 from ftpcli.errors import InputError
-from ftpcli.files.inputs import STANDARD, describe, numbered_images
+from ftpcli.files.inputs import STANDARD, describe
 from ftpcli.files.output import check_target
 from ftpcli.records import Frame, FramePoses, Pose
 from ftpcli.video import ImageFolderReader, VideoReader, VideoWriter, check_suffix, open_source
@@ -80,8 +80,7 @@ def render(
     check_target(out, overwrite=overwrite, inputs=(video, poses))
     with ExitStack() as stack:
         folder = os.fspath(video) != STANDARD and os.path.isdir(video)
-        pictures = [path.name for path in numbered_images(Path(video))] if folder else None
-        reader = stack.enter_context(open_poses(poses, pictures))
+        reader = stack.enter_context(open_poses(poses, video))
         if fps is None and folder:
             fps = _fps(reader)
         frames: VideoReader | ImageFolderReader = open_source(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ftpcli.datasets.coco import Annotation, CocoFile, Id, is_list, of_people, read_coco, read_results
-from ftpcli.datasets.frames import base_name
+from ftpcli.datasets.frames import base_name, with_folder
 from ftpcli.datasets.left_out import EMPTY, JOINTLESS, LeftOut
 from ftpcli.errors import InputError, counted
 from ftpcli.evaluation.notices import Notices
@@ -120,7 +120,9 @@ def load_results(path: Path, truth: Truth, notices: Notices) -> list[Entry]:
     for line in left_out.lines():
         notices.add("predictions left out", path, line)
     if unscored:
-        notices.add("no scores", path, f"{counted(unscored, 'prediction has', 'predictions have')} no score: 1 counts")
+        notices.add(
+            "no scores", path, f"{counted(unscored, 'prediction has', 'predictions have')} no score: each counts as 1"
+        )
     repeats = len(results) - len({result["score"] for result in results})
     if repeats:
         notices.add(
@@ -154,10 +156,10 @@ def _predictions(
 
 
 def _pictures(file: CocoFile, truth: CocoFile) -> dict[Id, Id]:
-    """The annotations' image of each image of a prediction file: by id; by file name, with folders or without, where
-    names that are unique in both files say otherwise."""
+    """The annotations' image of each image of a prediction file: by id; by file name, with all folders, one or none,
+    where names that are unique in both files say otherwise."""
     by_id = {key: key for key in file.images if key in truth.images}
-    for short in (str, base_name):
+    for short in (str, with_folder, base_name):
         mine, theirs = ({short(image.name): key for key, image in one.images.items()} for one in (file, truth))
         if len(mine) == len(file.images) and len(theirs) == len(truth.images):
             by_name = {mine[name]: theirs[name] for name in mine.keys() & theirs.keys() - {""}}

@@ -39,6 +39,7 @@ _OTHERS = (
     (b"\xff\xfe", "is text in UTF-16; save it as UTF-8"),
     (b"\xfe\xff", "is text in UTF-16; save it as UTF-8"),
 )
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 _RATIO = re.compile(r"\d{1,15}/\d{1,15}")
 
 
@@ -157,7 +158,9 @@ def as_text(value: Any, what: str, where: str) -> str:
 
 
 def integer(value: Any, what: str, where: str, low: int = 0, high: int = MAX_INTEGER) -> int:
-    """A whole number within limits; 3.0 counts as 3, true and false do not count."""
+    """A whole number within limits; 3.0 and "3" count as 3, true and false do not count."""
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        value = int(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):

@@ -71,6 +71,12 @@ def refuse_address(option: str, value: object) -> None:
         raise UsageError(f"{option} {value}: is an address; download the file and name it")
 
 
+def refuse_standard(option: str, folder: str | os.PathLike[str]) -> None:
+    """Raises UsageError where a folder to write is called like standard output."""
+    if os.fspath(folder) == STANDARD:
+        raise UsageError(f"{option} {STANDARD}: is standard output; name a folder")
+
+
 def network_refusal(name: str) -> UsageError:
     """What to say of a network address that was not allowed."""
     return UsageError(f"{name}: is a network address; download it first, or allow it with --allow-network")

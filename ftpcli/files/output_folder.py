@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ftpcli.errors import OutputError
+from ftpcli.files.inputs import refuse_standard
 from ftpcli.files.output import make_folder, name_beside, sync_folder, write_error
 
 
@@ -16,8 +17,10 @@ def check_folder(path: str | os.PathLike[str]) -> None:
     """Refuse a folder that holds something, before any work is done: what lies in it may be anything.
 
     Raises:
+        UsageError: it is called like standard output.
         OutputError: it is not empty, is a file, or cannot be made.
     """
+    refuse_standard("output", path)
     target = Path(path)
     if target.is_dir() and any(target.iterdir()):
         raise OutputError(f"{target}: this folder is not empty; empty it or name another one")

@@ -82,7 +82,7 @@ def review(
     with ExitStack() as stack:
         folder = video is not None and os.path.isdir(video)
         pictures = [path.name for path in numbered_images(Path(video))] if folder and video is not None else None
-        reader = stack.enter_context(open_poses(poses, pictures))
+        reader = stack.enter_context(open_poses(poses, video))
         about = _of_source(reader, video, pictures, fps, os.path.dirname(os.path.realpath(out)))
         times = about.pop("times")
         if video is None or folder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ftpcli.datasets.mot import read_mot
+from ftpcli.datasets.mot import is_mot, read_mot
 from ftpcli.datasets.poses import open_poses
 from ftpcli.errors import InputError
-from ftpcli.files.inputs import numbered_images, require_file
+from ftpcli.files.inputs import require_file
 from ftpcli.people.tracking import Tracker, TrackerName, memory_frames
 from ftpcli.records import Frame, Person, TrackedFrame, VideoInfo
 
@@ -117,19 +116,15 @@ class DetectAndTrack:
 def check_boxes(path: Path | str) -> None:
     """Read a boxes file for its faults alone, before anything that takes time. Raises InputError."""
     require_file(path)
-    if _is_mot(path):
+    if is_mot(path):
         read_mot(Path(path))
     else:
         open_poses(path).close()
 
 
-def _is_mot(path: Path | str) -> bool:
-    return Path(path).suffix.lower() not in (".json", ".jsonl")
-
-
 class BoxesFile:
-    """People from a file, in place of detector and tracker: MOT text (see `read_mot`) or, where its name ends in
-    ``.json`` or ``.jsonl``, anything that `open_poses` reads.
+    """People from a file, in place of detector and tracker: MOT text (see `read_mot`) or anything that `open_poses`
+    reads, by its content.
 
     Boxes are cut to the picture; one that lies beside it is left out. The file must fit the video: no box in a
     frame that the video doesn't have, at most a tenth of the boxes beside the picture, and for poses files the
@@ -144,7 +139,7 @@ class BoxesFile:
 
     def __init__(self, path: Path | str, info: VideoInfo) -> None:
         self.path = Path(path)
-        self.kind = "mot" if _is_mot(path) else "poses"
+        self.kind = "mot" if is_mot(path) else "poses"
         self.warnings: Sequence[str] = []
         self._by_name = False
         self._of: dict[int, dict[int, Person]] = {}
@@ -152,12 +147,14 @@ class BoxesFile:
         for place, index, person in self._poses(info) if self.kind == "poses" else self._mot():
             if info.frames is not None and index >= info.frames:
                 raise InputError(
-                    f"{self.path}: {place} is about frame {index + 1}, but {Path(info.path).name} has {info.frames} "
-                    "frames; the file belongs to another video"
+                    f"{self.path}: {place}has people in frame {index}, counted from 0, but {Path(info.path).name} has "
+                    f"{info.frames} frames; the file belongs to another video"
                 )
             of = self._of.setdefault(index, {})
             if person.track_id in of:
-                raise InputError(f"{self.path}: {place} names id {person.track_id} a second time in frame {index + 1}")
+                raise InputError(
+                    f"{self.path}: {place}names id {person.track_id} a second time in frame {index}, counted from 0"
+                )
             box = _cut(person.box, info.width, info.height)
             boxes += 1
             outside += box is None
@@ -176,17 +173,15 @@ class BoxesFile:
         self.last = max(self._of, default=-1)  # 0-based index of the last frame with a box
 
     def _mot(self) -> Iterator[tuple[str, int, Person]]:
-        """("line 3", 0-based frame index, person)."""
+        """("line 3 ", 0-based frame index, person)."""
         boxes, left_out = read_mot(self.path)
         self.warnings = [f"{self.path.name}: {line}" for line in left_out.lines()]
-        return ((f"line {one.line}", one.frame, Person(one.track, one.box, one.score)) for one in boxes)
+        return ((f"line {one.line} ", one.frame, Person(one.track, one.box, one.score)) for one in boxes)
 
     def _poses(self, info: VideoInfo) -> Iterator[tuple[str, int, Person]]:
-        """("frame 3", 0-based frame index, person)."""
-        pictures = [path.name for path in numbered_images(Path(info.path))] if os.path.isdir(info.path) else None
-        with open_poses(self.path, pictures) as poses:
+        """("", frame index, person)."""
+        with open_poses(self.path, info.path) as poses:
             self._by_name = poses.by_name
-            self.warnings = [f"{self.path.name}: {line}" for line in poses.warnings]
             source, options = poses.header.source, poses.header.run.options
             # A run that was ended early, or that met damage, saw fewer frames than the container claims.
             partial = bool(source.bad_packets) or "end" in options
@@ -200,10 +195,11 @@ class BoxesFile:
                     )
             for record in poses:
                 for pose in record.poses:
-                    place, box = f"frame {record.index + 1}", np.asarray(pose.box, np.float64)
+                    box = np.asarray(pose.box, np.float64)
                     if not np.isfinite(box).all() or box[2] <= box[0] or box[3] <= box[1]:
-                        raise InputError(f"{self.path}: {place} has a person with an impossible box")
-                    yield place, record.index, Person(pose.track_id, box, float(pose.score), filled=pose.filled)
+                        raise InputError(f"{self.path}: frame {record.index} has a person with an impossible box")
+                    yield "", record.index, Person(pose.track_id, box, float(pose.score), filled=pose.filled)
+            self.warnings = [f"{self.path.name}: {line}" for line in poses.warnings]
 
     def __call__(self, frame: Frame) -> TrackedFrame:
         # A folder's pictures keep their places even where one of them cannot be decoded.
@@ -228,7 +224,7 @@ class BoxesFile:
         """
         if self.last >= frames:
             raise InputError(
-                f"{self.path}: goes on to frame {self.last + 1}, but the video ends with frame {frames}; "
+                f"{self.path}: has people in frame {self.last}, counted from 0, but the video has {frames} frames; "
                 "the file belongs to another video"
             )
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ftpcli.errors import OutputError, UsageError
+from ftpcli.files.inputs import refuse_standard
 from ftpcli.files.lock import open_locked
 from ftpcli.training.distributed import rank_and_world
 
@@ -21,9 +22,10 @@ def claimed(out: Path, *, resume: bool) -> Iterator[None]:
     several processes the first does.
 
     Raises:
-        UsageError: it holds a run's results already, and ``resume`` was not asked for.
+        UsageError: it is called ``-``, or holds a run's results already, and ``resume`` was not asked for.
         OutputError: it cannot be written, or another run is writing to it.
     """
+    refuse_standard("--out", out)
     if rank_and_world()[0]:
         yield
         return

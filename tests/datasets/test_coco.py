@@ -19,7 +19,6 @@ from ftpcli.errors import InputError
 from ftpcli.evaluation.coco_files import Truth
 from ftpcli.evaluation.files import evaluate_files
 from ftpcli.evaluation.notices import Notices
-from ftpcli.files.inputs import numbered_images
 from ftpcli.people.sources import BoxesFile
 from ftpcli.records import Frame, VideoInfo
 from ftpcli.skeleton import COCO17
@@ -77,7 +76,7 @@ def test_pictures_of_a_folder_go_by_their_names_whatever_the_order(tmp_path: Pat
     places = [sorted(names).index(name) for name in names]
     want = [expected(2 * place, 2 * place + 1)[n] for n, place in enumerate(places)]
     assert [found[place] for place in places] == want, "nobody is taken for somebody of another picture"
-    with open_poses(path, sorted(names)) as reader:
+    with open_poses(path, tmp_path / "walk") as reader:
         assert reader.by_name and [frame.index for frame in reader] == [0, 1, 2, 3, 4]
     assert any("no track ids" in line for line in BoxesFile(path, VIDEO).warnings)
 
@@ -398,15 +397,14 @@ def test_collected_cases_of_coco_files(tmp_path: Path, shared: Path, case: str) 
     for annotation in right["annotations"]:
         want[annotation["image_id"] - 1].append(annotation["keypoints"][::3])
 
-    pictures_ = [image.name for image in numbered_images(folder)]
-    for names in (pictures_, None):
-        with open_poses(path, names) as reader:
+    for given in (folder, None):
+        with open_poses(path, given) as reader:
             found = {frame.index: [pose.keypoints[:, 0].tolist() for pose in frame.poses] for frame in reader}
             assert bool(said) == any(said and said in line for line in reader.warnings)
         assert sum(map(len, found.values())) == people and sorted(found) == list(range(6))
         assert all(row in want[index] for index, rows in found.items() for row in rows if any(row))
     if case == "ids_in_attributes":
-        with open_poses(path, pictures_) as reader:
+        with open_poses(path, folder) as reader:
             assert [[pose.track_id for pose in frame.poses] for frame in reader] == [[7, 8, 9]] * 6
     source = BoxesFile(path, info)
     assert sum(len(source(Frame(n, n, 0.0, np.zeros((480, 272, 3), np.uint8))).people) for n in range(6)) == people

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ftpcli.datasets.frames import split_name
 from ftpcli.errors import InputError
+from ftpcli.files import checked_json as checks
+from ftpcli.files.inputs import VIDEO_SUFFIXES
 from ftpcli.formats import VISIBLE, open_poses
 from ftpcli.records import FramePoses, Pose
 from ftpcli.skeleton import Skeleton
@@ -20,9 +23,9 @@ _MOST = 6 * 2**30
 class Poses(Source):
     """Every person of a poses file (JSON Lines, COCO, PoseTrack) in the frames of its video.
 
-    The video stands beside the file under the name that the file recorded. Joints from a confidence of 0.3 on are
-    taught, weaker ones are not; a corrector who moves a joint sets its visibility to 2 (COCO) or its confidence
-    to 1 (JSON Lines). Neighbours are the video's own frames.
+    The video stands beside the file under the name that the file recorded, or that the folder of its pictures has.
+    Joints from a confidence of 0.3 on are taught, weaker ones are not; a corrector who moves a joint sets its
+    visibility to 2 (COCO) or its confidence to 1 (JSON Lines). Neighbours are the video's own frames.
 
     Raises:
         InputError: the file or its video cannot be read, no person is in it, or the video is too long to hold.
@@ -32,13 +35,14 @@ class Poses(Source):
         self.name = str(path)
         self._path = path
         self._people: list[tuple[FramePoses, Pose]] = []
-        with open_poses(path) as reader:
+        self._video = _video_of(path)
+        with open_poses(path, self._video) as reader:
             header = reader.header
-            self.warnings = [f"{path}: {line}" for line in reader.warnings]
             count = 0
             for frame in reader:
                 self._people += [(frame, pose) for pose in frame.poses if _usable(pose)]
                 count += len(frame.poses)
+            self.warnings = [f"{path}: {line}" for line in reader.warnings]
         if not self._people:
             raise InputError(
                 f"{path}: has no person to learn from, none of {count} has a joint of confidence {VISIBLE}"
@@ -49,10 +53,6 @@ class Poses(Source):
         unknown = [joint for joint, column in zip(header.joints, self._columns, strict=True) if column is None]
         if len(unknown) == len(header.joints):
             raise InputError(f"{path}: none of its joints is in the model's {skeleton.name} skeleton")
-        name = header.source.path
-        self._video = path.parent / (name or "")
-        if not name or not self._video.exists():
-            raise InputError(f"{path}: its video {name or '(no name recorded)'} is not beside it; copy it there")
         self._rotation = header.source.rotation
         self._joints = len(skeleton.joints)
         self.groups = ["poses"] * len(self._people)
@@ -82,6 +82,22 @@ class Poses(Source):
         reach = range(record.index - frames // 2, record.index + frames // 2 + 1)
         joints, weight = taught(pose.keypoints, pose.confidence >= VISIBLE, self._columns, self._joints)
         return Example([self._frames.get(t, key) for t in reach], pose.box, joints, weight)
+
+
+def _video_of(path: Path) -> Path:
+    """The video beside a poses file. Raises InputError where it is not there."""
+    with open_poses(path) as reader:
+        name = reader.header.source.path
+        folders = {split_name(picture)[0] for picture in reader.picture_names.values()}
+    if name is not None:
+        checks.relative_name(name, "the name of its video", str(path))
+    elif len(folders) == 1 and (stem := folders.pop()):
+        beside = [one for one in path.parent.iterdir() if one.stem == stem and one.suffix.lower() in VIDEO_SUFFIXES]
+        name = beside[0].name if len(beside) == 1 else f"{stem}.mp4"
+    video = path.parent / (name or "")
+    if not name or not video.exists():
+        raise InputError(f"{path}: its video {name or '(no name recorded)'} is not beside it; copy it there")
+    return video
 
 
 def _usable(pose: Pose) -> bool:
