@@ -12,7 +12,7 @@ import typer
 
 from ftpcli.choices import HUB_MODELS, Engine, Format, Joints, Picture, Precision
 from ftpcli.cli.drawing_options import Angles, BlurFaces, Show, Trails
-from ftpcli.cli.runs import one_by_one, side_by_side, tell_error
+from ftpcli.cli.runs import STOPPING, one_by_one, side_by_side, tell_error
 from ftpcli.cli.signals import stop_signals
 from ftpcli.cli.targets import targets_of
 from ftpcli.device import choose_engine, cores, no_other_threads
@@ -326,11 +326,11 @@ def command(
         on_cpu = device == "cpu" or choose_engine(engine, device, precision) == Engine.ONNX
         jobs = cores() // 2 if on_cpu else 1
     at_once = min(jobs, len(work)) if not show and all(can_reread(source.path) for source, _ in work) else 1
-    with stop_signals("stopping after this chunk") as stop:
-        if at_once > 1:
+    if at_once > 1:
+        with stop_signals(STOPPING) as stop:
             done = side_by_side(at_once, settings, work, errors, quiet, stop)
-        else:
-            done = one_by_one(settings, work, errors, quiet, stop)
+    else:
+        done, stop = one_by_one(settings, work, errors, quiet)
     if done and not quiet and boxes is None and detector == "default" and _at_a_terminal():
         from ftpcli.people.loading import stronger_detector
 

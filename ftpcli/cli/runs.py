@@ -27,11 +27,16 @@ if TYPE_CHECKING:
     Settings = dict[str, Any]
     Work = list[tuple[Source, Target]]
 
+#: What the first signal says.
+STOPPING = "stopping after this chunk"
 _EVERY = 0.2  # seconds between two looks at whether to stop
 
 
-def one_by_one(settings: Settings, work: Work, errors: list[FtpError], quiet: bool, stop: Stop) -> list[Summary]:
-    """Annotate one source after the other; a failure is printed and kept in ``errors``, the others go on."""
+def one_by_one(settings: Settings, work: Work, errors: list[FtpError], quiet: bool) -> tuple[list[Summary], Stop]:
+    """Annotate one source after the other; a failure is printed and kept in ``errors``, the others go on.
+
+    Signals end the program at once while the models load, and from then on after the chunk that is at work.
+    """
     from ftpcli.annotation.chain import Annotator
     from ftpcli.annotation.outputs import Interrupted
 
@@ -40,24 +45,25 @@ def one_by_one(settings: Settings, work: Work, errors: list[FtpError], quiet: bo
     if not quiet:
         typer.echo(_device(annotator), err=True)
     done = []
-    for source, target in work:
-        try:
-            with progress(_name(source), quiet=quiet) as show:
-                outcome = _annotate(annotator, source, target, show, stop)
-        except BrokenPipeError:  # whoever reads our standard output has enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains at exit
-            raise typer.Exit(EXIT_BROKEN_PIPE) from None
-        if isinstance(outcome, FtpError):
-            tell_error(outcome)
-            if isinstance(outcome, Interrupted):
+    with stop_signals(STOPPING) as stop:
+        for source, target in work:
+            try:
+                with progress(_name(source), quiet=quiet) as show:
+                    outcome = _annotate(annotator, source, target, show, stop)
+            except BrokenPipeError:  # whoever reads our standard output has enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains at exit
+                raise typer.Exit(EXIT_BROKEN_PIPE) from None
+            if isinstance(outcome, FtpError):
+                tell_error(outcome)
+                if isinstance(outcome, Interrupted):
+                    break
+                errors.append(outcome)
+            else:
+                done.append(outcome)
+                _tell_summary(outcome, quiet)
+            if stop():
                 break
-            errors.append(outcome)
-        else:
-            done.append(outcome)
-            _tell_summary(outcome, quiet)
-        if stop():
-            break
-    return done
+    return done, stop
 
 
 def side_by_side(

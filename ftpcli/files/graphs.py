@@ -55,7 +55,9 @@ def missing_package() -> str | None:
     return next((name for name in ("onnxruntime", "onnx") if find_spec(name) is None), None)
 
 
-def opened(kind: str, key: Mapping[str, Any], make: Callable[[], Graphs]) -> tuple[dict[str, Any], dict[str, Runner]]:
+def opened(
+    kind: str, key: Mapping[str, Any], make: Callable[[Callable[[], None]], Graphs]
+) -> tuple[dict[str, Any], dict[str, Runner]]:
     """What is to be known of the graphs that ``make`` gives, and the graphs, ready to run.
 
     They are kept in the cache folder, where another run finds them. One that cannot be read is made again; where
@@ -63,6 +65,7 @@ def opened(kind: str, key: Mapping[str, Any], make: Callable[[], Graphs]) -> tup
 
     Args:
         key: what the graphs depend on besides the program: JSON values.
+        make: calls what it is given once the weights are read, before what takes time.
     """
     digest = hashlib.sha256(json.dumps([__version__, key], sort_keys=True).encode())
     for path in sorted(path for pattern in _MAKERS for path in _PACKAGE.glob(pattern)):
@@ -72,8 +75,9 @@ def opened(kind: str, key: Mapping[str, Any], make: Callable[[], Graphs]) -> tup
         about = json.loads((folder / _ABOUT).read_bytes())
         return about, {path.stem: Runner(path.read_bytes()) for path in folder.glob("*.onnx")}
     except Exception:  # not there, or damaged in whatever way
-        print(f"ftp: preparing the {kind} for ONNX Runtime, once for these weights", file=sys.stderr)
-    made = make()
+        made = make(
+            lambda: print(f"ftp: preparing the {kind} for ONNX Runtime, once for these weights", file=sys.stderr)
+        )
     try:
         shutil.rmtree(folder, ignore_errors=True)
         write_folder(folder, made.files())

@@ -17,6 +17,7 @@ from ftpcli.device import Threads
 from ftpcli.errors import FtpError, InputError, UsageError
 from ftpcli.files.cache import cache_folder
 from ftpcli.files.graphs import Graphs, opened
+from ftpcli.files.inputs import require_file
 from ftpcli.files.tensors import sha256
 from ftpcli.people.inference import FLOOR, DetectorConfig, find_boxes, tidy
 
@@ -92,6 +93,7 @@ def load_detector(
         return NetworkDetector(BUNDLED, device, precision, image_size, floor=floor, engine=engine)
     path = Path(source)
     if path.suffix == ".safetensors":
+        require_file(path)
         return NetworkDetector(path, device, precision, image_size, floor=floor, engine=engine)
     if path.exists():
         if not path.name.endswith(_PLAIN + _CODE):
@@ -164,10 +166,10 @@ class NetworkDetector:
         }
 
 
-def _export(path: Path) -> Graphs:
+def _export(path: Path, read: Callable[[], None]) -> Graphs:
     from ftpcli.people.network import export_network
 
-    return export_network(path)
+    return export_network(path, read)
 
 
 class UltralyticsDetector:

@@ -7,7 +7,7 @@ architecture, input side, thresholds and provenance. Nothing in it can run code.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -137,14 +137,18 @@ class _Graph(torch.nn.Module):
         return _raw(self.network, pictures)
 
 
-def export_network(path: Path) -> Graphs:
+def export_network(path: Path, read: Callable[[], None] = lambda: None) -> Graphs:
     """The detector of a weights file as an ONNX graph, for any number of pictures of any size.
+
+    Args:
+        read: called when the file has been read.
 
     Raises:
         InputError: see `load_network`.
         FtpError: the graph's numbers are not torch's.
     """
     network, config = load_network(path)
+    read()
     pixels = torch.Generator().manual_seed(0)
     sizes = ((2, 192, 320), (1, 256, 128))
     pictures = [torch.randint(0, 256, (*size, 3), dtype=torch.uint8, generator=pixels) for size in sizes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,11 @@ class _Decode(nn.Module):
         return self.model.decode(tokens)
 
 
-def export_pose(path: Path, **changes: Any) -> Graphs:
+def export_pose(path: Path, read: Callable[[], None] = lambda: None, **changes: Any) -> Graphs:
     """The graphs of a weights file, for any number of crops and windows at a time.
 
     Args:
+        read: called when the file has been read.
         changes: options of the model that keep its tensors, see ``ftpcli.pose.weights.build_model``.
 
     Raises:
@@ -48,6 +50,7 @@ def export_pose(path: Path, **changes: Any) -> Graphs:
         FtpError: the graphs' numbers are not torch's.
     """
     model, provenance = build_model(path, **changes)
+    read()
     return pose_graphs(model, provenance)
 
 

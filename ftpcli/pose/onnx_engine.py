@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,10 @@ class OnnxEngine:
     def load(cls, path: Path, **changes: Any) -> OnnxEngine:
         """From a weights file, see ``load_engine``: its graphs are made once and kept."""
 
-        def make() -> Graphs:
+        def make(read: Callable[[], None]) -> Graphs:
             from ftpcli.pose.export import export_pose
 
-            return export_pose(path, **changes)
+            return export_pose(path, read, **changes)
 
         return cls(*opened("pose model", {"sha256": sha256(path), "changes": changes}, make))
 

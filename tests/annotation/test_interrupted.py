@@ -456,7 +456,8 @@ def test_a_batch_that_does_not_fit_is_halved_and_said(clip, tiny_model, command,
     from ftpcli.model.ftp_pose import FTPPose
 
     plain = tmp_path / "plain.jsonl"
-    assert command("annotate", clip, "--weights", tiny_model, "--out", plain).code == 0
+    model = ["--weights", tiny_model, "--engine", "torch"]
+    assert command("annotate", clip, *model, "--out", plain).code == 0
     honest, sizes = FTPPose.decode, []
 
     def small(self, tokens):  # type: ignore[no-untyped-def]
@@ -468,7 +469,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_said(clip, tiny_model, command,
     monkeypatch.setattr(FTPPose, "decode", small)
     monkeypatch.setattr("ftpcli.pose.torch_engine.Threads.of", lambda *_: Threads(None))  # as on a GPU: whole batches
     out = tmp_path / "out.jsonl"
-    ran = command("annotate", clip, "--weights", tiny_model, "--out", out, "--batch", "8")
+    ran = command("annotate", clip, *model, "--out", out, "--batch", "8")
     assert ran.code == 0 and sizes[:3] == [8, 4, 2] and max(sizes[3:]) == 2
     said = [line for line in ran.lines if "out of memory" in line]
     assert [line.partition(" with ")[2] for line in said] == ["8 people at a time; now 4", "4 people at a time; now 2"]

@@ -58,6 +58,7 @@ def test_no_command_reaches_for_the_network(tiny_model: Path, tmp_path: Path) ->
     ]
     if BUNDLED.is_file():
         commands.insert(1, ["annotate", clip, "--out", tmp_path / "found.jsonl", "--detector-size", "64", *model])
+        commands[1] += ["--engine", "torch"]
     words = json.dumps([[str(word) for word in command] for command in commands])
     run = subprocess.run(
         [sys.executable, "-c", GUARD, words],

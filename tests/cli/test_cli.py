@@ -59,7 +59,7 @@ BAD = [
     ([*ONE[:1], "empty.mp4", *ONE[2:]], 1, "empty.mp4: the file is empty"),
     ([*ONE[:1], "cut.mp4", *ONE[2:]], 1, "cut.mp4: is cut off or damaged"),
     ([*ONE[:1], "/dev/null", *ONE[2:]], 1, "/dev/null: is a device"),
-    ([*ONE[:1], "/dev/video99", *ONE[2:]], 1, "/dev/video99: no such file"),
+    ([*ONE[:1], "/dev/video99", *ONE[2:]], 1, "there is no camera /dev/video99"),
     (["annotate", "http://127.0.0.1/clip.mp4", *ONE[2:]], 2, "it first, or allow it with --allow-network"),
     (["annotate", "rtsp://127.0.0.1/1", *ONE[2:]], 2, "rtsp://127.0.0.1/1: is a network address"),
     (["annotate", "file:///missing.mp4", *ONE[2:]], 1, "file:///missing.mp4: no such file"),
@@ -114,7 +114,7 @@ BAD = [
     ([*ONE, "--out", "-", "--format", "coco"], 2, "--format coco: standard output takes JSON Lines"),
     ([*ONE, "--out", "-", "--resume"], 2, "--resume: standard output cannot be resumed"),
     ([*ONE, "--out", "-", "--json"], 2, "--json: --out - writes to standard output already"),
-    (["annotate", "clip.mp4", "model.safetensors", "--out", "-"], 2, "-: is no folder"),
+    (["annotate", "clip.mp4", "model.safetensors", "--out", "-"], 2, "--out -: is standard output; name a folder"),
     (["annotate", "clip.mp4", "model.safetensors", "--out", "out.json"], 2, "out.json: with several inputs"),
     (
         ["annotate", "clip.mp4", "model.safetensors", "--out", "words.txt"],

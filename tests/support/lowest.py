@@ -18,6 +18,8 @@ def lowest() -> list[str]:
     project = tomllib.loads(PROJECT.read_text())["project"]
     pins = []
     for requirement in chain(project["dependencies"], *project["optional-dependencies"].values()):
+        if requirement.startswith(f"{project['name']}["):  # other extras, which are listed themselves
+            continue
         match = re.match(r"([\w.-]+)>=([\w.]+)", requirement)
         if match is None:
             raise ValueError(f"{requirement}: has no lower bound")
