@@ -78,7 +78,7 @@ def read_mot(path: Path) -> tuple[list[MotBox], LeftOut]:
                 continue
         score = row[6] if len(row) > 6 and 0 <= row[6] <= 1 else 1.0
         x, y, w, h = row[2:6]
-        if w <= 0 or h <= 0:
+        if not w or not h:
             left_out.add(AREALESS)
             continue
         boxes.append(MotBox(number, int(row[0]) - 1, int(row[1]), np.array([x, y, x + w, y + h]), score))
@@ -105,4 +105,6 @@ def _numbers(path: Path, line: int, text: str) -> list[float]:
             f"{path}: {place} has id {row[1]:g}; every person needs a track id of 0 or more (detections without ids "
             "must be tracked first)"
         )
+    if row[4] < 0 or row[5] < 0:
+        raise InputError(f"{path}: {place} has a box of {row[4]:g} x {row[5]:g} pixels")
     return row

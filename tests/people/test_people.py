@@ -250,12 +250,11 @@ def test_an_empty_file_means_nobody_and_that_is_said(tmp_path: Path) -> None:
         ("1,1,10,inf,20,20", "line 2 holds a number that is not finite"),
         ("1,1,10,10,1e30,20", "far too large"),
         ("1,1,10,10,-20,20", "a box of -20 x 20"),
-        ("1,1,10,10,0,20", "a box of 0 x 20"),
         ("0,1,10,10,20,20", "frame number 0"),
         ("1.5,1,10,10,20,20", "frame number 1.5"),
         ("1,-1,10,10,20,20", "id -1"),
-        ("9,5,10,10,20,20", "line 2 names id 5 a second time in frame 9"),
-        ("41,1,10,10,20,20", "line 2 is about frame 41, but walk.mp4 has 40 frames"),
+        ("9,5,10,10,20,20", "line 2 names id 5 a second time in frame 8, counted from 0"),
+        ("41,1,10,10,20,20", "line 2 has people in frame 40, counted from 0, but walk.mp4 has 40 frames"),
         ("frame,id,x,y,w,h", "line 2 is not MOT text"),
     ],
 )
@@ -282,7 +281,7 @@ def test_one_box_beside_the_picture_is_left_out(tmp_path: Path) -> None:
 def test_more_frames_than_the_video_turned_out_to_have(tmp_path: Path) -> None:
     source = BoxesFile(write(tmp_path / "b.txt", "50,1,10,10,20,20"), replace(INFO, frames=None))
     source.check_end(50)
-    with pytest.raises(InputError, match="goes on to frame 50, but the video ends with frame 49"):
+    with pytest.raises(InputError, match="has people in frame 49, counted from 0, but the video has 49 frames"):
         source.check_end(49)
 
 
