@@ -95,6 +95,7 @@ class ModelOptions:
         str | None, typer.Option(help=f"tau of pruning: a number, or {ADAPTIVE} for each sample's own.")
     ] = None
     upsample: Annotated[int | None, typer.Option(help="Per side: 2 or 4.")] = None
+    shared_blocks: Annotated[int | None, typer.Option(help="Blocks after pruning.")] = None
     stem: Annotated[Stem | None, typer.Option(help="First layers.")] = None
     depth: Annotated[int | None, typer.Option(help="Blocks of the backbone.")] = None
     heatmap: Annotated[Heatmap | None, typer.Option(help="What heatmaps are trained as.")] = None
