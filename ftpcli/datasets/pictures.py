@@ -66,8 +66,10 @@ def _relative_names(name: str, short: bool) -> list[str]:
     if not path.name or "\0" in name:
         return []
     parts = list(path.parts)
-    if path.is_absolute() or ".." in parts or ":" in name:
-        last = max(n for n, part in enumerate(parts) if part in ("/", "//", "..") or ":" in part)
+    if ".." in parts:
+        return [path.name] if ":" not in path.name else []
+    if path.is_absolute() or ":" in name:
+        last = max(n for n, part in enumerate(parts) if part in ("/", "//") or ":" in part)
         ends = ["/".join(parts[n:]) for n in range(last + 1, len(parts))]
     else:
         ends = [str(path), path.name]

@@ -482,7 +482,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_said(clip, tiny_model, command,
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
     monkeypatch.setattr(FTPPose, "decode", none)
-    ran = command("annotate", clip, "--weights", tiny_model, "--out", tmp_path / "none.jsonl")
+    ran = command("annotate", clip, *model, "--out", tmp_path / "none.jsonl")
     assert ran.code == 1 and "out of memory on cpu with a single person" in ran.lines[-1]
     assert not list(tmp_path.glob("none*"))
 

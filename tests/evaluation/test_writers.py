@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ class AnnotateModel(KnowingModel):
 
     device = "cpu"
     precision = "fp32"
+    engine = SimpleNamespace(name="torch")
 
     def tokens(self) -> None:
         """It encodes nothing, so there is nothing to carry on."""
