@@ -183,10 +183,11 @@ def test_annotate_loads_no_torch(tiny_model: Path, random_detector: Path, tmp_pa
     models = ("--weights", tiny_model, "--detector", random_detector, "--detector-size", "64", "--device", "cpu")
     words = ["annotate", clip, "--out", tmp_path / "a.jsonl", "--overlay", tmp_path / "a.mp4", *models, "--overwrite"]
     loaded = []
+    own = {"PYTHONPATH": os.getcwd(), "FTP_HOME": str(tmp_path / "home")}
     for engine in ("onnx", "auto", "torch"):  # the first prepares the graphs, for which it needs torch
         run = subprocess.run(
             [sys.executable, "-c", LOADED, *map(str, words), "--engine", engine],
-            capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": os.getcwd(), "FTP_HOME": str(tmp_path / "home")},
+            capture_output=True, text=True, check=True, env=os.environ | own,
         )  # fmt: skip
         loaded.append(run.stdout.split())
     assert loaded[1] == [] and "torch" in loaded[0] and "timm" in loaded[2]
