@@ -77,7 +77,7 @@ def test_annotating_with_and_without(tmp_path: Path, tiny_model: Path, monkeypat
     for share in (0.0, 0.05):
         encoded.clear()
         options = Options(weights=str(tiny_model), hold_views=share)
-        with Annotator(options, device="cpu").open(str(clip)) as annotation:
+        with Annotator(options, engine="torch", device="cpu").open(str(clip)) as annotation:
             boxes.append([[pose.box.tolist() for pose in frame.poses] for frame in annotation])
             assert annotation.header.run.options["hold_views"] == share
         counts.append(sum(encoded))
