@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from ftpcli.datasets.left_out import AREALESS, LeftOut
-from ftpcli.datasets.sleap import SIGNATURE
-from ftpcli.datasets.tables import table_form
 from ftpcli.errors import InputError
 from ftpcli.files.checked_json import unreadable
 
@@ -27,19 +25,6 @@ class MotBox:
     track: int
     box: np.ndarray  # (4,) float64 xyxy
     score: float  # 0..1, 1 where the file's is outside of that
-
-
-def is_mot(path: Path | str) -> bool:
-    """Whether a file is MOT text and no poses file, by its content. Raises InputError where it is unreadable."""
-    if Path(path).suffix.lower() in (".json", ".jsonl"):
-        return False
-    try:
-        with open(path, "rb") as file:
-            start = file.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
-    except OSError as error:
-        raise unreadable(path, error) from error
-    table = table_form(start.decode("utf-8", "replace"))
-    return not table and not start.startswith((b"{", b"[", b"<", b"PK\x03\x04", b"PAR1", SIGNATURE))
 
 
 def read_mot(path: Path) -> tuple[list[MotBox], LeftOut]:

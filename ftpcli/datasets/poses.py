@@ -34,6 +34,30 @@ from ftpcli.records import Header, SourceInfo
 from ftpcli.skeleton import PERSON19, POSETRACK15, POSETRACK17
 
 _FORMAT = re.compile(rb'\s*\{\s*"format"\s*:\s*"([a-z-]{1,40})"')
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def _form_of(start: bytes) -> str:
+    """What a file is by how it begins: zip, sleap, parquet, xml, json, the form of a table, or "" for none of these."""
+    for signature, form in ((b"PK\x03\x04", "zip"), (sleap.SIGNATURE, "sleap"), (b"PAR1", "parquet")):
+        if start.startswith(signature):
+            return form
+    text = start.strip()
+    if text.startswith((b"<", b"{", b"[")):
+        return "xml" if text.startswith(b"<") else "json"
+    return table_form(text.decode("utf-8", "replace"))
+
+
+def is_poses_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is one for ``open_poses``, by its name or content. Raises InputError where it is unreadable."""
+    if Path(path).suffix.lower() in (".json", ".jsonl"):
+        return True
+    try:
+        with open(path, "rb") as file:
+            start = file.read(1 << 16).removeprefix(_BYTE_ORDER_MARK).lstrip()
+    except OSError as error:
+        raise checks.unreadable(os.fspath(path), error) from error
+    return bool(_form_of(start))
 
 
 def open_poses(path: str | os.PathLike[str], source: str | os.PathLike[str] | None = None) -> PosesReader:
@@ -63,7 +87,7 @@ def open_poses(path: str | os.PathLike[str], source: str | os.PathLike[str] | No
     try:
         if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
             raise InputError(f"{name}: is not a plain file")
-        start = handle.readline(1 << 16).removeprefix(b"\xef\xbb\xbf")
+        start = handle.readline(1 << 16).removeprefix(_BYTE_ORDER_MARK)
         handle.seek(0)
         match = _FORMAT.match(start)
         if match and match[1] == b"ftp-poses-part":
@@ -74,17 +98,19 @@ def open_poses(path: str | os.PathLike[str], source: str | os.PathLike[str] | No
         handle.close()
         raise
     handle.close()
-    if start.startswith(b"PK\x03\x04"):
-        return _open_zip(name, video)
-    if start.startswith(sleap.SIGNATURE):
-        return _stored(name, "sleap", video, sleap.read_labels)
-    if start.startswith(b"PAR1"):
-        return _open_parquet(name, video)
-    if start.lstrip().startswith(b"<"):
-        return _stored(name, "cvat", video, cvat.read_xml)
-    if form := table_form(start.decode("utf-8", "replace").strip()):
-        return _stored(name, form, video, partial(read_table, form))
-    return _open_document(name, video)
+    match _form_of(start):
+        case "zip":
+            return _open_zip(name, video)
+        case "sleap":
+            return _stored(name, "sleap", video, sleap.read_labels)
+        case "parquet":
+            return _open_parquet(name, video)
+        case "xml":
+            return _stored(name, "cvat", video, cvat.read_xml)
+        case "" | "json":
+            return _open_document(name, video)
+        case form:
+            return _stored(name, form, video, partial(read_table, form))
 
 
 def _open_zip(path: str, source: str | None) -> StoredReader:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ftpcli.datasets.mot import is_mot, read_mot
-from ftpcli.datasets.poses import open_poses
+from ftpcli.datasets.mot import read_mot
+from ftpcli.datasets.poses import is_poses_file, open_poses
 from ftpcli.errors import InputError
 from ftpcli.files.inputs import require_file
 from ftpcli.people.tracking import Tracker, TrackerName, memory_frames
@@ -116,10 +116,10 @@ class DetectAndTrack:
 def check_boxes(path: Path | str) -> None:
     """Read a boxes file for its faults alone, before anything that takes time. Raises InputError."""
     require_file(path)
-    if is_mot(path):
-        read_mot(Path(path))
-    else:
+    if is_poses_file(path):
         open_poses(path).close()
+    else:
+        read_mot(Path(path))
 
 
 class BoxesFile:
@@ -139,7 +139,7 @@ class BoxesFile:
 
     def __init__(self, path: Path | str, info: VideoInfo) -> None:
         self.path = Path(path)
-        self.kind = "mot" if is_mot(path) else "poses"
+        self.kind = "poses" if is_poses_file(path) else "mot"
         self.warnings: Sequence[str] = []
         self._by_name = False
         self._of: dict[int, dict[int, Person]] = {}
