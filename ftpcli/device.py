@@ -167,12 +167,15 @@ def no_other_threads() -> None:
         os.environ.setdefault(name, "1")
 
 
+def available_cores() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def cores() -> int:
     """Threads for work that is not torch's: OMP_NUM_THREADS, else the cores that this process may run on."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdigit() and int(asked):
-        return int(asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(asked) if asked.isdigit() and int(asked) else available_cores()
 
 
 def _torch_threads() -> int:

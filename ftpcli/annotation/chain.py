@@ -176,9 +176,8 @@ class Annotation:
         keys, tokens = in_stage(Stage.TRACK, self._keys(frames)), self._estimator.tokens()
         while chunk := list(islice(keys, self.chunk_frames)):
             yield self._annotate(chunk, tokens)
-        if (
-            self._options.end is None and self._options.duration is None
-        ):  # else the people of a boxes file may be in later frames
+        # Where the run ends early, the people of a boxes file may be in later frames.
+        if self._options.end is None and self._options.duration is None:
             self._people.check_end(self._source.decoded)
         self.close()
 

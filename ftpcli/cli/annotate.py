@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -20,9 +20,6 @@ from ftpcli.errors import EXIT_SOME_FAILED, FtpError, UsageError
 from ftpcli.people.selection import Select
 from ftpcli.people.tracking import TrackerName
 from ftpcli.pose.smoothing import Smoothing
-
-if TYPE_CHECKING:
-    pass
 
 _INPUT, _PEOPLE, _CHOICE, _MODEL, _OUTPUT = "Input", "People", "Who goes into the file", "Model", "Output"
 
@@ -297,11 +294,13 @@ def command(
         weights_path(weights)
     if boxes is not None:
         require_file(boxes)
+    style = Style(angles=angles, trails=trails, blur_faces=blur_faces)
+    folder = None if frames is None else Path(frames)
     work = []
     for source, target in zip(sources, targets_of(sources, out, several, format, joints, overlay), strict=True):
-        target = replace(target, overwrite=overwrite, resume=resume, picture=picture)
-        target = replace(target, frames=None if frames is None else Path(frames))
-        target = replace(target, show=show, style=Style(angles=angles, trails=trails, blur_faces=blur_faces))
+        target = replace(
+            target, overwrite=overwrite, resume=resume, picture=picture, frames=folder, show=show, style=style
+        )
         try:
             target.check(source.path, boxes, weights)
             work.append((source, target))

@@ -43,6 +43,7 @@ def examine() -> dict[str, Any]:
 
     from ftpcli.cli.weights import known_weights
     from ftpcli.files.cache import cache_folder
+    from ftpcli.files.inputs import cameras
     from ftpcli.people.loading import BUNDLED
     from ftpcli.version import __version__
     from ftpcli.video.codecs import codecs
@@ -69,7 +70,7 @@ def examine() -> dict[str, Any]:
             "bundled": str(BUNDLED) if BUNDLED.is_file() else None,
             **{path.name: str(path) for path in sorted(detectors.glob("*.pt"))},
         },
-        "cameras": sorted(map(str, Path("/dev").glob("video*"))),
+        "cameras": cameras(),
     }
     written = found["codecs"]["written"]
     problems = [f"{name}: this build of PyAV cannot write it; reinstall av" for name in written if not written[name]]
@@ -82,13 +83,13 @@ def examine() -> dict[str, Any]:
 def _devices() -> dict[str, Any]:
     import torch
 
-    from ftpcli.device import choose_device, choose_precision
+    from ftpcli.device import available_cores, choose_device, choose_precision
 
     gpus = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
     chosen = choose_device("auto")
     return {
         "devices": {
-            "cpu": f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores",
+            "cpu": f"{available_cores()} cores",
             **{f"cuda:{n}": f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB" for n, gpu in enumerate(gpus)},
             **({"mps": "Apple GPU"} if torch.backends.mps.is_available() else {}),
         },

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import inspect
 import json
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -110,7 +109,9 @@ class RunningOptions:
         """How many prepare batches. On a CPU the model has all cores."""
         if self.workers is not None or device == "cpu":
             return self.workers or 0
-        return min(8, (os.cpu_count() or 2) // 2)
+        from ftpcli.device import available_cores
+
+        return min(8, available_cores() // 2)
 
     def carry_out(self, training: Callable[..., dict[str, Any]], device: str) -> None:
         """Run a training, also as one of several processes; exit code 130 or 143 where interrupted."""

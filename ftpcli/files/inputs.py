@@ -117,9 +117,14 @@ def camera(name: str) -> str | None:
     return name if re.fullmatch(r"/dev/video\d+", name) else None
 
 
+def cameras() -> list[str]:
+    """The devices of cameras on this machine, where they are files."""
+    return sorted(map(str, Path("/dev").glob("video*")), key=natural_key)
+
+
 def _camera_source(name: str, device: str) -> Source:
     if sys.platform != "darwin" and not os.path.exists(device):
-        there = ", ".join(sorted(map(str, Path("/dev").glob("video*")), key=natural_key)) or "none"
+        there = ", ".join(cameras()) or "none"
         raise InputError(f"{name}: there is no camera {device}; cameras here: {there}")
     return Source(device, "video")
 

@@ -151,6 +151,17 @@ class ModelConfig:
             raise ValueError(f"model options do not fit: {error}") from error
 
 
+_VITPOSE = ModelConfig(
+    backbone="vit_small_patch16_224",
+    width=384,
+    heads=12,
+    class_token=False,
+    patch_padding=2,
+    joints=COCO17.joints,
+    head=Head.DECONVOLUTION,
+    head_width=256,
+    codec=Codec.UDP,
+)
 PRESETS: dict[Preset, ModelConfig] = {
     Preset.TINY: ModelConfig(stem="residual", depth=6, cross_mlp_ratio=2.0, heatmap="softmax"),
     Preset.SMALL: ModelConfig(
@@ -164,19 +175,6 @@ PRESETS: dict[Preset, ModelConfig] = {
         head_width=96,
         cross_mlp_ratio=2.5,
     ),
+    Preset.VITPOSE_SMALL: _VITPOSE,
+    Preset.VITPOSE_BASE: _VITPOSE.replace(backbone="vit_base_patch16_224", width=768, heads=None),
 }
-for _preset, _backbone, _width in (
-    (Preset.VITPOSE_SMALL, "vit_small_patch16_224", 384),
-    (Preset.VITPOSE_BASE, "vit_base_patch16_224", 768),
-):
-    PRESETS[_preset] = ModelConfig(
-        backbone=_backbone,
-        width=_width,
-        heads=12 if _width == 384 else None,
-        class_token=False,
-        patch_padding=2,
-        joints=COCO17.joints,
-        head=Head.DECONVOLUTION,
-        head_width=256,
-        codec=Codec.UDP,
-    )

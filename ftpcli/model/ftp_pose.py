@@ -72,7 +72,11 @@ class FTPPose(nn.Module):
             tokens = self._tokens(windows)
         return self.decode(tokens, grid)
 
+    def backbone_tokens(self, windows: Tensor) -> Tensor:
+        """(B, T, 3, H, W) -> (B, T, N, C + D) tokens of the backbone, see ``forward``."""
+        images = windows.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        return self.backbone(images).unflatten(0, tuple(windows.shape[:2]))
+
     def _tokens(self, windows: Tensor) -> Tensor:
         """(B, T, 3, H, W) -> (B, T, N, C + D)."""
-        images = windows.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        return self.encode(images).unflatten(0, tuple(windows.shape[:2]))
+        return self._projected(self.backbone_tokens(windows))

@@ -171,8 +171,7 @@ class PoseTrainer(Trainer):
         if self.cache is None:
             return self.parallel(windows, key_gradient_only=self.recipe.key_gradient_only)
         with torch.no_grad():
-            images = windows.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-            tokens = self.model.backbone(images).unflatten(0, windows.shape[:2])
+            tokens = self.model.backbone_tokens(windows)
         kept = self.cache.put(self.step, Tokens(tokens, part.joints, part.weight))
         return self.parallel(kept.tokens.to(self.device), are_tokens=True)
 
