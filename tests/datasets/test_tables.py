@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from ftpcli.errors import EXIT_SOME_FAILED, InputError
 from ftpcli.formats import SINKS, open_poses, write_poses
 from ftpcli.records import FramePoses, Pose
 from ftpcli.skeleton import PERSON19
-from tests.support.formats_samples import SIZE, WRITABLE, frames, header
+from tests.support.formats_samples import SIZE, WRITABLE, header, walk
 from tests.support.tiny import Ran
 
 COUNT = 12
@@ -28,12 +27,7 @@ ONE_WAY = {"coco_results", "mot", "openpose", "openpose18", "trc", "yolo", "nwb"
 
 @pytest.fixture
 def items() -> list[FramePoses]:
-    """Frames with and without people; a joint that was not located."""
-    made = frames(COUNT, seed=3)
-    person = next(pose for frame in made for pose in frame.poses)
-    person.confidence[3] = 0.0
-    person.keypoints[3] = 0.0
-    return [replace(f, poses=tuple(sorted(f.poses, key=lambda p: p.track_id))) for f in made]
+    return walk(COUNT)
 
 
 @pytest.fixture

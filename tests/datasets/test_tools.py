@@ -21,7 +21,7 @@ from ftpcli.people.sources import BoxesFile
 from ftpcli.records import FramePoses, Pose, VideoInfo
 from ftpcli.skeleton import PERSON19
 from ftpcli.training.sources import DataSpec, open_data
-from tests.support.formats_samples import SIZE, frames, header
+from tests.support.formats_samples import SIZE, header, walk
 from tests.support.tiny import Ran
 
 WRIST = PERSON19.joints.index("left_wrist")
@@ -29,11 +29,7 @@ WRIST = PERSON19.joints.index("left_wrist")
 
 @pytest.fixture
 def items() -> list[FramePoses]:
-    made = frames(8, seed=3)
-    person = next(pose for frame in made for pose in frame.poses)
-    person.confidence[3] = 0.0
-    person.keypoints[3] = 0.0
-    return [replace(f, poses=tuple(sorted(f.poses, key=lambda p: p.track_id))) for f in made]
+    return walk(8)
 
 
 @pytest.fixture

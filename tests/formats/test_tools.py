@@ -21,19 +21,14 @@ from ftpcli.annotation.conversion import convert
 from ftpcli.formats import open_poses, write_poses
 from ftpcli.records import FramePoses
 from ftpcli.skeleton import COCO17, PERSON19
-from tests.support.formats_samples import SIZE, frames, header
+from tests.support.formats_samples import SIZE, frames, header, walk
 
 COUNT = 12
 
 
 @pytest.fixture
 def items() -> list[FramePoses]:
-    """Frames with and without people; a joint that was not located, and one that was filled in."""
-    made = frames(COUNT, seed=3)
-    person = next(pose for frame in made for pose in frame.poses)
-    person.confidence[3] = 0.0
-    person.keypoints[3] = 0.0
-    return [replace(f, poses=tuple(sorted(f.poses, key=lambda p: p.track_id))) for f in made]
+    return walk(COUNT)
 
 
 @pytest.fixture

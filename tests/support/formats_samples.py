@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from importlib.util import find_spec
 from typing import Any
@@ -65,6 +66,15 @@ def frames(count: int = 6, seed: int = 0, joints: int = 19, step: int = 1) -> li
         result.append(FramePoses(number * step, pts, pts / 15360, poses))
         pts += int(rng.integers(1, 1500))
     return result
+
+
+def walk(count: int) -> list[FramePoses]:
+    """Frames with and without people, who are sorted by id; one joint was not located."""
+    made = frames(count, seed=3)
+    person = next(pose for frame in made for pose in frame.poses)
+    person.confidence[3] = 0.0
+    person.keypoints[3] = 0.0
+    return [replace(f, poses=tuple(sorted(f.poses, key=lambda p: p.track_id))) for f in made]
 
 
 def flat(frame: FramePoses) -> tuple:
