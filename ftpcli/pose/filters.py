@@ -73,6 +73,10 @@ class Filter:
             used["window"] = self.window
         return used | {"fill_gaps": self.fill_gaps, "outliers": self.outliers}
 
+    def said(self) -> list[str]:
+        """What was done, once it is done."""
+        return [f"{count:,} {what}" for what, count in self.counts.items() if count]
+
     def __call__(self, frames: Iterable[FramePoses], cuts: Iterable[int] = ()) -> Iterator[FramePoses]:
         """The frames, filtered. They wait on the disk; memory holds the joints of one track at a time.
 
