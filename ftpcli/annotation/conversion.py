@@ -15,7 +15,7 @@ from ftpcli.annotation.suggestions import suggest
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.poses import open_poses
 from ftpcli.errors import InputError, UsageError
-from ftpcli.files.inputs import numbered_images, refuse_address
+from ftpcli.files.inputs import numbered_images, refuse_address, refuse_standard
 from ftpcli.files.output import make_folder
 from ftpcli.files.output_folder import OutputFolder, output_folder
 from ftpcli.formats import SINKS, check_joints, check_output, format_of, lacking, write_poses
@@ -88,6 +88,8 @@ def convert(
     if angles and not issubclass(SINKS[name], CsvSink):
         raise UsageError("--angles: are columns of tables; write CSV or Parquet")
     refuse_address("--video", video)
+    if pictures is not None:
+        refuse_standard("--frames", pictures)
     if pictures is not None and video is None:
         raise UsageError(f"--frames {os.fspath(pictures)}: give the video that they are taken from with --video")
     with ExitStack() as stack:

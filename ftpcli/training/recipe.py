@@ -280,14 +280,14 @@ RECIPES: dict[RecipeName, Recipe] = {
         ema=0.99,
         augmentation=dataclasses.replace(_MODERATE, blur=0.4, key_damage=0.5),
     ),
-    # From our own weights on a user's own footage.
+    # From our own weights on a user's own footage: ten corrected frames are to be steps enough.
     RecipeName.FINETUNE: Recipe(
         epochs=10,
-        batch=32,
+        batch=4,
         lr=2e-4,
         backbone_lr=0.5,
         layer_decay=0.9,
-        warmup=100,
+        warmup=0.1,
         schedule=Schedule.COSINE,
         ema=0.995,
         foreground=20.0,

@@ -249,6 +249,8 @@ def test_annotate_filters_at_its_end(tmp_path: Path, command: Callable[..., Ran]
     run = ["annotate", tmp_path / "0.mp4", "--boxes", boxes, "--device", "cpu", "--weights", tiny_model, "--quiet"]
     assert command(*run, "--out", tmp_path / "raw.jsonl").code == 0
     assert command(*run, "--out", tmp_path / "a.jsonl", "--smooth", "butterworth").code == 0
+    short = command(*run, "--out", tmp_path / "c.jsonl", "--smooth", "savgol", "--duration", 0.1)
+    assert short.code == 0 and "--smooth: 57 joints in runs of less than four frames" in short.err, short.err
     assert command("smooth", tmp_path / "raw.jsonl", tmp_path / "b.jsonl").code == 0
     with (
         open_poses(tmp_path / "a.jsonl") as a,
