@@ -20,7 +20,7 @@ from ftpcli.training.sources.common import Source
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """(B, T, H, W, 3) uint8 RGB crops, (B, K, 2) joints in crop pixels, (B, K) weights."""
+    """(B, T, H, W, 3) uint8 RGB crops, (B, K, 2) joints in crop pixels, (B, K) weights, see ``make_window``."""
 
     crops: torch.Tensor
     joints: torch.Tensor

@@ -149,13 +149,16 @@ class PoseTrainer(Trainer):
         weights = [part.weight.to(self.device) for part in parts]
         if self.joint_weights is not None:
             weights = [weight * self.joint_weights for weight in weights]
-        labelled, total = over_all(sum(weight.sum().item() for weight in weights)), 0.0
+        labelled, total = over_all(sum(weight.clamp_min(0).sum().item() for weight in weights)), 0.0
         for i, weight in enumerate(weights):
             part = parts[i]
             with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
                 heatmaps = self._heatmaps(part)
             joints = part.joints.to(self.device)
-            loss = heatmap_loss(heatmaps, joints, weight, self.model.config, recipe.sigma, recipe.foreground, labelled)
+            config, absent = self.model.config, recipe.absent
+            loss = heatmap_loss(
+                heatmaps, joints, weight, config, recipe.sigma, recipe.foreground, labelled, absent=absent
+            )
             self.backward(loss * world)  # gradients are averaged over processes
             total += loss.item()
         return {"heatmap": over_all(total)}
