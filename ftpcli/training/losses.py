@@ -39,8 +39,8 @@ def heatmap_loss(
         heatmaps: (B, K, rows, columns).
         joints: (B, K, 2) crop pixels.
         weight: (B, K), below 0 for joints known to lie outside the crop.
-        total: sum of the weights above 0 of the whole batch, where this is a part of it: the parts' losses add up to the
-            batch's. None: that of ``weight``.
+        total: sum of the weights above 0 of the whole batch, where this is a part of it: the parts' losses add up to
+            the batch's. None: that of ``weight``.
         absent: what joints outside the crop count beside others.
     """
     seen = weight > 0

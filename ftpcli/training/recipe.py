@@ -207,8 +207,7 @@ class Recipe(BaseRecipe):
         accumulate: parts that a batch is computed in, one after the other.
         backbone_lr: the backbone's rate relative to ``lr``, each of its blocks ``layer_decay`` times the one above;
             0 freezes the backbone. ``lr`` itself is that of new modules.
-        stem_lr: of the part of a stem that others trained (EfficientNet's, MoveNet's), relative to the backbone's first
-            layer.
+        stem_lr: of MoveNet's trunk, relative to the backbone's first layer.
         optimiser: ``adamw``; or ``muon``, which orthogonalises the updates of the Transformer blocks' matrices
             (Jordan et al. 2024, at AdamW's rates) and leaves the rest to AdamW.
         key_gradient_only: the backbone learns from key frames alone; saves half of a three-frame step.
