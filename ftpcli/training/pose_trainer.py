@@ -138,7 +138,7 @@ class PoseTrainer(Trainer):
         repeat = self.cache.steps * recipe.batch if self.cache else 0
         known = self.step * recipe.batch
         kept = self.cache is not None and self.cache.full
-        more = {"repeat": repeat, "known": known, "kept": kept}
+        more: dict[str, Any] = {"repeat": repeat, "known": known, "kept": kept}
         return Examples(self.mixture, self.size, config.frames, how, recipe.seed, joints, config.codec, **more)
 
     def collate(self, rows: list[Any]) -> Batch | None:
