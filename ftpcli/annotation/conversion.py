@@ -134,6 +134,10 @@ def convert(
             notice=notices.append,
         )
         warnings = [f"{reader.path}: {line}" for line in reader.warnings] + [f"{result.out}: {n}" for n in notices]
+        if fps is not None and (reader.timed if video is None else not os.path.isdir(video)):
+            warnings.append(
+                f"{reader.path}: --fps is not used, the times are those of the {'video' if video else 'file'}"
+            )
     if absent := sorted(set(ids or ()) - result.ids):
         warnings.append(f"{reader.path}: has nobody with id {', '.join(map(str, absent))}")
     result.warnings = tuple(warnings)

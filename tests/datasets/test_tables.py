@@ -227,6 +227,7 @@ _HEAD = "frame,seconds,track,joint,x,y,confidence\n"
         ("a.csv", _HEAD + "4,0,1,nose,1,2,1\n2,0,1,nose,1,2,1\n", "sort the rows by frame"),
         ("a.csv", _HEAD + "4,0,1,nose,1,2,1\n4,0,1,nose,3,4,1\n", "stands twice"),
         ("a.csv", _HEAD + '4,0,1,"no', "not a table"),
+        ("a.csv", _HEAD + "0,0,M\xfcller,nose,1,2,1\n", "save the table as UTF-8"),
         ("a.csv", _HEAD, "holds no people"),
         ("a.csv", "scorer,me\nbodyparts,nose\n0,1\n", "begins with rows"),
         ("a.csv", "when,what\n1,2\n", "a.csv"),
