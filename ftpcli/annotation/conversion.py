@@ -13,8 +13,8 @@ from typing import Any
 from ftpcli.annotation.suggestions import suggest
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.poses import open_poses
-from ftpcli.errors import InputError, UsageError
-from ftpcli.files.inputs import numbered_images, refuse_address, refuse_standard
+from ftpcli.errors import FtpError, InputError, UsageError
+from ftpcli.files.inputs import numbered_images, refuse_standard
 from ftpcli.files.output_folder import OutputFolder, output_folder
 from ftpcli.formats import SINKS, check_joints, check_output, format_of, lacking, write_poses
 from ftpcli.formats.base import WriteOptions
@@ -80,7 +80,6 @@ def convert(
     name = format_of(out, format)
     check_joints(name, joints)
     check_output(out, name, overwrite=overwrite, inputs=(source, video))
-    refuse_address("--video", video)
     if pictures is not None:
         refuse_standard("--frames", pictures)
     if pictures is not None and video is None:
@@ -113,18 +112,23 @@ def convert(
             frames = change(frames)
         if target is not None:
             frames = _written(frames, target, given, picture)
-        write_poses(
-            out,
-            header,
-            frames,
-            name,
-            joints=joints,
-            overwrite=overwrite,
-            frame_name=given.frame_name if target is None and image is None else None,
-            picture=picture,
-            image=image,
-            notice=notices.append,
-        )
+        try:
+            write_poses(
+                out,
+                header,
+                frames,
+                name,
+                joints=joints,
+                overwrite=overwrite,
+                frame_name=given.frame_name if target is None and image is None else None,
+                picture=picture,
+                image=image,
+                notice=notices.append,
+            )
+        except FtpError as error:
+            if str(error).startswith("frame "):  # filters and writers do not know whose it is
+                raise type(error)(f"{reader.path}: {error}") from error
+            raise
         warnings = [f"{reader.path}: {line}" for line in reader.warnings] + [f"{result.out}: {n}" for n in notices]
     if absent := sorted(set(ids or ()) - result.ids):
         warnings.append(f"{reader.path}: has nobody with id {', '.join(map(str, absent))}")

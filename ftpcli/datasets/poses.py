@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import tempfile
 from array import array
 from collections import Counter
@@ -30,11 +29,16 @@ from ftpcli.datasets.tables import TIDY, read_table, table_form
 from ftpcli.errors import InputError
 from ftpcli.files import checked_json as checks
 from ftpcli.files import parquet
+from ftpcli.files.inputs import require_file
 from ftpcli.records import Header, SourceInfo
 from ftpcli.skeleton import PERSON19, POSETRACK15, POSETRACK17
 
 _FORMAT = re.compile(rb'\s*\{\s*"format"\s*:\s*"([a-z-]{1,40})"')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_NO_POSES = (
+    "not a poses file; it should be JSON Lines of ftp, COCO JSON with images and annotations, PoseTrack JSON, or a "
+    f"table with columns {', '.join(TIDY)}, with commas between them"
+)
 
 
 def _form_of(start: bytes) -> str:
@@ -50,14 +54,17 @@ def _form_of(start: bytes) -> str:
 
 def is_poses_file(path: str | os.PathLike[str]) -> bool:
     """Whether a file is one for ``open_poses``, by its name or content. Raises InputError where it is unreadable."""
-    if Path(path).suffix.lower() in (".json", ".jsonl"):
-        return True
+    return Path(path).suffix.lower() in (".json", ".jsonl") or bool(_form_of(_start_of(os.fspath(path))))
+
+
+def _start_of(path: str) -> bytes:
+    """How a file begins, after white space. Raises InputError where it is unreadable."""
+    require_file(path)
     try:
         with open(path, "rb") as file:
-            start = file.read(1 << 16).removeprefix(_BYTE_ORDER_MARK).lstrip()
+            return file.read(1 << 16).removeprefix(_BYTE_ORDER_MARK).lstrip()
     except OSError as error:
-        raise checks.unreadable(os.fspath(path), error) from error
-    return bool(_form_of(start))
+        raise checks.unreadable(path, error) from error
 
 
 def open_poses(path: str | os.PathLike[str], source: str | os.PathLike[str] | None = None) -> PosesReader:
@@ -80,24 +87,12 @@ def open_poses(path: str | os.PathLike[str], source: str | os.PathLike[str] | No
             with its line.
     """
     name, video = os.fspath(path), None if source is None else os.fspath(source)
-    try:
-        handle = open(name, "rb")  # noqa: SIM115 (the reader owns it)
-    except (OSError, ValueError) as error:
-        raise checks.unreadable(name, error) from error
-    try:
-        if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
-            raise InputError(f"{name}: is not a plain file")
-        start = handle.readline(1 << 16).removeprefix(_BYTE_ORDER_MARK)
-        handle.seek(0)
-        match = _FORMAT.match(start)
-        if match and match[1] == b"ftp-poses-part":
-            raise InputError(f"{name}: the unfinished part of a run; finish it with ftp annotate --resume")
-        if match or Path(name).suffix.lower() == ".jsonl":
-            return NativeReader(name, handle)
-    except BaseException:
-        handle.close()
-        raise
-    handle.close()
+    start = _start_of(name)
+    match = _FORMAT.match(start)
+    if match and match[1] == b"ftp-poses-part":
+        raise InputError(f"{name}: the unfinished part of a run; finish it with ftp annotate --resume")
+    if match or Path(name).suffix.lower() == ".jsonl":
+        return NativeReader(name)
     match _form_of(start):
         case "zip":
             return _open_zip(name, video)
@@ -107,6 +102,8 @@ def open_poses(path: str | os.PathLike[str], source: str | os.PathLike[str] | No
             return _open_parquet(name, video)
         case "xml":
             return _stored(name, "cvat", video, cvat.read_xml)
+        case "" if start and start.isascii():
+            raise InputError(f"{name}: {_NO_POSES}")
         case "" | "json":
             return _open_document(name, video)
         case form:
@@ -178,10 +175,7 @@ def _open_document(path: str, source: str | None) -> StoredReader:
                 raise InputError(f"{path}: holds both 'annolist' and 'images'; it should be one of the two forms")
             return StoredReader(store, "posetrack17", _header(POSETRACK15.joints, info, None, path), 0, source)
         if not {"images", "annotations"} <= set(document.keys):
-            raise InputError(
-                f"{path}: not a poses file; it should be JSON Lines of ftp, COCO JSON with images and annotations, or "
-                "PoseTrack JSON"
-            )
+            raise InputError(f"{path}: {_NO_POSES}")
         category, joints, form = collected.people()
         header = _header(joints, info, collected.size(), path)
         return StoredReader(store, form, header, category, source)

@@ -69,8 +69,10 @@ def _rows(path: str) -> Iterator[tuple[Iterator[list[str]], Any]]:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = csv.reader(file, strict=True)
             yield (row for row in rows if row), lambda: f"{path}, line {rows.line_num}"
-    except (csv.Error, UnicodeDecodeError) as error:
+    except csv.Error as error:
         raise InputError(f"{path}: is not a table ({error})") from None
+    except UnicodeDecodeError as error:
+        raise checks.unreadable(path, error) from None
 
 
 def _wide_joints(names: list[str]) -> tuple[str, ...]:

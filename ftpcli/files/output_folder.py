@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ftpcli.errors import OutputError
 from ftpcli.files.inputs import refuse_standard
+from ftpcli.files.lock import open_locked
 from ftpcli.files.output import make_folder, name_beside, sync_folder, write_error
 
 
@@ -55,14 +56,20 @@ def output_folder(path: str | os.PathLike[str]) -> Iterator[OutputFolder]:
     """A folder that stands beside its target as ``.NAME.tmp`` and gets its name when the block ends well.
 
     Raises:
-        OutputError: see ``check_folder``.
+        OutputError: see ``check_folder``; or another run is writing it.
     """
     check_folder(path)
     target = Path(os.path.realpath(path))
-    pending = name_beside(target, ".", ".tmp")
-    shutil.rmtree(pending, ignore_errors=True)  # of a run that was killed
-    make_folder(pending)
+    pending, lock = name_beside(target, ".", ".tmp"), name_beside(target, ".", ".lock")
     try:
+        descriptor = open_locked(os.fspath(lock))
+    except OSError as error:
+        raise write_error(path, error) from error
+    if descriptor is None:
+        raise OutputError(f"{os.fspath(path)}: another run is writing it; wait for that one or name another output")
+    try:
+        shutil.rmtree(pending, ignore_errors=True)  # of a run that was killed
+        make_folder(pending)
         yield OutputFolder(pending)
         check_folder(path)
         try:
@@ -73,4 +80,7 @@ def output_folder(path: str | os.PathLike[str]) -> Iterator[OutputFolder]:
             raise write_error(path, error) from error
     finally:
         shutil.rmtree(pending, ignore_errors=True)
+        if os.name != "nt":  # while locked, so that it cannot be another run's
+            lock.unlink(missing_ok=True)
+        os.close(descriptor)
     sync_folder(target.parent)

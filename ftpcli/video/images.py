@@ -55,6 +55,7 @@ class ImageFolderReader:
         start: float | None = None,
         end: float | None = None,
         every: int = 1,
+        duration: float | None = None,
     ) -> None:
         if fps is not None and fps <= 0:
             raise UsageError(f"{float(fps):g} frames per second: must be more than 0")
@@ -62,7 +63,7 @@ class ImageFolderReader:
         self._folder = Path(folder)
         self._fps = DEFAULT_FPS if fps is None else Fraction(fps)
         self._rotate = rotate
-        self._selection = Selection(os.fspath(folder), start, end, every)
+        self._selection = Selection(os.fspath(folder), start, end, every, duration)
         self.decoded = 0
         self.bad_packets = 0
         self.warnings: list[str] = []
