@@ -21,7 +21,7 @@ from ftpcli.datasets.coco import LISTS, Annotation, Category, Id, Image, categor
 from ftpcli.datasets.document import Document
 from ftpcli.datasets.header import decode_run, decode_source
 from ftpcli.datasets.label_studio import Tasks, is_task
-from ftpcli.datasets.left_out import CROWD, EMPTY
+from ftpcli.datasets.left_out import CROWD
 from ftpcli.datasets.native import NativeReader
 from ftpcli.datasets.posetrack.form2017 import read_frame
 from ftpcli.datasets.store import PoseStore, StoredReader
@@ -272,17 +272,13 @@ class _Collector:
         if annotation.crowd:
             self._store.left_out.add(CROWD)
             return
-        table, box = annotation.table, annotation.box
-        if box is None:
-            self._store.left_out.add(EMPTY)
-            return
-        score, track = annotation.score, annotation.track
+        table, box, score, track = annotation.table, annotation.box, annotation.score, annotation.track
         raw = annotation.numbers_a_joint("keypoints_raw", 3 * len(table))
         self._store.add_person(
             self._number("image", annotation.image),
-            None if track is None else self._number("track", track),
+            None if track is None or box is None else self._number("track", track),
             0 if category is None else self._number("category", category),
-            1.0 if score is None else min(max(score, 0.0), 1.0),
+            1.0 if score is None else score,
             box,
             table,
             annotation.where,
@@ -298,8 +294,4 @@ class _Collector:
             scores = np.where(np.isnan(person.scores), 1.0, np.clip(person.scores, 0.0, 1.0))
             table = np.column_stack([person.keypoints, np.where(person.present, scores, 0.0)])
             box = person.body_box(table[:, 2] > 0)
-            if box is None:
-                self._store.left_out.add(EMPTY)
-            else:
-                score = min(max(person.score, 0.0), 1.0)
-                self._store.add_person(number, person.track, 0, score, box, table, where)
+            self._store.add_person(number, person.track, 0, person.score, box, table, where)

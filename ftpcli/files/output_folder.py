@@ -11,7 +11,7 @@ from pathlib import Path
 from ftpcli.errors import OutputError
 from ftpcli.files.inputs import refuse_standard
 from ftpcli.files.lock import open_locked
-from ftpcli.files.output import make_folder, name_beside, sync_folder, write_error
+from ftpcli.files.output import make_folder, name_beside, sync_folder, write_error, writing
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:
@@ -42,13 +42,11 @@ class OutputFolder:
     def write(self, name: str, data: bytes) -> None:
         """Write a file by its relative name, with slashes. Raises OutputError."""
         path = self._path / name
-        try:
+        with writing(path):
             if path.parent not in self._made:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._made.add(path.parent)
             path.write_bytes(data)
-        except OSError as error:
-            raise write_error(path, error) from error
 
 
 @contextlib.contextmanager
@@ -61,10 +59,8 @@ def output_folder(path: str | os.PathLike[str]) -> Iterator[OutputFolder]:
     check_folder(path)
     target = Path(os.path.realpath(path))
     pending, lock = name_beside(target, ".", ".tmp"), name_beside(target, ".", ".lock")
-    try:
+    with writing(path):
         descriptor = open_locked(os.fspath(lock))
-    except OSError as error:
-        raise write_error(path, error) from error
     if descriptor is None:
         raise OutputError(f"{os.fspath(path)}: another run is writing it; wait for that one or name another output")
     try:
@@ -72,12 +68,10 @@ def output_folder(path: str | os.PathLike[str]) -> Iterator[OutputFolder]:
         make_folder(pending)
         yield OutputFolder(pending)
         check_folder(path)
-        try:
+        with writing(path):
             with contextlib.suppress(FileNotFoundError):
                 target.rmdir()
             os.replace(pending, target)
-        except OSError as error:
-            raise write_error(path, error) from error
     finally:
         shutil.rmtree(pending, ignore_errors=True)
         if os.name != "nt":  # while locked, so that it cannot be another run's

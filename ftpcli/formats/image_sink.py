@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
-from ftpcli.files.output import write_error
+from ftpcli.files.output import writing
 from ftpcli.formats.base import Sink, WriteOptions, dumps, seconds_value
 from ftpcli.formats.header import encode_run, encode_source
 from ftpcli.records import FramePoses, Header, Pose
@@ -54,10 +54,8 @@ class ImageListSink(Sink):
         self._put(dumps(root)[:-1] + ',"annotations":[')
 
     def write(self, frame: FramePoses) -> None:
-        try:
+        with writing(tempfile.gettempdir()):
             self._spool.write(_ENTRY.pack(frame.index, frame.pts, frame.seconds))
-        except OSError as error:
-            raise write_error(tempfile.gettempdir(), error) from error
         for number, pose in enumerate(frame.poses):
             self._put(("\n" if self._first else ",\n") + dumps(self.annotation(frame, pose, number)))
             self._first = False
