@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 import tempfile
 from abc import abstractmethod
-from collections.abc import Iterator
 from typing import Any
 
 from ftpcli.files.output import writing
@@ -62,9 +61,12 @@ class ImageListSink(Sink):
 
     def close(self, frames: int) -> None:
         self._put('\n],"images":[')
-        for number, (index, pts, seconds) in enumerate(self._entries()):
-            entry = self.image(index, frames) | frame_times(index, pts, seconds)
-            self._put((",\n" if number else "\n") + dumps(entry))
+        self._spool.seek(0)
+        between = "\n"
+        while data := self._spool.read(_ENTRY.size):
+            index, pts, seconds = _ENTRY.unpack(data)
+            self._put(between + dumps(self.image(index, frames) | frame_times(index, pts, seconds)))
+            between = ",\n"
         self._put("\n]}\n")
 
     def release(self) -> None:
@@ -77,11 +79,6 @@ class ImageListSink(Sink):
     @abstractmethod
     def image(self, index: int, frames: int) -> dict[str, Any]:
         """The entry of a frame; ``frames`` is how many there are in all."""
-
-    def _entries(self) -> Iterator[tuple[int, int, float]]:
-        self._spool.seek(0)
-        while data := self._spool.read(_ENTRY.size):
-            yield _ENTRY.unpack(data)
 
     def _put(self, text: str) -> None:
         self.stream.write(text.encode("ascii"))
