@@ -31,6 +31,10 @@ class OutputError(FtpError):
     """An output cannot be written, or exists already."""
 
 
+class BusyError(OutputError):
+    """Another run is writing this output."""
+
+
 def unexpected(error: Exception) -> FtpError:
     """What to say of an exception that nobody foresaw."""
     if isinstance(error, MemoryError):

@@ -6,10 +6,11 @@ bounds depend on frame positions alone, so a resumed run forms the same batches 
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
@@ -288,6 +289,15 @@ class Annotator:
                 image_size=self.options.detector_size,
                 trust=trust,
             )
+
+    def with_options(self, **changes: Unpack[OptionFields]) -> Annotator:
+        """The same models with other times, or with ``boxes``."""
+        other = copy.copy(self)
+        other.options = replace(self.options, **changes)
+        if other.options.boxes is not None:
+            check_boxes(other.options.boxes)
+            other.detector = None
+        return other
 
     def open(self, source: str) -> Annotation:
         """Open a video, a folder of pictures, or ``-`` for standard input.

@@ -16,7 +16,7 @@ from ftpcli.annotation.chain import Annotated, Annotation, Annotator, Stored
 from ftpcli.annotation.fingerprint import fingerprint
 from ftpcli.annotation.finished import finished
 from ftpcli.annotation.pictures_out import drawn
-from ftpcli.errors import FtpError, InputError, OutputError, UsageError
+from ftpcli.errors import BusyError, FtpError, InputError, OutputError, UsageError
 from ftpcli.files.inputs import STANDARD, can_reread, describe
 from ftpcli.files.output import check_target, make_folder
 from ftpcli.files.output_folder import OutputFolder, output_folder
@@ -287,6 +287,8 @@ def _output(annotation: Annotation, annotator: Annotator, source: str, target: T
         resume=target.resume,
         overwrite=target.overwrite and not target.resume,
     ) as part:
+        if target.out.exists() and not target.overwrite:
+            raise BusyError(f"{target.out}: another run has just finished this output; give --resume to leave it")
         # A last chunk that was cut short is done again: batches must be those of an unbroken run.
         part.truncate_to(part.records // annotation.chunk_frames * annotation.chunk_frames)
         yield _Part(part, annotation, target)

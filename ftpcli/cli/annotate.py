@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -26,11 +27,11 @@ _INPUT, _PEOPLE, _CHOICE, _MODEL, _OUTPUT = "Input", "People", "Who goes into th
 
 def command(
     videos: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             help="Videos, folders, patterns such as '*.mp4', numbered images, 0 for a camera, - for standard input."
         ),
-    ],
+    ] = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -72,7 +73,13 @@ def command(
         bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_OUTPUT)
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted run.", rich_help_panel=_OUTPUT)
+        bool,
+        typer.Option(
+            "--resume",
+            "--skip-done",
+            help="Go on: whole outputs of this very run are passed over, an interrupted one is continued.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Warnings and errors only.", rich_help_panel=_OUTPUT)
@@ -80,6 +87,21 @@ def command(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the closing summary as JSON on stdout.", rich_help_panel=_OUTPUT)
     ] = False,
+    inputs_from: Annotated[
+        str | None,
+        typer.Option(
+            help="Inputs from a list, one path a line, or a .csv table with the columns path, start, end, boxes.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Only the inputs whose names fall into share I of N, from 1 on.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
     start: Annotated[
         str | None, typer.Option(help="Begin at this time: seconds or hh:mm:ss.", rich_help_panel=_INPUT)
     ] = None,
@@ -214,11 +236,19 @@ def command(
         refuse_address,
         refuse_standard,
         require_file,
-        resolve_inputs,
     )
+    from ftpcli.files.status import StatusFile
+    from ftpcli.files.worklist import Row, Shard, read_worklist, resolve_rows
 
-    sources, errors = resolve_inputs(videos, allow_network=allow_network)
-    several = len(sources) + len(errors) > 1
+    share = Shard(1, 1) if shard is None else Shard.parse(shard)
+    rows = [*map(Row, videos or []), *(read_worklist(inputs_from) if inputs_from else [])]
+    if not rows:
+        raise UsageError("no inputs: name videos or a folder, or a list with --inputs-from")
+    sources, failed = resolve_rows(rows, allow_network=allow_network)
+    listed = len(sources) + len(failed)
+    several = listed > 1 or inputs_from is not None or shard is not None
+    failed = {name: error for name, error in failed.items() if share.has(name)}
+    errors = list(failed.values())
     if errors and not (several and sources and out):
         for missing in errors[:-1]:
             tell_error(missing)
@@ -228,7 +258,7 @@ def command(
     if as_json and out == STANDARD:
         raise UsageError("--json: --out - writes to standard output already; name a file with one of them")
     if boxes is not None and several:
-        raise UsageError(f"--boxes {boxes}: belongs to one video; annotate the others by themselves")
+        raise UsageError(f"--boxes {boxes}: belongs to one video; give each its own in a table with --inputs-from")
     drawn = {"--blur-faces": blur_faces, "--trails": trails, "--angles": angles}
     if overlay is None and not show and (unused := [option for option, value in drawn.items() if value]):
         raise UsageError(f"{unused[0]}: is for the overlay; name one with --overlay, or give --show")
@@ -289,7 +319,7 @@ def command(
         if out == STANDARD:
             raise UsageError(f"--smooth {smooth}: looks ahead, which --out - cannot; name a file")
     check_rotation(rotate)
-    Selection(describe(sources[0].path), options.start, options.end, every, options.duration)
+    Selection(describe(rows[0].path), options.start, options.end, every, options.duration)
     if not is_hub_name(weights):  # downloads wait until outputs are checked
         weights_path(weights)
     if boxes is not None:
@@ -297,21 +327,34 @@ def command(
     style = Style(angles=angles, trails=trails, blur_faces=blur_faces)
     folder = None if frames is None else Path(frames)
     work = []
+    # Names of outputs are chosen among all inputs, so that they are the same in every shard.
     for source, target in zip(sources, targets_of(sources, out, several, format, joints, overlay), strict=True):
+        if not share.has(source.name):
+            continue
         target = replace(
             target, overwrite=overwrite, resume=resume, picture=picture, frames=folder, show=show, style=style
         )
         try:
-            target.check(source.path, boxes, weights)
+            own = replace(options, **source.own)
+            Selection(source.name, own.start, own.end, every, own.duration)
+            target.check(source.path, own.boxes, weights)
             work.append((source, target))
         except FtpError as error:
             if not several:
                 raise
-            errors.append(error)
-    for failed in errors:
-        tell_error(failed)
+            failed[source.name] = error
+    errors = list(failed.values())
+    for failure in errors:
+        tell_error(failure)
+    status = StatusFile(out) if sources and os.path.isdir(out) else None
+    if status:
+        status.append("run", inputs=listed, shard=shard)
+        for name, failure in failed.items():
+            status.append("failed", source=name, error=str(failure))
     if not work:
-        raise typer.Exit(EXIT_SOME_FAILED)
+        if not errors:
+            typer.echo(f"ftp: none of {listed} inputs is in shard {shard}", err=True)
+        raise typer.Exit(EXIT_SOME_FAILED if errors else 0)
     settings: dict[str, Any] = {
         "options": options,
         "engine": engine,
@@ -327,9 +370,9 @@ def command(
     at_once = min(jobs, len(work)) if not show and all(can_reread(source.path) for source, _ in work) else 1
     if at_once > 1:
         with stop_signals(STOPPING) as stop:
-            done = side_by_side(at_once, settings, work, errors, quiet, stop)
+            done = side_by_side(at_once, settings, work, errors, quiet, stop, status)
     else:
-        done, stop = one_by_one(settings, work, errors, quiet)
+        done, stop = one_by_one(settings, work, errors, quiet, status)
     if done and not quiet and boxes is None and detector == "default" and _at_a_terminal():
         from ftpcli.people.loading import stronger_detector
 

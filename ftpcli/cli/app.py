@@ -19,6 +19,7 @@ from ftpcli.cli import (
     render,
     review,
     smooth,
+    status,
     train,
     train_detector,
     weights,
@@ -38,6 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("annotate", rich_help_panel=_USE)(annotate.command)
+app.command("status", rich_help_panel=_USE)(status.command)
 app.command("render", rich_help_panel=_USE)(render.command)
 app.command("info", rich_help_panel=_USE)(info.command)
 app.command("review", rich_help_panel=_USE)(review.command)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
@@ -16,12 +18,13 @@ import typer
 
 from ftpcli.cli.progress import Report, bars, progress
 from ftpcli.cli.signals import Stop, stop_signals
-from ftpcli.errors import FtpError, counted, unexpected
+from ftpcli.errors import BusyError, FtpError, OutputError, counted, unexpected
 
 if TYPE_CHECKING:
     from ftpcli.annotation.chain import Annotator
     from ftpcli.annotation.outputs import Progress, Summary, Target
     from ftpcli.files.inputs import Source
+    from ftpcli.files.status import StatusFile
 
     #: Keywords of Annotator.
     Settings = dict[str, Any]
@@ -30,11 +33,15 @@ if TYPE_CHECKING:
 #: What the first signal says.
 STOPPING = "stopping after this chunk"
 _EVERY = 0.2  # seconds between two looks at whether to stop
+_PAUSE = 0.5  # seconds after a look at an output that another run is writing
 
 
-def one_by_one(settings: Settings, work: Work, errors: list[FtpError], quiet: bool) -> tuple[list[Summary], Stop]:
+def one_by_one(
+    settings: Settings, work: Work, errors: list[FtpError], quiet: bool, status: StatusFile | None = None
+) -> tuple[list[Summary], Stop]:
     """Annotate one source after the other; a failure is printed and kept in ``errors``, the others go on.
 
+    With a status file, what another run is writing is looked at again after the others, until it is done.
     Signals end the program at once while the models load, and from then on after the chunk that is at work.
     """
     from ftpcli.annotation.chain import Annotator
@@ -44,12 +51,16 @@ def one_by_one(settings: Settings, work: Work, errors: list[FtpError], quiet: bo
     annotator.estimator.notice = _tell_notice
     if not quiet:
         typer.echo(_device(annotator), err=True)
-    done = []
+    done, left, busy = [], deque(work), _Busy(quiet)
     with stop_signals(STOPPING) as stop:
-        for source, target in work:
+        while left and not stop():
+            source, target = left.popleft()
             with progress(_name(source), quiet=quiet) as show:
-                outcome = _annotate(annotator, source, target, show, stop)
-            if isinstance(outcome, FtpError):
+                outcome = _annotate(annotator, source, target, status, show, stop)
+            if status and isinstance(outcome, BusyError):
+                busy.tell(source)
+                left.append((source, target))
+            elif isinstance(outcome, FtpError):
                 tell_error(outcome)
                 if isinstance(outcome, Interrupted):
                     break
@@ -57,13 +68,17 @@ def one_by_one(settings: Settings, work: Work, errors: list[FtpError], quiet: bo
             else:
                 done.append(outcome)
                 _tell_summary(outcome, quiet)
-            if stop():
-                break
     return done, stop
 
 
 def side_by_side(
-    jobs: int, settings: Settings, work: Work, errors: list[FtpError], quiet: bool, stop: Stop
+    jobs: int,
+    settings: Settings,
+    work: Work,
+    errors: list[FtpError],
+    quiet: bool,
+    stop: Stop,
+    status: StatusFile | None = None,
 ) -> list[Summary]:
     """The same with so many processes of one thread each; one that dies fails the source that it was at, no other.
 
@@ -71,14 +86,14 @@ def side_by_side(
     """
     from ftpcli.annotation.outputs import Interrupted
 
-    left, outcomes = list(enumerate(work)), dict[int, "Summary | FtpError"]()
+    left, outcomes, busy = deque(enumerate(work)), dict[int, "Summary | FtpError"](), _Busy(quiet)
     workers: dict[Connection, _Worker] = {}
     asked = False
     with _one_thread(), bars(len(work), quiet=quiet) as begin:
         try:
             while workers or (left and not stop()):
                 if left and not stop() and len(workers) < jobs and all(one.ready for one in workers.values()):
-                    worker = _Worker(settings)
+                    worker = _Worker(settings, status)
                     workers[worker.pipe] = worker
                 if stop() and not asked:
                     asked = True
@@ -92,6 +107,8 @@ def side_by_side(
                     except (EOFError, OSError):  # it died
                         content = worker.death(asked)
                         kind = "done" if worker.number is not None else "gone" if worker.ready or asked else "failed"
+                        if worker.number is not None:
+                            _note_failure(status, work[worker.number], content)
                         del workers[pipe]
                     if kind == "ready":
                         if not quiet and not outcomes and len(workers) == 1:
@@ -105,14 +122,19 @@ def side_by_side(
                         raise content
                     elif kind == "done" and worker.number is not None:
                         worker.end()
-                        outcomes[worker.number], worker.number = content, None
-                        if isinstance(content, FtpError):
-                            tell_error(content)
+                        number, worker.number = worker.number, None
+                        if status and isinstance(content, BusyError):
+                            busy.tell(work[number][0])
+                            left.append((number, work[number]))
                         else:
-                            _tell_summary(content, quiet)
+                            outcomes[number] = content
+                            if isinstance(content, FtpError):
+                                tell_error(content)
+                            else:
+                                _tell_summary(content, quiet)
                     if pipe in workers and worker.ready and worker.number is None:
                         if left and not stop():
-                            worker.number, (source, target) = left.pop(0)
+                            worker.number, (source, target) = left.popleft()
                             worker.show, worker.end = begin(_name(source))
                             worker.name = source.path
                             with suppress(OSError):  # it died: the pipe says so next
@@ -135,10 +157,10 @@ class _Worker:
 
     process: BaseProcess
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, status: StatusFile | None) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, other = context.Pipe()
-        self.process = context.Process(target=_serve, args=(other, settings), daemon=True)
+        self.process = context.Process(target=_serve, args=(other, settings, status), daemon=True)
         self.process.start()
         other.close()
         self.ready = False
@@ -161,7 +183,7 @@ class _Worker:
         )
 
 
-def _serve(pipe: Connection, settings: Settings) -> None:
+def _serve(pipe: Connection, settings: Settings, status: StatusFile | None) -> None:
     """A worker's life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes: the first one passes it on
     from ftpcli.device import no_other_threads
@@ -179,7 +201,7 @@ def _serve(pipe: Connection, settings: Settings) -> None:
         pipe.send(("ready", _device(annotator)))
         while (item := pipe.recv()) is not None:
             source, target = item
-            outcome = _annotate(annotator, source, target, lambda *state: pipe.send(("progress", state)), stop)
+            outcome = _annotate(annotator, source, target, status, lambda *state: pipe.send(("progress", state)), stop)
             pipe.send(("done", outcome))
 
 
@@ -196,23 +218,56 @@ def _one_thread() -> Iterator[None]:
             os.environ["OMP_NUM_THREADS"] = before
 
 
-def _annotate(annotator: Annotator, source: Source, target: Target, show: Report, stop: Stop) -> Summary | FtpError:
+def _annotate(
+    annotator: Annotator, source: Source, target: Target, status: StatusFile | None, show: Report, stop: Stop
+) -> Summary | FtpError:
     """One source; what is wrong with it must not take the others with it."""
+    from ftpcli.annotation.batch import annotate_noted
     from ftpcli.annotation.outputs import annotate_file
 
     def tell(state: Progress) -> None:
         show(state.frames, state.total, f"{state.people} poses")
 
     try:
-        return annotate_file(annotator, source.path, target, tell=tell, stop=stop)
-    except FtpError as error:
+        if source.own:
+            annotator = annotator.with_options(**source.own)
+        if status is None:
+            return annotate_file(annotator, source.path, target, tell=tell, stop=stop)
+        return annotate_noted(annotator, source, target, status, tell=tell, stop=stop)
+    except BusyError as error:
+        time.sleep(_PAUSE)
         return error
+    except FtpError as error:
+        failure = error
     except BrokenPipeError:
         raise
     except Exception as error:
         if os.environ.get("FTP_DEBUG"):
             raise
-        return FtpError(f"{source.path}: {unexpected(error)}")
+        failure = FtpError(f"{source.path}: {unexpected(error)}")
+    _note_failure(status, (source, target), failure)
+    return failure
+
+
+def _note_failure(status: StatusFile | None, work: tuple[Source, Target], error: FtpError) -> None:
+    from ftpcli.annotation.outputs import Interrupted
+
+    source, target = work
+    if status and target.out and not isinstance(error, Interrupted):
+        with suppress(OutputError):  # the error itself is printed
+            status.append("failed", source=source.name, out=target.out.name, error=str(error))
+
+
+class _Busy:
+    """Says once that another run is at work on the same outputs."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._told = quiet
+
+    def tell(self, source: Source) -> None:
+        if not self._told:
+            typer.echo(f"ftp: {source.name}: another run is at work on it; looking again after the others", err=True)
+        self._told = True
 
 
 def _name(source: Source) -> str:

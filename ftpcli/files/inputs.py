@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -34,20 +34,46 @@ _NAMED_AT_MOST = 3
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One input to annotate."""
+    """One input to annotate.
 
-    path: str  # as the user would name it; "-" is standard input
+    Attributes:
+        path: as the user would name it; "-" is standard input.
+        start, end, boxes: of this input alone, in place of the command's.
+    """
+
+    path: str
     kind: Literal["video", "images"]
+    start: float | None = None
+    end: float | None = None
+    boxes: str | None = None
+
+    @property
+    def _times(self) -> str:
+        """Its own times in seconds, as in ``10-20`` or ``0-end``; empty where it has none."""
+        ends = ["0" if self.start is None else f"{self.start:.10g}", "end" if self.end is None else f"{self.end:.10g}"]
+        return "" if self.start is None and self.end is None else "-".join(ends)
+
+    @property
+    def name(self) -> str:
+        """What it is known by among others: its path, and its own times."""
+        return f"{self.path} {self._times}" if self._times else self.path
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """Its own times and boxes, those that it has."""
+        given = {"start": self.start, "end": self.end, "boxes": self.boxes}
+        return {key: value for key, value in given.items() if value is not None}
 
     @property
     def stem(self) -> str:
-        """The name without folders and without a video's suffix, for naming outputs."""
+        """The name without folders and without a video's suffix, with its own times, for naming outputs."""
+        times = f"_{self._times}" if self._times else ""
         if self.path == STANDARD:
-            return "stdin"
+            return "stdin" + times
         path = Path(_ADDRESS.sub("", self.path, count=1))
         if self.kind == "images":
-            return path.name or path.resolve().name or "images"
-        return path.stem or path.name
+            return (path.name or path.resolve().name or "images") + times
+        return (path.stem or path.name) + times
 
 
 def is_address(name: str) -> bool:
@@ -261,7 +287,7 @@ def unique_stems(sources: Iterable[Source]) -> list[str]:
     for source in listed:
         name = source.stem
         if stems[name.casefold()] > 1 and source.kind == "video" and source.path != STANDARD:
-            name = Path(source.path).name
+            name = Path(source.path).name + source.stem.removeprefix(Path(source.path).stem)
         candidate, number = name, 1
         while candidate.casefold() in used:
             number += 1

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ftpcli.datasets.native import Lines, decode_header, decode_record
-from ftpcli.errors import InputError, OutputError
+from ftpcli.errors import BusyError, InputError, OutputError
 from ftpcli.files import checked_json as checks
 from ftpcli.files.lock import open_locked, same_file
 from ftpcli.files.output import check_target, name_beside, writing
@@ -95,7 +95,7 @@ class PartWriter:
         with writing(self.path):
             descriptor = open_locked(os.fspath(self.path))
         if descriptor is None:
-            raise OutputError(f"{self.path}: another run is writing this output; wait for it or name another output")
+            raise BusyError(f"{self.path}: another run is writing this output; wait for it or name another output")
         return descriptor
 
     def _start(self, fingerprint: Mapping[str, Any]) -> None:

@@ -1,0 +1,107 @@
+"""One source of many: with its own times and boxes, and noted in the status file of its outputs' folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ftpcli.annotation.chain import Annotator
+from ftpcli.annotation.fingerprint import fingerprint
+from ftpcli.annotation.outputs import Progress, Summary, Target, annotate_file
+from ftpcli.errors import InputError, OutputError
+from ftpcli.files.inputs import Source
+from ftpcli.files.status import StatusFile
+
+_OTHER = {"input": "from another video", "options": "with other options, models or another version"}
+
+
+def annotate_noted(
+    annotator: Annotator,
+    source: Source,
+    target: Target,
+    status: StatusFile,
+    *,
+    tell: Callable[[Progress], None] = lambda progress: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Summary:
+    """As ``annotate_file``, and ``status`` gets a line once the output is whole.
+
+    With ``target.resume``, an output that the status file knows is compared with what was noted: input, options and
+    the output's own content. It need not be in a form that is read.
+
+    Raises:
+        OutputError: the output is of another input or other options, or is not as it was left.
+        FtpError: see ``annotate_file``.
+    """
+    assert target.out is not None
+    noted = {key: _digest(value) for key, value in _keys(annotator, source.path, target).items()}
+    entry = status.done(target.out) if target.resume and not target.overwrite and target.out.exists() else None
+    if entry is not None and (target.overlay is None or target.overlay.exists()):
+        for key, how in _OTHER.items():
+            if entry.get(key) != noted[key]:
+                raise OutputError(
+                    f"{target.out}: was made {how}; give --overwrite to replace it, or name another folder"
+                )
+        if entry.get("sha256") != _content(target.out):
+            raise OutputError(
+                f"{target.out}: is not as it was left (damaged or edited); move it away to have it made again"
+            )
+        return _summary(entry, source, target)
+    done = annotate_file(annotator, source.path, target, tell=tell, stop=stop)
+    status.append(
+        "done",
+        source=source.name,
+        out=target.out.name,
+        frames=done.frames,
+        people=done.people,
+        tracks=done.tracks,
+        seconds=round(done.elapsed, 3),
+        sha256=_content(target.out),
+        **noted,
+    )
+    return done
+
+
+def _keys(annotator: Annotator, source: str, target: Target) -> dict[str, Any]:
+    keys = fingerprint(annotator, source)
+    return {"input": keys.pop("input"), "options": [keys, target.format, target.joints]}
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _content(out: Path) -> str:
+    """A hash of a file, or of a folder's files and their names."""
+    digest = hashlib.sha256()
+    try:
+        for path in sorted(out.rglob("*")) if out.is_dir() else [out]:
+            if path.is_file():
+                digest.update(os.fsencode(path.relative_to(out.parent)) + b"\0")
+                with open(path, "rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError as error:
+        raise InputError(f"{out}: cannot be read ({error.strerror})") from error
+    return digest.hexdigest()
+
+
+def _summary(entry: dict[str, Any], source: Source, target: Target) -> Summary:
+    frames, people, tracks = (int(entry.get(key) or 0) for key in ("frames", "people", "tracks"))
+    return Summary(
+        source=source.path,
+        out=str(target.out),
+        overlay=str(target.overlay) if target.overlay else None,
+        frames=frames,
+        people=people,
+        tracks=tracks,
+        bad_packets=0,
+        warnings=(),
+        seconds=0.0,
+        elapsed=0.0,
+        replayed=frames,
+        already=True,
+    )
