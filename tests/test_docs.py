@@ -140,7 +140,7 @@ def test_the_notebook_runs(examples: Path, monkeypatch: pytest.MonkeyPatch, caps
 
 
 #: What takes long, or needs what only the reader has.
-_NOT_RUN = {"annotate", "train", "eval"}
+_NOT_RUN = {"annotate", "status", "train", "eval"}
 
 
 def test_commands_of_the_recipes_run(
