@@ -60,6 +60,7 @@ def annotate_noted(
         people=done.people,
         tracks=done.tracks,
         seconds=round(done.elapsed, 3),
+        already=done.already,
         sha256=_content(target.out),
         **noted,
     )

@@ -117,7 +117,8 @@ def summed_up(folder: str) -> dict[str, Any]:
         if state == "run":
             run = line
         elif state == "done":
-            done[str(line.get("out"))] = line
+            out = str(line.get("out"))
+            done[out] = done.get(out, line) if line.get("already") else line
             failed.pop(source, None)
         elif state == "failed":
             failed[source] = line

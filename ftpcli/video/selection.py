@@ -27,7 +27,7 @@ class Selection:
             if value is not None and math.isnan(value):
                 raise UsageError("start and end must be numbers of seconds")
         if start is not None and end is not None and start >= end:
-            raise UsageError(f"start ({start:g} s) must lie before end ({end:g} s)")
+            raise UsageError(f"{name}: start ({start:g} s) must lie before end ({end:g} s)")
         if duration is not None and duration <= 0:
             raise UsageError(f"duration ({duration:g} s) must be more than 0")
         if duration is not None and end is not None:

@@ -32,9 +32,8 @@ def test_names_that_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_table(tmp_path: Path, delimiter: str) -> None:
     with open(tmp_path / "list.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter=delimiter)
-        writer.writerows(
-            [["path", "end", "start", "boxes"], ["a,b;c.mp4", "1:20", "7.5", ""], ["b.mp4", "", "", "m.txt"]]
-        )
+        writer.writerow(["path", "end", "start", "boxes"])
+        writer.writerows([["a,b;c.mp4", "1:20", "7.5", ""], ["b.mp4", "", "", "m.txt"]])
     assert read_worklist(str(tmp_path / "list.csv")) == [Row("a,b;c.mp4", 7.5, 80.0), Row("b.mp4", boxes="m.txt")]
 
 
