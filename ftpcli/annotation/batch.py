@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ftpcli.annotation import outputs
 from ftpcli.annotation.chain import Annotator
 from ftpcli.annotation.fingerprint import fingerprint
-from ftpcli.annotation.outputs import Progress, Summary, Target, annotate_file
+from ftpcli.annotation.outputs import Progress, Summary, Target
 from ftpcli.errors import InputError, OutputError
 from ftpcli.files.inputs import Source
 from ftpcli.files.status import StatusFile
@@ -51,7 +52,7 @@ def annotate_noted(
                 f"{target.out}: is not as it was left (damaged or edited); move it away to have it made again"
             )
         return _summary(entry, source, target)
-    done = annotate_file(annotator, source.path, target, tell=tell, stop=stop)
+    done = outputs.annotate_file(annotator, source.path, target, tell=tell, stop=stop)
     status.append(
         "done",
         source=source.name,

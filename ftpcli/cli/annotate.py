@@ -346,7 +346,7 @@ def command(
     errors = list(failed.values())
     for failure in errors:
         tell_error(failure)
-    status = StatusFile(out) if sources and os.path.isdir(out) else None
+    status = StatusFile(out) if sources and out != STANDARD and os.path.isdir(out) else None
     if status:
         status.append("run", inputs=listed, shard=shard)
         for name, failure in failed.items():

@@ -19,7 +19,8 @@ from ftpcli.errors import InputError, OutputError
 from ftpcli.files.lock import try_lock
 from ftpcli.files.output import write_error
 
-NAME = "ftp-status.jsonl"
+#: JSON Lines, but not called ``.jsonl``, as poses files of the same folder are.
+NAME = "ftp-status.ndjson"
 _PATIENCE = 60.0  # seconds for which another run may hold the lock
 _AT_WORK = 60.0  # seconds since the last write of a run that is taken to be at work
 

@@ -341,7 +341,7 @@ def test_outputs_named_after_an_input_with_a_long_name(here: Path, command: Call
         os.link("clip.mp4", letter + "x" * 250 + ".mp4")
     options = ["--weights", "model.safetensors", "--detector-size", "64", "--out", "outs"]
     assert command("annotate", *sorted(here.glob("?xxx*")), *options).code == 0
-    made = sorted(os.listdir("outs"))
+    made = sorted(set(os.listdir("outs")) - {"ftp-status.ndjson"})
     assert len(made) == 2 and all(name.endswith(".json") and len(name) == 255 for name in made)
 
 

@@ -243,7 +243,9 @@ def test_bad_lists_and_shards(few: Path, command: Callable[..., Ran], models: tu
         ran = command("annotate", *words, *out, *models)
         assert ran.code == code and len(ran.lines) == 1 and says in ran.lines[0], ran.err
     ran = command("annotate", "--inputs-from", few / "bad.csv", *out, *models)
-    assert ran.code == 1 and "0.mp4: start (3 s) must lie before end (2 s)" in ran.err and len(lines(few / "out")) == 1
+    assert (
+        ran.code == 1 and "0.mp4 3-2: start (3 s) must lie before end (2 s)" in ran.err and len(lines(few / "out")) == 1
+    )
     shares = [command("annotate", few / "0.mp4", *out, "--overwrite", "--shard", f"{i}/2", *models) for i in (1, 2)]
     assert [ran.code for ran in shares] == [0, 0]
     assert sum("none of 1 inputs is in shard" in ran.err for ran in shares) == 1
