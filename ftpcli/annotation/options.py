@@ -15,7 +15,6 @@ from ftpcli.people.tracking import TrackerName
 from ftpcli.pose.smoothing import Smoothing
 from ftpcli.pose.views import check_tolerance
 
-
 #: Largest ``--detect-every``: so many frames are held.
 _MOST_SKIPPED = 8
 
