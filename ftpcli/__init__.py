@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from ftpcli.version import __version__
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when timm or we import huggingface_hub
 
 TYPE_CHECKING = False  # without importing typing, which takes longer than all else here
 

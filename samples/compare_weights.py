@@ -48,7 +48,9 @@ def rows_of(report: Mapping[str, Any], name: str) -> dict[str, dict[str, float]]
     return rows
 
 
-def accuracy(model: Estimator, data: Sequence[str], every: int, single: bool) -> dict[str, dict[str, float]]:
+def accuracy(
+    model: Estimator, data: Sequence[str], every: int, single: bool, blur: int = 0
+) -> dict[str, dict[str, float]]:
     """Rows of all sets."""
     rows: dict[str, dict[str, float]] = {}
     for text in data:
@@ -57,7 +59,7 @@ def accuracy(model: Estimator, data: Sequence[str], every: int, single: bool) ->
             raise UsageError(f"--data {text}: give coco=FILE or clips=FOLDER")
         with TemporaryDirectory(prefix="compare-") as folder:
             thin = every if kind == "clips" else 1
-            options = RunOptions(Path(path), kind, Path(folder), single=single, every=thin)
+            options = RunOptions(Path(path), kind, Path(folder), single=single, every=thin, blur=blur)
             report = evaluate_pose_model(model, options)
         stem = Path(path).stem
         rows |= rows_of(report, f"{Path(path).resolve().parent.name}/{stem}" if kind == "coco" else stem)
@@ -110,13 +112,15 @@ def main() -> int:
     parser.add_argument("--data", action="append", default=[], help="coco=FILE or clips=FOLDER, repeatable")
     parser.add_argument("--every", type=int, default=1, help="clips: every N-th frame only (no jitter then)")
     parser.add_argument("--single", action="store_true", help="neighbours replaced by the key frame")
+    parser.add_argument("--blur", type=int, default=0, help="blur every picture by up to so many pixels")
     parser.add_argument("--flip-test", action="store_true", help="average with the mirror image's heatmaps")
     parser.add_argument("--rounds", type=int, default=30, help="frames that the time is measured on")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     try:
         models = [Estimator.load(name, device="cpu", flip_test=arguments.flip_test) for name in arguments.weights]
-        found = [accuracy(model, arguments.data, arguments.every, arguments.single) for model in models]
+        how = (arguments.data, arguments.every, arguments.single, arguments.blur)
+        found = [accuracy(model, *how) for model in models]
     except FtpError as error:
         print(f"compare_weights: {error}", file=sys.stderr)
         return 1

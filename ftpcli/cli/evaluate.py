@@ -80,6 +80,10 @@ def command(
         Path | None,
         typer.Option(help="Folder for the prediction files (default: beside the report).", rich_help_panel=_OUT),
     ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="COCO: write predictions here, as pycocotools' loadRes takes them.", rich_help_panel=_OUT),
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report as JSON.", rich_help_panel=_OUT)] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_OUT)
@@ -112,11 +116,14 @@ def command(
         raise UsageError(f"--metric {metric} does not go with --dataset {dataset}; leave it out")
     if images is not None and dataset not in (Dataset.COCO, Dataset.DETECTOR):
         raise UsageError(f"--images {images}: only for --dataset coco and detector")
+    if results is not None and dataset != Dataset.COCO:
+        raise UsageError(f"--results {results}: only for --dataset coco; other predictions go to --out")
     box_source = BoxSource.parse(boxes)
     require(annotations, predictions, data, images)
     require_file(box_source.file)
-    if report is not None:
-        check_target(report, overwrite=overwrite, inputs=(annotations, predictions, data))
+    for target in (report, results):
+        if target is not None:
+            check_target(target, overwrite=overwrite, inputs=(annotations, predictions, data))
 
     if annotations is not None and predictions is not None:
         from ftpcli.evaluation.files import evaluate_files
@@ -143,6 +150,7 @@ def command(
                 every=every,
                 hold_views=hold_views,
                 min_score=min_box_score,
+                results=results,
                 overwrite=overwrite,
             )
             changes = {"high_ratio": high_ratio, "low_ratio": low_ratio, "selector": selector}

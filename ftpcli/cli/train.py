@@ -95,6 +95,9 @@ class ModelOptions:
         str | None, typer.Option(help=f"tau of pruning: a number, or {ADAPTIVE} for each sample's own.")
     ] = None
     upsample: Annotated[int | None, typer.Option(help="Per side: 2 or 4.")] = None
+    fine_maps: Annotated[
+        bool | None, typer.Option(help="The high-resolution branch sees the movenet stem's finest map, too.")
+    ] = None
     shared_blocks: Annotated[int | None, typer.Option(help="Blocks after pruning.")] = None
     stem: Annotated[Stem | None, typer.Option(help="First layers.")] = None
     depth: Annotated[int | None, typer.Option(help="Blocks of the backbone.")] = None
@@ -146,10 +149,7 @@ class StartOptions:
     ] = "random"
     stem_weights: Annotated[
         Path | None,
-        typer.Option(
-            help="For --stem efficientnet: EfficientNet-Lite0's (timm or EfficientNet-PyTorch); for --stem movenet: "
-            "MoveNet Thunder's ONNX file (needs onnx)."
-        ),
+        typer.Option(help="For --stem movenet: MoveNet Thunder's ONNX file (needs onnx)."),
     ] = None
     average_with: Annotated[
         list[Path] | None,
@@ -204,9 +204,9 @@ class PoseRecipeOptions:
     augment: Annotated[AugmentationName | None, typer.Option(help="Augmentation.")] = None
     accumulate: Annotated[int | None, typer.Option(help="Parts a batch is done in.")] = None
     backbone_lr: Annotated[float | None, typer.Option(help="Of the backbone, relative to lr; 0 freezes it.")] = None
-    stem_lr: Annotated[
-        float | None, typer.Option(help="Of the trained part of a stem, relative to the backbone's.")
-    ] = None
+    stem_lr: Annotated[float | None, typer.Option(help="Of the movenet stem's trunk, relative to the backbone's.")] = (
+        None
+    )
     key_gradient_only: Annotated[
         bool | None, typer.Option(help="The backbone learns from key frames alone: half the time a step.")
     ] = None

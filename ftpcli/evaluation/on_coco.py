@@ -44,7 +44,8 @@ def evaluate_coco_data(model: PoseModel, options: RunOptions, progress: Progress
     names = {key: truth.file.images[key].name for key in truth.file.images if key in by_image}
     paths = all_pictures(path, names, options.images)
 
-    options.prepare([PREDICTIONS])
+    if options.results is None:
+        options.prepare([PREDICTIONS])
     people: list[tuple[_Box, Pose]] = []
     pictures = [(place, truth.file.images[key].size, by_image[key]) for key, place in paths.items()]
     keys = _key_frames(model, options, pictures)
@@ -52,7 +53,7 @@ def evaluate_coco_data(model: PoseModel, options: RunOptions, progress: Progress
         people += zip(boxes, poses, strict=True)
         progress(done + 1, len(paths))
     results = [_result(one, pose, model.joints, truth) for one, pose in people]
-    write_json(results, options.predictions / PREDICTIONS, overwrite=options.overwrite)
+    write_json(results, options.results or options.predictions / PREDICTIONS, overwrite=options.overwrite)
 
     scored = coco_stats(truth, results, notices)
     source: dict[str, Any] = {"source": "gt", "boxes": len(people)}

@@ -63,6 +63,7 @@ class RunOptions:
         blur: longest motion blur in pixels put on every picture, 0 for none.
         every: evaluate every N-th frame of clips only.
         hold_views: see ``ftpcli.pose.views.HoldViews``; of clips only.
+        results: of COCO pictures: the predictions' file, in place of one in ``predictions``.
         min_score: weaker detected boxes are not used.
     """
 
@@ -77,6 +78,7 @@ class RunOptions:
     blur: int = 0
     every: int = 1
     hold_views: float = 0.0
+    results: Path | None = None
     min_score: float = 0.2
     overwrite: bool = False
 

@@ -39,8 +39,6 @@ class Stem(StrEnum):
     """What turns a picture into tokens."""
 
     PATCH = "patch"
-    RESIDUAL = "residual"
-    EFFICIENTNET = "efficientnet"
     MOVENET = "movenet"
 
 

@@ -11,7 +11,7 @@ from ftpcli.model.choices import ADAPTIVE, Branches, Codec, Head, Heatmap, Prese
 from ftpcli.skeleton import COCO17, PERSON19
 
 #: Left out of :meth:`ModelConfig.to_dict` where they are not changed.
-_SELDOM = ("heads", "class_token", "patch_padding", "head", "codec")
+_SELDOM = ("fine_maps", "heads", "class_token", "patch_padding", "head", "codec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,7 @@ class ModelConfig:
 
     Attributes:
         backbone: a timm ``vit_*_patch16_*`` name.
-        stem: ``patch`` is ViT's 16x16 projection; ``residual`` replaces it by a small residual network, which learns
-            much faster from random weights; ``efficientnet`` adds the first stages of EfficientNet-Lite0 to that, for
-            which weights trained on ImageNet exist; ``movenet`` is MoveNet Thunder's trunk, whose finest map the head
+        stem: ``patch`` is ViT's 16x16 projection; ``movenet`` is MoveNet Thunder's trunk, whose finest map the head
             reads as well.
         depth: Transformer blocks of the backbone; None is what its name has. 0 is for ``movenet`` alone, whose trunk
             has seen the whole crop already.
@@ -45,6 +43,8 @@ class ModelConfig:
         heatmap: ``gaussian``: values regress a Gaussian of peak 1 (eq. 4); ``softmax``: values are the logits of a
             distribution over the cells (cross-entropy), which trains from random weights.
         joints: names of the output channels.
+        fine_maps: the high-resolution branch also sees the ``movenet`` stem's finest map; upsampled tokens alone have
+            no more detail than the tokens.
         heads: attention heads of the backbone's blocks; None is what its name has. ViTPose-S has 12 where timm's
             vit_small has 6.
         class_token: the backbone has a class token, as timm's and MAE's; ViTPose's has none.
@@ -77,6 +77,7 @@ class ModelConfig:
     cross_mlp_ratio: float = 4.0
     heatmap: str = "gaussian"
     joints: tuple[str, ...] = PERSON19.joints
+    fine_maps: bool = False
     heads: int | None = None
     class_token: bool = True
     patch_padding: int = 0
@@ -114,6 +115,8 @@ class ModelConfig:
             raise UsageError(f"model option patch_padding = {self.patch_padding}: it must lie between 0 and 7")
         if self.stem == Stem.MOVENET and self.head != Head.DENSE:
             raise UsageError(f"model option head = {self.head!r}: the movenet stem has a head of its own")
+        if self.fine_maps and self.stem != Stem.MOVENET:
+            raise UsageError("model option fine_maps: only the movenet stem has finer maps")
         if self.temperature not in (None, ADAPTIVE) and not (
             isinstance(self.temperature, int | float) and self.temperature > 0
         ):
@@ -163,7 +166,15 @@ _VITPOSE = ModelConfig(
     codec=Codec.UDP,
 )
 PRESETS: dict[Preset, ModelConfig] = {
-    Preset.TINY: ModelConfig(stem="residual", depth=6, cross_mlp_ratio=2.0, heatmap="softmax"),
+    Preset.TINY: ModelConfig(  # the bundled weights'
+        stem=Stem.MOVENET,
+        depth=1,
+        image_size=(240, 160),
+        branches=Branches.LOW,
+        shared_blocks=1,
+        cross_mlp_ratio=2.0,
+        heatmap="softmax",
+    ),
     Preset.SMALL: ModelConfig(
         backbone="vit_small_patch16_224", width=384, coarse_blocks=2, shared_blocks=4, head_width=128
     ),

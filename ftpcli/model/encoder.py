@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ftpcli.model.choices import Head
 from ftpcli.model.config import ModelConfig
+from ftpcli.model.movenet import FINE
 from ftpcli.model.pruning import gather_tokens, select_tokens
 
 
@@ -59,6 +60,10 @@ class MultiGrainedFeatureEncoder(nn.Module):
         self.time = nn.Parameter(torch.zeros(config.frames, width))
         self.coarse = nn.ModuleList(self._block(width) for _ in range(config.coarse_blocks))
         self.shared = nn.ModuleList(self._block(width) for _ in range(config.shared_blocks))
+        self.fine = None
+        if config.fine_maps and config.branches == "both":
+            self.fine = nn.Linear(FINE * (4 // config.upsample) ** 2, width, bias=False)
+            nn.init.zeros_(self.fine.weight)
 
     def _block(self, width: int) -> Block:
         block = Block(width, attention_heads(width), mlp_ratio=self.config.mlp_ratio, qkv_bias=True)
@@ -76,12 +81,15 @@ class MultiGrainedFeatureEncoder(nn.Module):
             tokens = block(tokens)
         return tokens
 
-    def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Encoded:
-        """(B, T, N, C) tokens of a window's frames on an (h, w) grid -> :class:`Encoded`."""
+    def forward(self, tokens: Tensor, grid: tuple[int, int], detail: Tensor | None = None) -> Encoded:
+        """(B, T, N, C) tokens of a window's frames on an (h, w) grid -> :class:`Encoded`.
+
+        ``detail`` (B, N, D): what the key frame's tokens carry besides, see ``Backbone.detail``.
+        """
         key, low = self._low_resolution(tokens, grid)
         if self.config.branches != "both":
             return Encoded(key, low, None, None)
-        high, index = self._high_resolution(tokens[:, tokens.shape[1] // 2], grid)
+        high, index = self._high_resolution(tokens[:, tokens.shape[1] // 2], grid, detail)
         return Encoded(key, low, high, index)
 
     def _low_resolution(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -106,13 +114,17 @@ class MultiGrainedFeatureEncoder(nn.Module):
         # a single-frame model's output would not be met bit for bit before training.
         return tokens[:, middle] + (refined - given)[:, part], low
 
-    def _high_resolution(self, key: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def _high_resolution(self, key: Tensor, grid: tuple[int, int], detail: Tensor | None) -> tuple[Tensor, Tensor]:
         """Fine detail of the key frame: (B, N, C) -> F_f (B, N s^2 // ratio, C) and its cells."""
         batch, _, width = key.shape
         rows, columns = grid[0] * self.config.upsample, grid[1] * self.config.upsample
         image = key.transpose(1, 2).reshape(batch, width, *grid)
         fine = nn.functional.interpolate(image, size=(rows, columns), mode="bilinear", align_corners=False)
         fine = fine.flatten(2).transpose(1, 2)
+        if self.fine is not None and detail is not None:
+            cells = nn.functional.pixel_shuffle(detail.transpose(1, 2).unflatten(2, grid), 4)
+            cells = nn.functional.pixel_unshuffle(cells, 4 // self.config.upsample)
+            fine = fine + self.fine(cells.flatten(2).transpose(1, 2))
         index = self._select(fine, self.config.high_ratio)
         # Pruning judges features alone; the position is added afterwards, since upsampling blurred it.
         fine = fine + sine_cosine(rows, columns, width, key.device)

@@ -48,7 +48,7 @@ class FTPPose(nn.Module):
         if self.encoder is None:
             key = key[..., :width]
             return self.head(Encoded(key, key, None, None), grid, detail)
-        return self.head(self.encoder(tokens[..., :width], grid), grid, detail)
+        return self.head(self.encoder(tokens[..., :width], grid, detail), grid, detail)
 
     def forward(self, windows: Tensor, key_gradient_only: bool = False, are_tokens: bool = False) -> Tensor:
         """(B, T, 3, H, W) -> (B, K, H/4, W/4).

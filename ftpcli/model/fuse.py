@@ -15,10 +15,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def fuse_batch_norms(model: M) -> M:
-    """A copy of the model for inference. Modules must be registered in the order in which they are called.
-
-    timm's norms with an activation leave the activation behind.
-    """
+    """A copy of the model for inference. Modules must be registered in the order in which they are called."""
     model = copy.deepcopy(model).eval()
     for parent in list(model.modules()):
         for (before, conv), (name, norm) in pairwise(list(parent.named_children())):
@@ -30,7 +27,7 @@ def fuse_batch_norms(model: M) -> M:
                 setattr(parent, before, fuse_conv_bn_eval(conv, norm, transpose=True))
             else:
                 continue
-            setattr(parent, name, getattr(norm, "act", nn.Identity()))
+            setattr(parent, name, nn.Identity())
     return model
 
 

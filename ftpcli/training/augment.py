@@ -29,7 +29,7 @@ class Example:
         images: T pictures, (H, W, 3) uint8 RGB, or a single one (a still).
         box: (4,) xyxy pixels of the key frame.
         joints: (K, 2) pixels of the key frame.
-        weight: (K,) 0 where a joint is not labelled.
+        weight: (K,) 0 where a joint is not labelled, below 0 where it is known to lie beyond the picture.
         outline: (n, 2) polygons around the person of a still, in pixels; empty where nobody drew any.
     """
 
@@ -59,7 +59,8 @@ def make_window(
         codec: the model's, which decides where crops lie.
 
     Returns:
-        (T, h, w, 3) uint8 crops, (K, 2) joints in crop pixels, (K,) weights; joints outside the crop weigh 0.
+        (T, h, w, 3) uint8 crops, (K, 2) joints in crop pixels, (K,) weights; those of joints known to lie outside the
+        crop or beyond the picture are below 0.
     """
     if how.cut and rng.random() < how.cut:
         example = _cut_off(example, rng)
@@ -81,7 +82,7 @@ def make_window(
     key = affine(centre, width, size, angle, flip, codec)
     joints = transform(joints, key)
     inside = (joints >= -0.5).all(axis=1) & (joints[:, 0] < size[1] - 0.5) & (joints[:, 1] < size[0] - 0.5)
-    weight = np.where(inside, weight, 0.0)
+    weight = np.where(inside, weight, -np.abs(weight))
 
     if len(example.images) == 1 and frames > 1 and how.motion:
         matrices = _motion(centre, width, size, angle, flip, frames, how.motion, rng, codec)
@@ -100,22 +101,22 @@ def make_window(
 
 
 def _cut_off(example: Example, rng: np.random.Generator) -> Example:
-    """The example with up to half of the person beyond an edge of the picture, most often the lower one.
+    """The example with a part of the person beyond an edge of the picture, most often the lower one.
 
-    The box ends at the new edge, as a detector's does. Where fewer than four labelled joints would be left, the example
-    stays as it is.
+    The box ends at the new edge, as a detector's does. Of a person at the side of the picture as little as a strip may
+    be left, which whoever stands beside outshines. Where no labelled joint would be left, the example stays as it is.
     """
     low, high = example.box[:2].copy(), example.box[2:].copy()
-    side = rng.choice(4, p=(0.15, 0.1, 0.15, 0.6))  # left, top, right, bottom
-    axis, share = side % 2, float(rng.uniform(0.1, 0.5))
+    side = rng.choice(4, p=(0.25, 0.05, 0.25, 0.45))  # left, top, right, bottom
+    axis, share = side % 2, float(rng.uniform(0.1, 0.5 if side % 2 else 0.85))
     height, width = example.images[0].shape[:2]
     start, end = np.zeros(2, int), np.array([width, height])
     edge = low[axis] + share * (high - low)[axis] if side < 2 else high[axis] - share * (high - low)[axis]
     (start if side < 2 else end)[axis] = round(float(np.clip(edge, 1, end[axis] - 1)))
     inside = ((example.joints >= start - 0.5) & (example.joints < end - 0.5)).all(axis=1)
-    weight = np.where(inside, example.weight, 0.0)
+    weight = np.where(inside, example.weight, -np.abs(example.weight))
     box = np.concatenate([np.maximum(low, start), np.minimum(high, end)]) - np.tile(start, 2)
-    if (weight > 0).sum() < 4 or (box[2:] <= box[:2]).any():
+    if not (weight > 0).any() or (box[2:] <= box[:2]).any():
         return example
     images = [image[start[1] : end[1], start[0] : end[0]] for image in example.images]
     outline = [polygon - start for polygon in example.outline]

@@ -20,7 +20,7 @@ from ftpcli.training.sources.common import Source
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """(B, T, H, W, 3) uint8 RGB crops, (B, K, 2) joints in crop pixels, (B, K) weights."""
+    """(B, T, H, W, 3) uint8 RGB crops, (B, K, 2) joints in crop pixels, (B, K) weights, see ``make_window``."""
 
     crops: torch.Tensor
     joints: torch.Tensor
@@ -42,6 +42,7 @@ class Examples(Dataset):
     Args:
         repeat: after so many examples the first ones come again; 0 for never. Those from ``known`` on have been seen
             by this run, and are None where they come again.
+        kept: all that come again have been seen, and are None from the start.
     """
 
     def __init__(
@@ -55,8 +56,9 @@ class Examples(Dataset):
         codec: str = Codec.CENTRED,
         repeat: int = 0,
         known: int = 0,
+        kept: bool = False,
     ) -> None:
-        self._repeat, self._known = repeat, known
+        self._repeat, self._known = repeat, -repeat if kept else known
         self.mixture, self.size, self.frames, self.how, self.seed = mixture, size, frames, how, seed
         self._skeleton, self._codec = Skeleton("model", joints), codec
         self._epoch = -1

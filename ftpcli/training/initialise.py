@@ -1,5 +1,4 @@
-"""What a model may start from, by file: ViTs of others or our weights for its backbone, EfficientNet's or MoveNet's for
-its stem."""
+"""What a model may start from, by file: ViTs of others or our weights for its backbone, MoveNet's for its stem."""
 
 from __future__ import annotations
 
@@ -8,10 +7,11 @@ from pathlib import Path
 import torch
 
 from ftpcli.errors import InputError, UsageError
-from ftpcli.model.backbone import Backbone, EfficientNetStem
+from ftpcli.model.backbone import Backbone
+from ftpcli.model.choices import Stem
 from ftpcli.model.config import ModelConfig
 from ftpcli.pose.foreign import fit_positions
-from ftpcli.pose.weights import load_weights, read_tensors_of
+from ftpcli.pose.weights import load_weights
 from ftpcli.training.movenet_weights import movenet_state
 
 _PATCHES, _POSITIONS = "backbone.vit.patch_embed.", "backbone.vit.pos_embed"
@@ -29,10 +29,10 @@ def starting_state(
     state: dict[str, torch.Tensor] = {}
     if backbone_weights is not None:
         state |= backbone_state(backbone_weights, config)
-    if stem_weights is not None and config.stem == "movenet":
+    if stem_weights is not None:
+        if config.stem != Stem.MOVENET:
+            raise UsageError("--stem-weights: weights for the stem need --stem movenet")
         state |= movenet_state(stem_weights, config.head_width, config.joints)
-    elif stem_weights is not None:
-        state |= {f"backbone.vit.{name}": value for name, value in stem_state(stem_weights, Backbone(config)).items()}
     return state
 
 
@@ -77,56 +77,3 @@ def backbone_state(path: Path, config: ModelConfig) -> dict[str, torch.Tensor]:
             f"{given.backbone}{f', --depth {given.depth}' if given.depth is not None else ''})"
         )
     return taken
-
-
-#: Names of the EfficientNet-PyTorch port (a flat list of blocks), by timm's; a block without expansion has its own.
-_PORT = {
-    "_depthwise_conv": "conv_dw",
-    "_expand_conv": "conv_pw",
-    "_bn0": "bn1",
-    "_bn1": "bn2",
-    "_project_conv": "conv_pwl",
-    "_bn2": "bn3",
-}
-_PORT_START = {"_conv_stem": "conv_stem", "_bn0": "bn1"}
-_PORT_PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-
-
-def stem_state(path: Path, backbone: Backbone) -> dict[str, torch.Tensor]:
-    """Tensors of an EfficientNet-Lite0 classifier under the names of our stem, which keeps its first stages.
-
-    Known forms: timm's names (``tf_efficientnet_lite0``), and those of the EfficientNet-PyTorch port.
-
-    Raises:
-        UsageError: the backbone's stem is another one.
-        InputError: unreadable, or not this network; the message names what differs.
-    """
-    stem = backbone.vit.patch_embed.proj  # type: ignore[union-attr]
-    if not isinstance(stem, EfficientNetStem):
-        raise UsageError("weights for the stem need --stem efficientnet or movenet")
-    found = {name.removeprefix("module."): value for name, value in read_tensors_of(path).items()}
-    if any(name.startswith("_blocks.") for name in found):
-        found = _from_port(found, stem)
-    own = stem.net.state_dict()
-    wrong = [name for name in own if name not in found or found[name].shape != own[name].shape]
-    if wrong:
-        raise InputError(
-            f"{path}: not a checkpoint of {stem.NAME} ({len(wrong)} of {len(own)} tensors do not fit, first {wrong[0]})"
-        )
-    return {f"patch_embed.proj.net.{name}": found[name].to(own[name].dtype) for name in own}
-
-
-def _from_port(found: dict[str, torch.Tensor], stem: EfficientNetStem) -> dict[str, torch.Tensor]:
-    places = [(s, b, block) for s, stage in enumerate(stem.net.blocks) for b, block in enumerate(stage)]
-    renamed: dict[str, torch.Tensor] = {}
-    for name, value in found.items():
-        first, _, rest = name.partition(".")
-        if first in _PORT_START:
-            renamed[f"{_PORT_START[first]}.{rest}"] = value
-        elif first == "_blocks":
-            number, part, tail = rest.split(".", 2)
-            if int(number) < len(places):
-                stage, index, block = places[int(number)]
-                names = _PORT if hasattr(block, "conv_pwl") else _PORT_PLAIN
-                renamed[f"blocks.{stage}.{index}.{names.get(part, part)}.{tail}"] = value
-    return renamed

@@ -248,7 +248,6 @@ class Trainer(ABC):
         for optimiser in self.optimisers:
             self.scaler.step(optimiser)
             optimiser.zero_grad(set_to_none=True)
-        self.model.zero_grad(set_to_none=True)  # kernels that an optimiser holds as matrices
         self.scaler.update()
         self.step += 1
         if self.average:

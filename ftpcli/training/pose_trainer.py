@@ -42,6 +42,7 @@ class Run(RunOptions):
         average_with: weights files of the same configuration. At the end, the mean of these and of the trained weights
             is written as well.
         validation_limit: examples of each validation source.
+        tokens: the full cache of an earlier run with the same backbone, data, augmentation, seed and batch.
     """
 
     config: ModelConfig
@@ -54,6 +55,7 @@ class Run(RunOptions):
     pretrained: bool = False
     average_with: Sequence[Path] = ()
     validation_limit: int = 500
+    tokens: TokenCache | None = None
 
 
 def train(run: Run, tell: Tell = lambda row: None, stop: Stop = never) -> dict[str, Any]:
@@ -103,7 +105,9 @@ class PoseTrainer(Trainer):
             grid = (self.size[0] // 16, self.size[1] // 16)
             if grid != config.grid:
                 raise UsageError("--token-cache: is for crops of the model's own size; leave out --size")
-            self.cache = TokenCache(recipe.token_cache, model.backbone, grid, config.frames, recipe.batch // world)
+            self.cache = run.tokens or TokenCache(
+                recipe.token_cache, model.backbone, grid, config.frames, recipe.batch // world
+            )
         if not run.resume:
             self._initialise(model)
         self.prepare(model, build_optimisers(model, recipe), Mixture(run.sources, recipe.seed))
@@ -133,9 +137,9 @@ class PoseTrainer(Trainer):
         how, joints = recipe.augmentation, config.joints
         repeat = self.cache.steps * recipe.batch if self.cache else 0
         known = self.step * recipe.batch
-        return Examples(
-            self.mixture, self.size, config.frames, how, recipe.seed, joints, config.codec, repeat=repeat, known=known
-        )
+        kept = self.cache is not None and self.cache.full
+        more: dict[str, Any] = {"repeat": repeat, "known": known, "kept": kept}
+        return Examples(self.mixture, self.size, config.frames, how, recipe.seed, joints, config.codec, **more)
 
     def collate(self, rows: list[Any]) -> Batch | None:
         return None if rows[0] is None else collate(rows)
@@ -149,13 +153,16 @@ class PoseTrainer(Trainer):
         weights = [part.weight.to(self.device) for part in parts]
         if self.joint_weights is not None:
             weights = [weight * self.joint_weights for weight in weights]
-        labelled, total = over_all(sum(weight.sum().item() for weight in weights)), 0.0
+        labelled, total = over_all(sum(weight.clamp_min(0).sum().item() for weight in weights)), 0.0
         for i, weight in enumerate(weights):
             part = parts[i]
             with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
                 heatmaps = self._heatmaps(part)
             joints = part.joints.to(self.device)
-            loss = heatmap_loss(heatmaps, joints, weight, self.model.config, recipe.sigma, recipe.foreground, labelled)
+            config, absent = self.model.config, recipe.absent
+            loss = heatmap_loss(
+                heatmaps, joints, weight, config, recipe.sigma, recipe.foreground, labelled, absent=absent
+            )
             self.backward(loss * world)  # gradients are averaged over processes
             total += loss.item()
         return {"heatmap": over_all(total)}

@@ -92,6 +92,7 @@ _MODERATE = Augmentation(
     scale=0.2,
     rotate=0.5,
     rotation=25.0,
+    cut=0.15,
     shift=0.04,
     colour=0.3,
     blur=0.2,
@@ -107,7 +108,7 @@ _STRONG = dataclasses.replace(
     rotate=0.6,
     rotation=40.0,
     turn=0.2,
-    cut=0.15,
+    cut=0.2,
     shift=0.06,
     colour=0.5,
     blur=0.25,
@@ -145,6 +146,7 @@ _RULES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
             "stem_lr",
             "token_cache",
             "foreground",
+            "absent",
         ),
     ),
     "from 0 to 1": (lambda v: 0 <= v <= 1, ("final", "drop_at", "layer_decay")),
@@ -205,11 +207,11 @@ class Recipe(BaseRecipe):
         accumulate: parts that a batch is computed in, one after the other.
         backbone_lr: the backbone's rate relative to ``lr``, each of its blocks ``layer_decay`` times the one above;
             0 freezes the backbone. ``lr`` itself is that of new modules.
-        stem_lr: of the part of a stem that others trained (EfficientNet's, MoveNet's), relative to the backbone's first
-            layer.
+        stem_lr: of MoveNet's trunk, relative to the backbone's first layer.
         optimiser: ``adamw``; or ``muon``, which orthogonalises the updates of the Transformer blocks' matrices
             (Jordan et al. 2024, at AdamW's rates) and leaves the rest to AdamW.
         key_gradient_only: the backbone learns from key frames alone; saves half of a three-frame step.
+        absent: what a joint known to lie outside the crop counts beside one that is seen; its map is to be flat.
         token_cache: GiB of memory for the tokens of a frozen backbone, in each process; 0 for none. The windows that
             fit, as they were augmented first, are passed over again and again.
         drop_path: rate at which the backbone's last block is skipped, less in those before it (stochastic depth,
@@ -230,6 +232,7 @@ class Recipe(BaseRecipe):
     stem_lr: float = 1.0
     sigma: float = 2.0
     foreground: float = 0.0
+    absent: float = 0.0
     weigh_joints: bool = False
     key_gradient_only: bool = False
     token_cache: float = 0.0
@@ -251,6 +254,7 @@ _SCRATCH = Recipe(
     final=0.1,
     ema=0.998,
     foreground=20.0,
+    absent=0.2,
     weigh_joints=True,
     augmentation=_MODERATE,
 )
@@ -287,6 +291,7 @@ RECIPES: dict[RecipeName, Recipe] = {
         schedule=Schedule.COSINE,
         ema=0.995,
         foreground=20.0,
+        absent=0.2,
         augmentation=_MODERATE,
     ),
 }

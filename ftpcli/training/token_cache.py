@@ -60,6 +60,11 @@ class TokenCache:
         parts.append((*numbers, part.joints, part.weight))
         return self._given(parts[-1])
 
+    @property
+    def full(self) -> bool:
+        """Whether it holds all the steps that it can, so that no window has to be made any more."""
+        return len(self._kept) == self.steps
+
     def get(self, step: int) -> list[Tokens]:
         """The parts of a step's batch, rounded to half precision."""
         return [self._given(part) for part in self._kept[step % self.steps]]

@@ -98,6 +98,7 @@ def test_posetrack21_and_warnings(monkeypatch, capsys, files) -> None:  # type: 
         (["--annotations", "a", "--predictions", "b", "--data", "c", "--dataset", "coco"], "not both"),
         (["--data", "c", "--dataset", "clips", "--images", "d"], "--images d: only for --dataset coco and detector"),
         (["--data", "c", "--dataset", "coco", "--metric", "posetrack"], "does not go with --dataset coco"),
+        (["--data", "c", "--dataset", "clips", "--results", "r.json"], "--results r.json: only for --dataset coco"),
         (["--data", "c", "--dataset", "coco", "--boxes", "mine"], "--boxes mine: unknown"),
     ],
 )
@@ -166,6 +167,38 @@ def test_a_model_on_pictures_and_clips(monkeypatch, capsys, tmp_path, weights) -
         assert data["boxes"]["source"] == "gt" and "boxes=gt" in out
         assert ("jitter" in data) == (dataset == "clips") and ("stats" in data) == (dataset == "coco")
     assert data["jitter"] > 0
+
+
+def test_results_for_pycocotools(monkeypatch, capsys, tmp_path, weights) -> None:  # type: ignore[no-untyped-def]
+    """The array that loadRes takes, scored by pycocotools itself, is what the report says."""
+    root, _ = coco_set(tmp_path)
+    data = json.loads((root / "val.json").read_text())
+    data["categories"][0]["keypoints"] = data["categories"][0]["keypoints"][:17]  # pycocotools knows no others
+    for annotation in data["annotations"]:
+        annotation |= {"keypoints": annotation["keypoints"][: 3 * 17], "keypoint_source": "g" * 17}
+    (tmp_path / "coco17.json").write_text(json.dumps(data))
+    words = [
+        "--data",
+        tmp_path / "coco17.json",
+        "--dataset",
+        "coco",
+        "--weights",
+        weights,
+        "--device",
+        "cpu",
+        "--quiet",
+    ]
+    words += ["--report", tmp_path / "report.json", "--results", tmp_path / "results.json"]
+    assert ftp(monkeypatch, capsys, *words)[0] == 0
+    coco, cocoeval = pytest.importorskip("pycocotools.coco"), pytest.importorskip("pycocotools.cocoeval")
+    truth = coco.COCO(str(tmp_path / "coco17.json"))
+    scored = cocoeval.COCOeval(truth, truth.loadRes(str(tmp_path / "results.json")), "keypoints")
+    scored.evaluate()
+    scored.accumulate()
+    scored.summarize()
+    assert scored.stats[0] == pytest.approx(json.loads((tmp_path / "report.json").read_text())["stats"]["AP"])
+    code, _, error = ftp(monkeypatch, capsys, *words[:-4], "--results", tmp_path / "results.json")
+    assert code == 1 and "results.json" in error and len(error.splitlines()) == 1
 
 
 def test_help_and_import_cost_nothing_heavy() -> None:

@@ -10,6 +10,7 @@ import torch
 
 from ftpcli.errors import InputError, UsageError
 from ftpcli.model.config import ModelConfig
+from ftpcli.model.encoder import MultiGrainedFeatureEncoder
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.model.fuse import fuse_batch_norms, pack_convolutions
 from ftpcli.model.movenet import FINE, MEAN, STD, MoveNetTrunk
@@ -106,8 +107,8 @@ def test_other_files_are_refused(thunder: Path, tmp_path: Path) -> None:
         starting_state(CONFIG, None, text)
     with pytest.raises(InputError, match="no such file or folder"):
         starting_state(CONFIG, None, tmp_path / "absent.onnx")
-    with pytest.raises(UsageError, match="--stem efficientnet or movenet"):
-        starting_state(CONFIG.replace(stem="residual"), None, thunder)
+    with pytest.raises(UsageError, match="need --stem movenet"):
+        starting_state(CONFIG.replace(stem="patch"), None, thunder)
 
 
 def test_without_onnx(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -136,7 +137,7 @@ def test_windows_with_another_width_than_the_backbones(branches: str, depth: int
 
 def test_only_this_stem_goes_without_blocks() -> None:
     with pytest.raises(UsageError, match="depth = 0: it must be at least 1"):
-        CONFIG.replace(stem="residual", depth=0)
+        CONFIG.replace(stem="patch", depth=0)
     with pytest.raises(UsageError, match="depth = -1: it must be at least 0"):
         CONFIG.replace(depth=-1)
 
@@ -166,3 +167,22 @@ def test_packed_convolutions_say_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     plain = fuse_batch_norms(model)
     pack_convolutions(plain, lambda: None)
     assert [type(m) for m in plain.modules()] == [type(m) for m in model.modules()]
+
+
+def test_fine_maps_are_seen_by_the_high_resolution_branch() -> None:
+    """Before training they change nothing; then a token's four cells of the branch get what the map has there."""
+    torch.manual_seed(0)
+    config = CONFIG.replace(branches="both", frames=3, fine_maps=True, shared_blocks=1, high_ratio=1)
+    encoder = MultiGrainedFeatureEncoder(config)
+    tokens, nothing = torch.rand(1, 3, 12, config.width), torch.zeros(1, 12, 16 * FINE)
+    detail = nothing.clone().unflatten(2, (FINE, 4, 4))
+    detail[0, 5, :, 2:, :2] = 1  # token 5 (row 1, column 2): its lower left quarter
+    with torch.no_grad():
+        plain = encoder(tokens, (4, 3), nothing).high
+        assert plain is not None and encoder.fine is not None
+        assert torch.equal(encoder(tokens, (4, 3), detail.flatten(2)).high, plain)
+        encoder.fine.weight.fill_(0.1)
+        seen = encoder(tokens, (4, 3), detail.flatten(2)).high
+    assert seen is not None and (seen - plain)[0].abs().sum(dim=1).nonzero().tolist() == [[3 * 6 + 4]]
+    with pytest.raises(UsageError, match="only the movenet stem"):
+        config.replace(stem="patch")

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
+import os
 import socket
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -81,7 +89,7 @@ def test_offline_says_which_file_to_give(hub: Path, capfd: pytest.CaptureFixture
         weights_path("vitpose-gigantic")
 
 
-def test_a_full_disk_and_two_downloads(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hub's library writes whole files only; what it raises meanwhile is one line."""
 
     def full(*_: object, **__: object) -> str:
@@ -94,6 +102,49 @@ def test_a_full_disk_and_two_downloads(hub: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(OutputError, match=r"No space left on device.*free some space"):
         weights_path(NAME)
     assert not list(hub.rglob("model.safetensors"))
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """Answers as the hub does for one file, slowly enough that a second download meets the first."""
+
+    content = b"weights" * 100_000
+    sent: ClassVar[list[str]] = []
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.content)))
+        self.send_header("ETag", f'"{hashlib.sha256(self.content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", NEW)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.sent.append(self.path)
+        self.do_HEAD()
+        for start in range(0, len(self.content), 70_000):
+            self.wfile.write(self.content[start : start + 70_000])
+            time.sleep(0.1)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_two_downloads_at_once(tmp_path: Path) -> None:
+    """Two processes end up with one whole file, which was sent once."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    more = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HUB_CACHE": str(tmp_path / "hub")}
+    words = f"from ftpcli.pose.hub import hub_file; print(hub_file({NAME!r}))"
+    command = [sys.executable, "-c", words]
+    running = [
+        subprocess.Popen(command, env=os.environ | more, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=100) for process in running]
+    server.shutdown()
+    assert [process.returncode for process in running] == [0, 0], said
+    assert said[0][0] == said[1][0] and Path(said[0][0].strip()).read_bytes() == _Hub.content
+    assert _Hub.sent == [f"/{REPOSITORY}/resolve/main/model.safetensors"]  # nor is anything else asked for
+    assert not list(tmp_path.rglob("*.incomplete"))
 
 
 def test_ftp_annotate_records_repository_and_revision(hub: Path, tmp_path: Path, command: Callable[..., Ran]) -> None:

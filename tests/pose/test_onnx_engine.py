@@ -30,9 +30,8 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
 
 KINDS = {
-    "residual": CONFIG.replace(stem="residual", depth=1),
-    "efficientnet": CONFIG.replace(stem="efficientnet", depth=1),
-    "movenet": CONFIG.replace(stem="movenet", depth=1),
+    "patch": CONFIG.replace(stem="patch", depth=1),
+    "movenet": CONFIG.replace(stem="movenet", depth=1, fine_maps=True),
     "movenet_alone": CONFIG.replace(stem="movenet", depth=0, frames=1, branches="none"),
     "low": CONFIG.replace(depth=1, branches="low", low_ratio=1),
     "grid": CONFIG.replace(depth=1, selector="grid", upsample=4),
@@ -78,7 +77,7 @@ def test_every_kind_of_model_gives_the_same_numbers(kind: str) -> None:
 
 
 def test_joints_are_those_of_torch_whatever_the_number_of_threads() -> None:
-    model = random_model("residual")
+    model = random_model("patch")
     image = np.random.default_rng(2).integers(0, 256, (120, 160, 3)).astype(np.uint8)
     frames = [Frame(n, n, n / 25, np.roll(image, 3 * n, axis=1)) for n in range(3)]
     people = [Person(n, np.array([10.0 + 9 * n, 5, 60 + 9 * n, 110]), 0.9) for n in range(5)]

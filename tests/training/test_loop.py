@@ -22,7 +22,7 @@ def test_three_steps_a_stop_and_three_steps_are_six_steps(
 ) -> None:
     def run(folder: str, **changes: object) -> Run:
         options = {"save_minutes": 1e9, **changes}
-        config = CONFIG.replace(stem="residual", depth=2)
+        config = CONFIG.replace(stem="movenet", depth=2)
         chosen = dataclasses.replace(
             quick(optimiser=optimiser, drop_path=0.5), steps=6
         )  # so that torch's random numbers matter, too
@@ -65,7 +65,7 @@ def test_a_diverging_run_stops_and_keeps_the_last_checkpoint(
     run = Run(CONFIG, quick(), tmp_path, [(people, 1.0)], stop_at=2)
     train(run)
     kept = (tmp_path / "checkpoint.pt").read_bytes()
-    monkeypatch.setattr("ftpcli.training.pose_trainer.heatmap_loss", lambda maps, *_: maps.sum() * float("nan"))
+    monkeypatch.setattr("ftpcli.training.pose_trainer.heatmap_loss", lambda maps, *_, **__: maps.sum() * float("nan"))
     with pytest.raises(DivergedError, match="checkpoint of step 2"):
         train(dataclasses.replace(run, resume=True, stop_at=0))
     assert (tmp_path / "checkpoint.pt").read_bytes() == kept

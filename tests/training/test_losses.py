@@ -35,3 +35,20 @@ def test_squared_error_is_equation_4() -> None:
 def test_no_labelled_joint_is_no_loss_and_no_nan() -> None:
     loss = heatmap_loss(torch.randn(1, 19, 16, 12), torch.zeros(1, 19, 2), torch.zeros(1, 19), CONFIG, 2.0, 0.0)
     assert loss.item() == 0
+
+
+@pytest.mark.parametrize("heatmap", ["gaussian", "softmax"])
+def test_a_joint_outside_the_crop_is_to_have_a_flat_map(heatmap: str) -> None:
+    """As little as the recipe says, and nothing where it says nothing."""
+    config, weight = CONFIG.replace(heatmap=heatmap), torch.ones(1, 19)
+    weight[0, 3] = -1
+    flat, peaked = torch.zeros(1, 19, 16, 12), torch.zeros(1, 19, 16, 12)
+    peaked[0, 3, 8, 6] = 5
+    joints = torch.full((1, 19, 2), 20.0)
+
+    def loss(maps: torch.Tensor, absent: float) -> float:
+        return heatmap_loss(maps, joints, weight, config, 2.0, 0.0, absent=absent).item()
+
+    assert loss(peaked, 0.0) == loss(flat, 0.0)
+    least, little, more = loss(flat, 0.2), loss(peaked, 0.2), loss(peaked, 0.4)
+    assert least < little and more - loss(flat, 0.4) == pytest.approx(2 * (little - least), rel=1e-5)

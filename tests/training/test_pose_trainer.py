@@ -43,7 +43,7 @@ def test_stochastic_depth_is_for_training_alone(people: CocoKeypoints, tmp_path:
 
 
 def test_it_learns_and_the_best_weights_annotate(people: CocoKeypoints, tmp_path: Path) -> None:
-    config = CONFIG.replace(branches="none", frames=1, stem="residual")
+    config = CONFIG.replace(branches="none", frames=1, stem="movenet", depth=1)
     chosen = dataclasses.replace(
         quick(optimiser="adamw"), steps=110, batch=8, lr=2e-3, ema=0.9, augmentation=Augmentation.none()
     )
@@ -61,7 +61,7 @@ def test_it_learns_and_the_best_weights_annotate(people: CocoKeypoints, tmp_path
 
 
 def test_the_temporal_recipe_leaves_the_backbone_alone(people: CocoKeypoints, tmp_path: Path) -> None:
-    config = CONFIG.replace(stem="residual")
+    config = CONFIG
     single = dataclasses.replace(quick(), steps=1)
     train(Run(config.replace(branches="none", frames=1), single, tmp_path / "single", [(people, 1.0)]))
     chosen = dataclasses.replace(RECIPES["temporal"], steps=3, batch=4, warmup=0, precision="fp32")
@@ -74,7 +74,7 @@ def test_the_temporal_recipe_leaves_the_backbone_alone(people: CocoKeypoints, tm
 
 
 def test_a_new_backbone_goes_under_an_old_encoder(people: CocoKeypoints, tmp_path: Path) -> None:
-    config = CONFIG.replace(stem="residual", depth=2)
+    config = CONFIG.replace(depth=2)
     for name, seed, changes in (("whole", 1, {}), ("single", 2, {"branches": "none", "frames": 1})):
         chosen = dataclasses.replace(quick(seed=seed), steps=1)
         train(Run(config.replace(**changes), chosen, tmp_path / name, [(people, 1.0)]))
@@ -118,7 +118,7 @@ def test_averaged_with_other_weights_at_the_end(people: CocoKeypoints, tmp_path:
         train(dataclasses.replace(two, config=CONFIG, out=tmp_path / "three"))
 
 
-@pytest.mark.parametrize("changes", [{"stem": "residual"}, {"stem": "movenet", "depth": 1}, {"width": 32}])
+@pytest.mark.parametrize("changes", [{}, {"stem": "movenet", "depth": 1}, {"width": 32}])
 def test_kept_tokens_train_as_the_pictures_do(people: CocoKeypoints, tmp_path: Path, changes: dict) -> None:
     """A cache that holds two steps: from the third on the first windows again, also where the run is resumed."""
     config = CONFIG.replace(**{"width": 192, **changes})
@@ -137,6 +137,13 @@ def test_kept_tokens_train_as_the_pictures_do(people: CocoKeypoints, tmp_path: P
     for step in range(1, 5):
         train(dataclasses.replace(parts, stop_at=step, resume=step > 1))
     assert all(torch.equal(value, whole[name]) for name, value in state_of(parts.out)["model"].items())
+    # A run that is given the tokens makes none.
+    trainer = PoseTrainer(dataclasses.replace(run, out=tmp_path / "filling"), lambda row: None)
+    trainer.run()
+    given = PoseTrainer(dataclasses.replace(run, out=tmp_path / "given", tokens=trainer.cache), lambda row: None)
+    assert all(given.examples()[n] is None for n in range(16))
+    given.run()
+    assert all(torch.equal(value, whole[name]) for name, value in state_of(given.settings.out)["model"].items())
     # Without a cache the first two steps are the same but for rounding, the third has other windows.
     without: list[dict] = []
     plain = dataclasses.replace(run, recipe=dataclasses.replace(chosen, token_cache=0.0), out=tmp_path / "plain")

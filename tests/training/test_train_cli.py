@@ -65,6 +65,7 @@ def test_train_on_a_mixture_then_finetune_from_it(monkeypatch: pytest.MonkeyPatc
 
 
 def test_weights_bring_their_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from ftpcli.model.config import PRESETS
     from ftpcli.pose.weights import load_weights
 
     words = ["train", "--data", f"coco={make_coco(tmp_path / 'coco')}", "--recipe", "scratch", "--precision", "fp32"]
@@ -77,7 +78,7 @@ def test_weights_bring_their_configuration(monkeypatch: pytest.MonkeyPatch, tmp_
     assert rows(tmp_path / "b", "init")[0]["fresh"] == 0
     more = ["--weights", first, "--preset", "tiny", "--depth", "2", "--image-size", "96x64"]
     assert ftp(monkeypatch, *words, *more, "--out", tmp_path / "c") == 0
-    assert load_weights(tmp_path / "c" / "last.safetensors")[0].branches == "both"
+    assert load_weights(tmp_path / "c" / "last.safetensors")[0].branches == PRESETS["tiny"].branches
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_help_lists_the_command_s_own_options_with_their_choices(
     assert ftp(monkeypatch, name, "--help") == 0
     text = capsys.readouterr().out
     assert "<cosine|step>" in text and "<auto|fp32|bf16|fp16>" in text and not any(part in text for part in other)
-    assert ("<patch|residual|efficientnet" in text) == (name == "train")
+    assert ("<patch|movenet>" in text) == (name == "train")
 
 
 def command(*words: object) -> list[str]:
