@@ -133,6 +133,8 @@ class _Distances(torch.nn.Module):
     The same function without a softmax across memory, for which ONNX Runtime takes a seventh of the detector's time.
     """
 
+    places: Tensor
+
     def __init__(self, steps: int) -> None:
         super().__init__()
         self.steps = steps

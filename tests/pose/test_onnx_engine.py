@@ -25,6 +25,7 @@ from ftpcli.pose.export import pose_graphs
 from ftpcli.pose.onnx_engine import OnnxEngine
 from ftpcli.pose.torch_engine import TorchEngine
 from ftpcli.records import Frame, Person, Window
+from samples.make_sample import make_sample
 from tests.support.odd_videos import encode
 from tests.support.tiny import CONFIG, Ran, records
 
@@ -168,10 +169,11 @@ def test_a_file_names_its_engine_and_goes_on_with_no_other(
 
 
 def test_the_same_file_from_any_number_of_cores_and_after_a_stop(
-    tiny_model: Path, random_detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clip, files = encode(tmp_path / "clip.mp4", count=28), []
-    options = Options(weights=str(tiny_model), detector=str(random_detector), detector_size=64, min_score=0.05)
+    clip, files = tmp_path / "clip.mp4", []
+    make_sample(clip, seconds=1.12, width=320, height=240)
+    options = Options(weights=str(tiny_model), detector_size=256)
     for cores, stops in (("1", ()), ("2", ()), ("3", (False, True))):
         monkeypatch.setenv("OMP_NUM_THREADS", cores)
         target, left = Target(tmp_path / f"{cores}.jsonl", resume=bool(stops)), iter(stops)
@@ -179,7 +181,7 @@ def test_the_same_file_from_any_number_of_cores_and_after_a_stop(
             with pytest.raises(Interrupted):
                 annotate_file(Annotator(options, engine="onnx"), str(clip), target, stop=lambda left=left: next(left))
         summary = annotate_file(Annotator(options, engine="onnx"), str(clip), target)
-        assert (summary.frames, summary.replayed) == (28, 16 if stops else 0) and summary.people
+        assert (summary.frames, summary.replayed) == (28, 16 if stops else 0) and summary.people > 50
         files.append((tmp_path / f"{cores}.jsonl").read_bytes())
     assert files[0] == files[1] == files[2]
 
