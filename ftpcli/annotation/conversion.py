@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
@@ -15,9 +16,11 @@ from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.poses import open_poses
 from ftpcli.errors import InputError, UsageError
 from ftpcli.files.inputs import numbered_images, refuse_address, refuse_standard
+from ftpcli.files.output import make_folder
 from ftpcli.files.output_folder import OutputFolder, output_folder
 from ftpcli.formats import SINKS, check_joints, check_output, format_of, lacking, write_poses
 from ftpcli.formats.base import WriteOptions
+from ftpcli.formats.csv import CsvSink
 from ftpcli.formats.names import PictureNames, picture_file, source_name
 from ftpcli.records import FramePoses, Header, SourceInfo
 from ftpcli.version import __version__
@@ -51,6 +54,7 @@ def convert(
     video: str | os.PathLike[str] | None = None,
     pictures: str | os.PathLike[str] | None = None,
     picture: str = "jpg",
+    angles: bool = False,
     overwrite: bool = False,
     change: Change | None = None,
     step: Mapping[str, Any] | None = None,
@@ -68,6 +72,7 @@ def convert(
             hold pictures get them.
         pictures: folder that the frames are written to, below the names that the output has; needs ``video``.
         picture: "jpg" or "png".
+        angles: tables get the joint angles, too.
         change: applied to the frames, such as a filter.
         step: what ``run.steps`` says of the change.
         progress: called with the frames read and how many there are, None where unknown.
@@ -80,6 +85,8 @@ def convert(
     name = format_of(out, format)
     check_joints(name, joints)
     check_output(out, name, overwrite=overwrite, inputs=(source, video))
+    if angles and not issubclass(SINKS[name], CsvSink):
+        raise UsageError("--angles: are columns of tables; write CSV or Parquet")
     refuse_address("--video", video)
     if pictures is not None:
         refuse_standard("--frames", pictures)
@@ -100,7 +107,7 @@ def convert(
         target: OutputFolder | None = None
         if pictures is not None:
             place = Path(pictures, source_name(header))
-            Path(pictures).mkdir(parents=True, exist_ok=True)
+            make_folder(pictures)
             target = stack.enter_context(output_folder(place))
         elif reader.by_name and listed:
             given.frame_name = listed.__getitem__
@@ -122,10 +129,15 @@ def convert(
             overwrite=overwrite,
             frame_name=given.frame_name if target is None and image is None else None,
             picture=picture,
+            angles=angles,
             image=image,
             notice=notices.append,
         )
         warnings = [f"{reader.path}: {line}" for line in reader.warnings] + [f"{result.out}: {n}" for n in notices]
+        if fps is not None and (reader.timed if video is None else not os.path.isdir(video)):
+            warnings.append(
+                f"{reader.path}: --fps is not used, the times are those of the {'video' if video else 'file'}"
+            )
     if absent := sorted(set(ids or ()) - result.ids):
         warnings.append(f"{reader.path}: has nobody with id {', '.join(map(str, absent))}")
     result.warnings = tuple(warnings)
@@ -150,7 +162,9 @@ class _Alone:
 
     def __iter__(self) -> Iterator[FramePoses]:
         for frame in self._reader:
-            yield frame if self._fps is None else replace(frame, seconds=float(frame.index / self._fps))
+            if self._fps is not None and math.isnan(frame.seconds):
+                frame = replace(frame, seconds=float(frame.index / self._fps))
+            yield frame
 
     def image(self, kind: str) -> bytes:
         raise NotImplementedError

@@ -18,7 +18,7 @@ from ftpcli.annotation.finished import finished
 from ftpcli.annotation.pictures_out import drawn
 from ftpcli.errors import FtpError, InputError, OutputError, UsageError
 from ftpcli.files.inputs import STANDARD, can_reread, describe
-from ftpcli.files.output import check_target
+from ftpcli.files.output import check_target, make_folder
 from ftpcli.files.output_folder import OutputFolder, output_folder
 from ftpcli.files.stages import Stage, stage
 from ftpcli.formats import PartWriter, StandardOutput, check_joints, check_output, format_of, joints_of, part_path
@@ -30,6 +30,7 @@ from ftpcli.records import FramePoses, Header, SourceInfo
 
 if TYPE_CHECKING:
     from ftpcli.drawing.overlay import Style
+    from ftpcli.pose.filters import Filter
 
 
 class Interrupted(FtpError):
@@ -80,7 +81,7 @@ class Target:
             check_joints(name, self.joints)
             check_output(self.out, name, overwrite=overwrite, inputs=inputs)
         if self.frames is not None:
-            self.frames.mkdir(parents=True, exist_ok=True)
+            make_folder(self.frames)
         if self.overlay is not None:
             from ftpcli.video import check_suffix
 
@@ -297,6 +298,7 @@ class _Part:
     def __init__(self, part: PartWriter, annotation: Annotation, target: Target) -> None:
         self._part, self._annotation, self._target = part, annotation, target
         self._chosen: Chosen | None = None
+        self._filter: Filter | None = None
         self.kept = f"; they are kept in {part.path.name}, go on with --resume"
 
     def stored(self) -> Iterator[Stored]:
@@ -336,7 +338,7 @@ class _Part:
             notice=notices.append,
             change=self._changed,
         )
-        return notices
+        return notices + [f"--smooth: {line}" for line in (self._filter.said() if self._filter else ())]
 
     def _changed(self, frames: Iterator[FramePoses]) -> Iterator[FramePoses]:
         """Those who were chosen, and what a filter that looks ahead makes of them, now that all are known."""
@@ -347,7 +349,8 @@ class _Part:
             return frames
         from ftpcli.pose.filters import Filter
 
-        return Filter(kind)(frames, self._annotation.cut_frames)
+        self._filter = Filter(kind)
+        return self._filter(frames, self._annotation.cut_frames)
 
 
 class _Stream:

@@ -40,6 +40,10 @@ def command(
     wide: Annotated[
         bool, typer.Option("--wide", help="CSV: one row a person and frame.", rich_help_panel=_OUTPUT)
     ] = False,
+    angles: Annotated[
+        bool,
+        typer.Option("--angles", help="CSV, Parquet: also the angles of joints, degrees.", rich_help_panel=_OUTPUT),
+    ] = False,
     joints: JointsOption = Joints.DEFAULT,
     ids: Annotated[
         str | None, typer.Option("--ids", help="Only the people with these ids, as in 3,7.", rich_help_panel=_PART)
@@ -87,6 +91,7 @@ def command(
             out,
             format,
             joints=joints,
+            angles=angles,
             ids=only,
             every=every,
             suggestions=suggest,

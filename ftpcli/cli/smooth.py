@@ -69,5 +69,5 @@ def command(
         typer.echo(f"ftp: warning: {line}", err=True)
     if quiet:
         return
-    changes = "".join(f", {count:,} {what}" for what, count in chosen.counts.items() if count)
-    typer.echo(f"{done.out}: {done.frames} frames, {done.people} poses as {done.format}{changes}", err=True)
+    line = f"{done.out}: {done.frames} frames, {done.people} poses as {done.format}"
+    typer.echo(", ".join([line, *chosen.said()]), err=True)

@@ -61,7 +61,9 @@ class RecipeOptions:
     steps: Annotated[int | None, typer.Option(help="In place of epochs.")] = None
     batch: Annotated[int | None, typer.Option(help="Examples a step, over all processes.")] = None
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None
-    warmup: Annotated[int | None, typer.Option(help="Steps in which the rate rises.")] = None
+    warmup: Annotated[float | None, typer.Option(help="Steps in which the rate rises; below 1: share of the run.")] = (
+        None
+    )
     schedule: Annotated[Schedule | None, typer.Option(help="How the rate falls.")] = None
     final: Annotated[float | None, typer.Option(help="Cosine's end, relative to lr.")] = None
     ema: Annotated[float | None, typer.Option(help="Decay of averaged weights; 0 for none.")] = None

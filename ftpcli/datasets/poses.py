@@ -8,7 +8,8 @@ import stat
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -107,6 +108,11 @@ def open_poses(path: str | os.PathLike[str], source: str | os.PathLike[str] | No
             return _open_parquet(name, video)
         case "xml":
             return _stored(name, "cvat", video, cvat.read_xml)
+        case "" if start.strip() and Path(name).suffix.lower() != ".json":
+            raise InputError(
+                f"{name}: is of no form that is read; give JSON Lines of ftp, COCO or PoseTrack JSON, a table with "
+                f"columns {', '.join(TIDY)}, or an export of CVAT, Label Studio, DeepLabCut (CSV) or SLEAP"
+            )
         case "" | "json":
             return _open_document(name, video)
         case form:
@@ -115,16 +121,22 @@ def open_poses(path: str | os.PathLike[str], source: str | os.PathLike[str] | No
 
 def _open_zip(path: str, source: str | None) -> StoredReader:
     """The annotation file of a zip, as annotation tools export them."""
-    with cvat.annotations_in(path) as (unpacked, member):
-        try:
-            if unpacked.suffix.lower() == ".xml":
-                reader = _stored(str(unpacked), "cvat", source, cvat.read_xml)
-            else:
-                reader = _open_document(str(unpacked), source)
-        except InputError as error:
-            raise InputError(str(error).replace(str(unpacked), f"{path}, {member}")) from error
+    with cvat.annotations_in(path) as (unpacked, member), _called(unpacked, f"{path}, {member}"):
+        if unpacked.suffix.lower() == ".xml":
+            reader = _stored(str(unpacked), "cvat", source, cvat.read_xml)
+        else:
+            reader = _open_document(str(unpacked), source)
     reader.path = path
     return reader
+
+
+@contextmanager
+def _called(unpacked: Path, name: str) -> Iterator[None]:
+    """Errors name the file that the user gave in place of the one that was unpacked from it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error).replace(str(unpacked), name)) from error
 
 
 def _open_parquet(path: str, source: str | None) -> StoredReader:
@@ -136,7 +148,8 @@ def _open_parquet(path: str, source: str | None) -> StoredReader:
             form = table_form(file.readline().strip())
         if not form:
             raise InputError(f"{path}: is not a table of ours; it should have columns {', '.join(TIDY)}")
-        reader = _stored(str(table), form, source, partial(read_table, form))
+        with _called(table, path):
+            reader = _stored(str(table), form, source, partial(read_table, form))
     reader.path, reader.format = path, reader.format.replace("csv", "parquet")
     return reader
 
@@ -301,7 +314,7 @@ class _Collector:
         times = Image(frame.entry, where)
         self._store.add_frame(number, frame.name, times.frame_index, None, times.pts, times.seconds)
         for person in frame.people:
-            scores = np.where(np.isnan(person.scores), 1.0, np.clip(person.scores, 0.0, 1.0))
+            scores = np.where(np.isnan(person.confidence), 1.0, np.clip(person.confidence, 0.0, 1.0))
             table = np.column_stack([person.keypoints, np.where(person.present, scores, 0.0)])
             box = person.body_box(table[:, 2] > 0)
             if box is None:

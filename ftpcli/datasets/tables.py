@@ -69,7 +69,9 @@ def _rows(path: str) -> Iterator[tuple[Iterator[list[str]], Any]]:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = csv.reader(file, strict=True)
             yield (row for row in rows if row), lambda: f"{path}, line {rows.line_num}"
-    except (csv.Error, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: its text is not UTF-8 ({error.reason}); save the table as UTF-8") from None
+    except csv.Error as error:
         raise InputError(f"{path}: is not a table ({error})") from None
 
 

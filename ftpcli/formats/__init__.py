@@ -3,11 +3,9 @@
 Files are matched by joint names. A joint that is not there has confidence 0 in every form.
 """
 
-from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.coco import VISIBLE
 from ftpcli.datasets.poses import open_poses
-from ftpcli.files.output import atomic_output, check_target, write_error
-from ftpcli.formats.partfile import PartRecord, PartWriter, part_path
+from ftpcli.formats.partfile import PartWriter, part_path
 from ftpcli.formats.writer import (
     SINKS,
     StandardOutput,
@@ -22,19 +20,14 @@ from ftpcli.formats.writer import (
 __all__ = [
     "SINKS",
     "VISIBLE",
-    "PartRecord",
     "PartWriter",
-    "PosesReader",
     "StandardOutput",
-    "atomic_output",
     "check_joints",
     "check_output",
-    "check_target",
     "format_of",
     "joints_of",
     "lacking",
     "open_poses",
     "part_path",
-    "write_error",
     "write_poses",
 ]

@@ -29,12 +29,14 @@ class WriteOptions:
         joints: "default" (the format's own: COCO's 17 in COCO files) or "all" (every joint of the model, COCO only).
         frame_name: the picture's file name for a frame index, where the source is a folder of pictures.
         picture: kind of the pictures ("jpg", "png") where there is no ``frame_name``.
+        angles: tables hold the joint angles, too (see ``skeleton.joint_angles``).
         image: the encoded picture of the frame that is being written, for forms that hold pictures.
     """
 
     joints: str = "default"
     frame_name: Callable[[int], str] | None = None
     picture: str = "jpg"
+    angles: bool = False
     image: Callable[[], bytes] | None = None
 
 
@@ -47,7 +49,8 @@ class Sink(ABC):
         takes_all: can hold all joints of the model, too.
         folder: the output is a folder, and ``stream`` an ``OutputFolder`` in place of an ``OutputStream``.
         pictures: the output holds the frames' pictures, where ``options.image`` gives them.
-        keeps_raw: holds the joints as they were before they were filtered, too.
+        keeps: which of ``Pose.raw`` and ``Pose.filled`` it holds, too.
+        people_only: cannot be of frames in which there is nobody.
         library: needed for writing, in the extra ``formats``.
         lacks: what no file of the format holds, such as "boxes and times".
         left_out: counts of what this file could not hold.
@@ -58,7 +61,8 @@ class Sink(ABC):
     takes_all: ClassVar[bool] = False
     folder: ClassVar[bool] = False
     pictures: ClassVar[bool] = False
-    keeps_raw: ClassVar[bool] = False
+    keeps: ClassVar[tuple[str, ...]] = ()
+    people_only: ClassVar[bool] = False
     library: ClassVar[str] = ""
     lacks: ClassVar[str] = ""
 

@@ -27,7 +27,7 @@ class CocoSink(ImageListSink):
 
     skeleton = COCO17
     takes_all = True
-    keeps_raw = True
+    keeps = ("raw", "filled")
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)

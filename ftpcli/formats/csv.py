@@ -8,6 +8,9 @@ from typing import Any
 from ftpcli.formats.base import DECIMALS, Sink, WriteOptions, box_xywh
 from ftpcli.formats.joints import JointMap, skeleton_of
 from ftpcli.records import FramePoses, Header
+from ftpcli.skeleton import ANGLES, joint_angles
+
+_ANGLES = ("angle", "trunk_angle")
 
 
 def cell(value: float, decimals: int = DECIMALS) -> str:
@@ -30,7 +33,7 @@ class CsvSink(Sink):
         self._row(self.columns())
 
     def columns(self) -> list[str]:
-        return ["frame", "seconds", "track", "joint", "x", "y", "confidence"]
+        return ["frame", "seconds", "track", "joint", "x", "y", "confidence", *(_ANGLES if self.options.angles else ())]
 
     def write(self, frame: FramePoses) -> None:
         if not frame.poses:
@@ -43,11 +46,17 @@ class CsvSink(Sink):
                 for (x, y), c in zip(keypoints.tolist(), confidence.tolist(), strict=True)
             ]
             box = [cell(value) for value in box_xywh(pose.box, f"frame {frame.index}").tolist()]
-            self.rows([*start, str(pose.track_id)], [*box, repr(float(pose.score))], joints)
+            angles: dict[str, str] = {}
+            if self.options.angles:
+                angles = dict(
+                    zip(ANGLES, map(cell, joint_angles(self.header.joints, keypoints, confidence)), strict=True)
+                )
+            self.rows([*start, str(pose.track_id)], [*box, repr(float(pose.score))], joints, angles)
 
-    def rows(self, start: list[str], person: list[str], joints: list[list[str]]) -> None:
+    def rows(self, start: list[str], person: list[str], joints: list[list[str]], angles: dict[str, str]) -> None:
+        """Write a person. An angle stands with its joint, the trunk's with every joint of the person."""
         for name, joint in zip(self.header.joints, joints, strict=True):
-            self._row([*start, name, *joint])
+            self._row([*start, name, *joint, *([angles.get(name, ""), angles["trunk"]] if angles else ())])
 
     def close(self, frames: int) -> None:
         """Every row is written."""

@@ -28,7 +28,7 @@ class CvatSink(Sink):
 
     suffix = ".zip"
     pictures = True
-    keeps_raw = True
+    keeps = ("raw", "filled")
     skeleton = COCO17
     takes_all = True
 

@@ -16,6 +16,7 @@ class DeepLabCutSink(SpooledSink):
     suffix = ".csv"
     takes_all = True
     lacks = "boxes, people's scores and times"
+    people_only = True
 
     def close(self, frames: int) -> None:
         columns = self.columns()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ftpcli.errors import OutputError
 from ftpcli.formats.base import rounded
 from ftpcli.formats.deeplabcut import TITLES, DeepLabCutSink
 from ftpcli.formats.spool import copy_from
@@ -23,8 +22,6 @@ class DeepLabCutH5Sink(DeepLabCutSink):
         import pandas as pd
 
         columns = [("ftp", *column) for column in self.columns()]
-        if not columns:
-            raise OutputError("nobody is in any frame, and a table of DeepLabCut has columns for people only")
         rows = list(self.rows())
         values = np.array([row for _, row in rows])
         values.reshape(len(rows), -1, 3)[..., :2] = rounded(values.reshape(len(rows), -1, 3)[..., :2])

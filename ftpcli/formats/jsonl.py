@@ -101,7 +101,7 @@ class NativeSink(Sink):
 
     suffix = ".jsonl"
     takes_all = True
-    keeps_raw = True
+    keeps = ("raw", "filled")
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from ftpcli.errors import OutputError
 from ftpcli.formats.base import ListSink, WriteOptions, box_xywh
@@ -38,7 +39,8 @@ class LabelStudioSink(ListSink):
         for pose in frame.poses:
             results += self._person(frame, pose)
         task = {
-            "data": {"image": LOCAL + self._names(frame.index)} | frame_times(frame.index, frame.pts, frame.seconds),
+            "data": {"image": LOCAL + quote(self._names(frame.index))}
+            | frame_times(frame.index, frame.pts, frame.seconds),
             "predictions": [{"model_version": f"ftp {self.header.run.version or ''}".strip(), "result": results}],
         }
         self.put(task)

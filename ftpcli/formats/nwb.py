@@ -26,14 +26,13 @@ class NwbSink(SpooledSink):
     takes_all = True
     library = "ndx_pose"
     lacks = "boxes and people's scores"
+    people_only = True
 
     def close(self, frames: int) -> None:
         import ndx_pose
         import pynwb
 
         own = self.own
-        if not self.tracks:
-            raise OutputError("nobody is in any frame, and an NWB file holds people only")
         rows: dict[int, list[np.ndarray]] = {track: [] for track in self.tracks}
         times: dict[int, list[float]] = {track: [] for track in self.tracks}
         left = dict(self.tracks)  # frames of each person that are still to come

@@ -86,6 +86,7 @@ class PoseTrackSink(ImageListSink):
 
     skeleton = POSETRACK17
     lacks = "ears"
+    keeps = ("filled",)
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)

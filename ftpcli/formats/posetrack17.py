@@ -18,8 +18,8 @@ class PoseTrack17Sink(Sink):
     """Writes the 2017 form: every scalar in a list of one, joint ids 0 to 14, absent joints left out.
 
     Point scores are joint confidence times person score, since the evaluators ignore the person's. A person
-    without a single joint is left out: there is nothing to evaluate. Beyond the form: ``bbox`` of people, times of
-    frames, and source and run under ``info``.
+    without a single joint is left out: there is nothing to evaluate. Beyond the form: the plain ``confidence`` of
+    points, ``bbox`` of people, times of frames, and source and run under ``info``.
     """
 
     skeleton = POSETRACK15
@@ -39,7 +39,7 @@ class PoseTrack17Sink(Sink):
         for track, pose in zip(track_ids(frame), frame.poses, strict=True):
             keypoints, confidence = self._map(pose)
             points = [
-                {"id": [joint], "x": [x], "y": [y], "score": [c * float(pose.score)]}
+                {"id": [joint], "x": [x], "y": [y], "score": [c * float(pose.score)], "confidence": [c]}
                 for joint, ((x, y), c) in enumerate(zip(rounded(keypoints).tolist(), confidence.tolist(), strict=True))
                 if c > 0
             ]

@@ -17,6 +17,7 @@ class SleapSink(SpooledSink):
     takes_all = True
     library = "sleap_io"
     lacks = "boxes and times"
+    empty_frames = True
 
     def close(self, frames: int) -> None:
         import sleap_io as sio
@@ -46,10 +47,8 @@ class SleapSink(SpooledSink):
                 people.append(
                     sio.PredictedInstance.from_numpy(points, skeleton, confidence, pose.score, tracks[pose.track_id])
                 )
-            if people:
-                labelled.append(sio.LabeledFrame(video=video, frame_idx=frame.index, instances=people))
-            else:
-                self.left_out["frames without people"] += 1
+            labelled.append(sio.LabeledFrame(video=video, frame_idx=frame.index, instances=people))
+            self.left_out["frames without people"] += not (people or self.empty_frames)
         labels = sio.Labels(labelled, videos=[video], skeletons=[skeleton], tracks=list(tracks.values()), provenance={})
         copy_from(self.stream, self.suffix, lambda path: self.save(labels, path))
 

@@ -11,6 +11,8 @@ class SleapAnalysisSink(SleapSink):
     """Written through sleap-io, in the order of axes that SLEAP itself has."""
 
     suffix = ".analysis.h5"
+    empty_frames = False
+    people_only = True
 
     def save(self, labels: Any, path: str) -> None:
         import sleap_io as sio

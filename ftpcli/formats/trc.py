@@ -20,13 +20,12 @@ class TrcSink(SpooledSink):
     suffix = ".trc"
     takes_all = True
     lacks = "boxes, scores and confidences"
+    people_only = True
 
     def close(self, frames: int) -> None:
         joints = self.own.joints
         tracks = sorted(self.tracks)
         names = [f"{track}_{joint}" if len(tracks) > 1 else joint for track in tracks for joint in joints]
-        if not names:
-            raise OutputError("nobody is in any frame, so that there are no markers for a TRC file")
         head = f"PathFileType\t4\t(X/Y/Z)\t{source_name(self.header)}.trc\n"
         head += "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames\n"
         rate = cell(self._rate(frames), 6)

@@ -116,6 +116,7 @@ def write_poses(
     overwrite: bool = False,
     frame_name: Callable[[int], str] | None = None,
     picture: str = "jpg",
+    angles: bool = False,
     image: Callable[[], bytes] | None = None,
     notice: Callable[[str], None] = lambda line: None,
 ) -> int:
@@ -125,7 +126,7 @@ def write_poses(
         frames: by rising index, one per frame.
         format: one of ``Format``; None goes by extension.
         joints: "default" or "all" (every joint of the header; changes COCO files only, which hold COCO's 17).
-        frame_name, picture, image: see ``WriteOptions``.
+        frame_name, picture, angles, image: see ``WriteOptions``.
         notice: takes a line that counts what this file could not hold.
 
     Returns:
@@ -141,22 +142,25 @@ def write_poses(
     kind = SINKS[name]
     with ExitStack() as stack:
         stream = stack.enter_context(output_folder(path) if kind.folder else atomic_output(path, overwrite=overwrite))
-        sink = kind(stream, header, WriteOptions(joints, frame_name, picture, image))
-        count, last = 0, -1
+        sink = kind(stream, header, WriteOptions(joints, frame_name, picture, angles, image))
+        count, last, people = 0, -1, 0
         try:
             for frame in frames:
                 if frame.index <= last:
                     raise OutputError(f"{os.fspath(path)}: frame {frame.index} comes after frame {last}")
                 _check(frame)
                 sink.write(frame)
-                if not kind.keeps_raw and (raw := sum(pose.raw is not None for pose in frame.poses)):
-                    sink.left_out["raw joints of people"] += raw
-                count, last = count + 1, frame.index
+                for pose in frame.poses:
+                    sink.left_out["raw joints of people"] += pose.raw is not None and "raw" not in kind.keeps
+                    sink.left_out["marks of people as filled in"] += pose.filled and "filled" not in kind.keeps
+                count, last, people = count + 1, frame.index, people + len(frame.poses)
+            if kind.people_only and not people:
+                raise OutputError(f"{os.fspath(path)}: nobody is in any frame, and {name} files hold people only")
             sink.close(count)
         finally:
             sink.release()
-    if sink.left_out:
-        counts = ", ".join(f"{count:,} {what}" for what, count in sink.left_out.items())
+    if left_out := +sink.left_out:
+        counts = ", ".join(f"{number:,} {what}" for what, number in left_out.items())
         notice(f"left out, because {name} files cannot hold them: {counts}")
     return count
 

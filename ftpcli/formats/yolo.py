@@ -55,7 +55,6 @@ class YoloSink(Sink):
             box = [*corners.mean(axis=0), *(corners[1] - corners[0])]
             joints = (f"{x:.{_DIGITS}f} {y:.{_DIGITS}f} {n}" for (x, y), n in zip(places, v, strict=True))
             lines.append(" ".join(["0", *(f"{value:.{_DIGITS}f}" for value in box), *joints]) + "\n")
-        self.left_out += type(self.left_out)()  # drops counts of 0
         name = self._names(frame.index)
         self.stream.write(f"labels/train/{name.rpartition('.')[0]}.txt", "".join(lines).encode("ascii"))
         if self.options.image:

@@ -64,7 +64,7 @@ class RunOptions:
 
 def rate(step: int, steps: int, recipe: BaseRecipe) -> float:
     """Factor of every group's learning rate at a step (0-based)."""
-    warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
+    warm = min(1.0, (step + 1) / max(recipe.warmup_of(steps), 1.0))
     if recipe.schedule == Schedule.STEP:
         return warm * (0.1 if step >= recipe.drop_at * steps else 1.0)
     down = 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))

@@ -162,7 +162,7 @@ class BaseRecipe:
         epochs: passes over the data; ``steps`` overrides it where above 0.
         batch: examples a step, over all processes.
         lr: of parameters whose group has the scale 1.
-        warmup: steps in which the rate rises from 0.
+        warmup: steps in which the rate rises from 0; below 1 the share of the run.
         schedule: ``cosine`` down to ``final`` times the rate, or ``step``: tenfold down at ``drop_at`` (a fraction of
             the run).
         clip: longest gradient; 0 for no limit.
@@ -178,7 +178,7 @@ class BaseRecipe:
     lr: float
     optimiser: str
     weight_decay: float
-    warmup: int
+    warmup: float
     schedule: str = Schedule.COSINE
     drop_at: float = 0.8
     final: float = 0.0
@@ -194,6 +194,10 @@ class BaseRecipe:
                 value = getattr(self, name, None)
                 if value is not None and not (math.isfinite(value) and holds(value)):
                     raise UsageError(f"--{name.replace('_', '-')} {value:g}: must be {must}")
+
+    def warmup_of(self, steps: int) -> float:
+        """The steps of the warm-up of a run of so many."""
+        return self.warmup * steps if self.warmup < 1 else self.warmup
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -223,7 +227,7 @@ class Recipe(BaseRecipe):
     lr: float = 2e-3
     optimiser: str = "adamw"
     weight_decay: float = 0.05
-    warmup: int = 500
+    warmup: float = 500
     schedule: str = Schedule.STEP
     clip: float = 1.0
     accumulate: int = 1
@@ -280,14 +284,14 @@ RECIPES: dict[RecipeName, Recipe] = {
         ema=0.99,
         augmentation=dataclasses.replace(_MODERATE, blur=0.4, key_damage=0.5),
     ),
-    # From our own weights on a user's own footage.
+    # From our own weights on a user's own footage: ten corrected frames are to be steps enough.
     RecipeName.FINETUNE: Recipe(
         epochs=10,
-        batch=32,
+        batch=4,
         lr=2e-4,
         backbone_lr=0.5,
         layer_decay=0.9,
-        warmup=100,
+        warmup=0.1,
         schedule=Schedule.COSINE,
         ema=0.995,
         foreground=20.0,

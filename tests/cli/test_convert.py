@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from ftpcli.choices import Format
 from ftpcli.errors import EXIT_SOME_FAILED, EXIT_USAGE
-from ftpcli.formats import open_poses, write_poses
+from ftpcli.formats import SINKS, open_poses, write_poses
 from ftpcli.records import FramePoses, Pose
-from ftpcli.skeleton import COCO17, PERSON19
+from ftpcli.skeleton import ANGLES, COCO17, PERSON19, joint_angles
 from ftpcli.video import open_source
-from tests.support.formats_samples import READABLE, assert_same, frames, header
+from tests.support.formats_samples import READABLE, WRITABLE, assert_same, frames, header
 from tests.support.others_files import put
 from tests.support.tiny import Ran
 from tests.support.training_data import make_clips
@@ -110,6 +113,9 @@ def test_what_a_form_cannot_hold_is_said(tmp_path: Path, command: Callable[..., 
         f"ftp: warning: {tmp_path}/a.txt: left out, because mot files cannot hold them: 3 frames without people",
         f"{tmp_path}/a.txt: 8 frames, {sum(len(f.poses) for f in frames(8))} poses as mot",
     ]
+    filled = [replace(f, poses=tuple(replace(pose, filled=True) for pose in f.poses[:1])) for f in frames(8)]
+    write_poses(tmp_path / "filled.jsonl", header(), filled)
+    assert "5 marks of people as filled in" in command("convert", tmp_path / "filled.jsonl", tmp_path / "b.csv").err
     assert "head_top" in command("convert", poses, tmp_path / "a.json").err
     assert command("convert", poses, tmp_path / "b.json", "--joints", "all", "--quiet").err == ""
 
@@ -198,6 +204,7 @@ def test_tasks_and_training_sets_hold_the_pictures(
         (["mixed.json", "a.csv"], EXIT_SOME_FAILED, "a person has 1 keypoints"),
         (["in.jsonl", "a.csv", "--video", "none.mp4"], EXIT_SOME_FAILED, "none.mp4"),
         (["in.jsonl", "nowhere/a.csv"], EXIT_SOME_FAILED, "folder"),
+        (["in.jsonl", "a.json", "--angles"], EXIT_USAGE, "--angles"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
@@ -235,6 +242,68 @@ def test_a_video_that_does_not_match_is_refused(
     run = command("convert", poses, tmp_path / "a.zip", "--video", filmed[0], "--frames", tmp_path / "fr")
     assert run.code == EXIT_SOME_FAILED and "another video" in run.err and not (tmp_path / "a.zip").exists()
     assert not (tmp_path / "fr").exists()
+
+
+def test_frames_where_a_file_is_are_refused(
+    tmp_path: Path, command: Callable[..., Ran], filmed: tuple[Path, Path], tiny_model: Path
+) -> None:
+    video, poses = filmed
+    annotate = ("annotate", video, "--out", tmp_path / "b.jsonl", "--boxes", poses, "--weights", tiny_model)
+    for words in (("convert", poses, tmp_path / "a.json", "--video", video), annotate):
+        run = command(*words, "--frames", poses)
+        assert run.code == EXIT_SOME_FAILED and run.lines == [f"ftp: {poses}: this is a file; name a folder"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.jsonl", "0.mp4", "clips.json"]
+
+
+@pytest.mark.parametrize("form", WRITABLE)
+def test_a_file_with_nobody_in_it(tmp_path: Path, command: Callable[..., Ran], form: Format) -> None:
+    write_poses(tmp_path / "in.jsonl", header(), [replace(frame, poses=()) for frame in frames(4)])
+    out = tmp_path / f"out{SINKS[form].suffix}"
+    run = command("convert", tmp_path / "in.jsonl", out, "--to", form)
+    if SINKS[form].people_only:
+        assert run.code == EXIT_SOME_FAILED and "nobody is in any frame" in run.err and not out.exists()
+        assert len(run.lines) == 1
+    else:
+        assert run.code == 0 and out.exists(), run.err
+
+
+def test_a_table_keeps_its_times_whatever_fps_says(tmp_path: Path, command: Callable[..., Ran]) -> None:
+    head = "frame,seconds,track,joint,x,y\n"
+    (tmp_path / "a.csv").write_text(head + "0,0.5,1,nose,9,9\n1,0.75,1,nose,9,9\n2,,1,nose,9,9\n")
+    assert command("convert", tmp_path / "a.csv", tmp_path / "b.csv", "--fps", 10).code == 0
+    assert [row.split(",")[1] for row in (tmp_path / "b.csv").read_text().splitlines()[1:]] == ["0.5", "0.75", "0.2"]
+
+
+def test_fps_that_is_not_used_is_said(tmp_path: Path, command: Callable[..., Ran], poses: Path) -> None:
+    run = command("convert", poses, tmp_path / "b.csv", "--fps", 10)
+    assert run.code == 0 and "--fps is not used, the times are those of the file" in run.err
+
+
+@pytest.mark.parametrize("form", ["csv", "csv_wide", "parquet", "parquet_wide"])
+def test_angles_of_joints_are_columns(tmp_path: Path, command: Callable[..., Ran], poses: Path, form: str) -> None:
+    out, plain = (tmp_path / f"{name}{SINKS[Format(form)].suffix}" for name in ("out", "plain"))
+    assert command("convert", poses, plain, "--to", form).code == 0
+    assert command("convert", poses, out, "--to", form, "--angles").code == 0
+    with open_poses(out) as found_poses, open_poses(plain) as wanted_poses:
+        assert_same(found_poses, wanted_poses)
+    if form.startswith("parquet"):
+        polars = pytest.importorskip("polars")
+        rows = [{k: "" if v is None else v for k, v in row.items()} for row in polars.read_parquet(out).to_dicts()]
+    else:
+        rows = list(csv.DictReader(out.read_text().splitlines()))
+    people = [pose for frame in frames(8) for pose in frame.poses]
+    each = len(rows) // len(people)
+    shown = 0
+    for n, pose in enumerate(people):
+        wanted = dict(zip(ANGLES, joint_angles(PERSON19.joints, pose.keypoints, pose.confidence), strict=True))
+        for row in rows[n * each : (n + 1) * each]:
+            found = {row["joint"]: row["angle"], "trunk": row["trunk_angle"]} if each > 1 else {}
+            found = found or {name: row[f"{name}_angle"] for name in ANGLES}
+            for name, value in found.items():
+                angle = float(value) if value != "" else np.nan
+                np.testing.assert_allclose(angle, wanted.get(name, np.nan), atol=0.01)
+                shown += value != ""
+    assert shown > 20
 
 
 def test_a_missing_library_is_named_with_its_extra(

@@ -71,13 +71,12 @@ def test_there_and_back(tmp_path: Path, poses: Path, items: list[FramePoses], fo
         with pytest.raises(InputError):
             open_poses(out)
         return
-    scored = not form.startswith("posetrack")  # which multiplies them by the person's
-    same(out, items, scored=scored)
+    same(out, items)
     with open_poses(out) as reader:
         assert reader.format == {Format.CVAT: "coco", Format.SLEAP_ANALYSIS: "sleap"}.get(form, form)
     again = tmp_path / f"again{SINKS[form].suffix}"
     convert(out, again, form, joints="all" if form in ("coco", "cvat") else "default")
-    same(again, items, scored=scored)
+    same(again, items)
 
 
 @pytest.mark.parametrize("form", ["csv_wide", "parquet_wide"])
@@ -228,10 +227,13 @@ _HEAD = "frame,seconds,track,joint,x,y,confidence\n"
         ("a.csv", _HEAD + "4,0,1,nose,1,2,1\n2,0,1,nose,1,2,1\n", "sort the rows by frame"),
         ("a.csv", _HEAD + "4,0,1,nose,1,2,1\n4,0,1,nose,3,4,1\n", "stands twice"),
         ("a.csv", _HEAD + '4,0,1,"no', "not a table"),
+        ("a.csv", _HEAD + "0,0,M\xfcller,nose,1,2,1\n", "save the table as UTF-8"),
         ("a.csv", _HEAD, "holds no people"),
         ("a.csv", "scorer,me\nbodyparts,nose\n0,1\n", "begins with rows"),
         ("a.csv", "when,what\n1,2\n", "a.csv"),
         ("a.csv", "frame,track,nose_x,nose_y,box_x,box_y,box_width,box_height\n0,1,2,3,0,0,-5,5\n", "line 2"),
+        ("a.csv", "frame;track;joint;x;y\n0;1;nose;1;2\n", "no form that is read; give"),
+        ("a.mp4", "\0\0\0\x20ftypisom\xff\xfe", "no form that is read; give"),
         ("a.parquet", "PAR1 and no more", "Parquet file cannot be read"),
         ("a.slp", "\x89HDF\r\n\x1a\n and no more", "SLEAP"),
     ],
@@ -243,6 +245,19 @@ def test_damaged_tables_are_one_line(
     run = command("convert", tmp_path / name, tmp_path / "out.jsonl")
     assert run.code == EXIT_SOME_FAILED and len(run.lines) == 1 and says in run.err and name in run.err, run.err
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_damaged_table_in_a_parquet_file_is_named(tmp_path: Path, command: Callable[..., Ran]) -> None:
+    polars: Any = pytest.importorskip("polars")
+    polars.DataFrame({"frame": [0], "track": [1], "joint": ["toe"], "x": [1.0], "y": [2.0]}).write_parquet(
+        tmp_path / "a.parquet"
+    )
+    run = command("convert", tmp_path / "a.parquet", tmp_path / "b.csv")
+    assert (
+        run.code == EXIT_SOME_FAILED
+        and f"{tmp_path / 'a.parquet'}: joint 'toe'" in run.err
+        and "table.csv" not in run.err
+    )
 
 
 def test_tracks_with_names_get_numbers(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -91,6 +92,23 @@ def test_label_studio_there_and_back(tmp_path: Path, poses: Path, items: list[Fr
             pose.keypoints[WRIST, 0] = SIZE[0] / 2
     same(found, items, confidence=False)
     assert all(set(pose.confidence) <= {0.0, 1.0} for frame in found for pose in frame.poses)
+
+
+def test_label_studio_asks_for_the_file_that_is_there(tmp_path: Path, items: list[FramePoses]) -> None:
+    """Names of pictures are parts of addresses there."""
+    name = "a+b #1 & 50%20 ü?.mp4"
+    write_poses(tmp_path / "a.jsonl", header(path=name, frames=len(items)), items)
+    convert(tmp_path / "a.jsonl", tmp_path / "task.json", "labelstudio")
+    tasks = json.loads((tmp_path / "task.json").read_text())
+    for task, frame in zip(tasks, items, strict=True):
+        (path,) = parse_qs(urlsplit(task["data"]["image"]).query)["d"]
+        assert path == f"{PurePath(name).stem}/{frame.index:08d}.jpg"
+        for key in ("frame_index", "pts", "seconds"):
+            del task["data"][key]
+    (tmp_path / "task.json").write_text(json.dumps(tasks[3:]))
+    with open_poses(tmp_path / "task.json", tmp_path / name) as reader:
+        assert not [line for line in reader.warnings if "frames" in line]
+        same(list(reader), items[3:])
 
 
 def test_what_label_studio_holds_besides_is_counted(tmp_path: Path, poses: Path) -> None:

@@ -215,9 +215,9 @@ def test_sleap_io_reads_tracks_scores_and_joints(tmp_path: Path, poses: Path, it
     assert labels.skeleton.node_names == list(PERSON19.joints)
     assert ("left_knee", "left_hip") in [(e.source.name, e.destination.name) for e in labels.skeleton.edges]
     seen = {frame.frame_idx: frame for frame in labels}
-    assert sorted(seen) == [frame.index for frame in items if frame.poses]
+    assert sorted(seen) == [frame.index for frame in items], "also those without people"
     for frame in items:
-        people = sorted(seen[frame.index].predicted_instances, key=lambda i: int(i.track.name)) if frame.poses else []
+        people = sorted(seen[frame.index].predicted_instances, key=lambda i: int(i.track.name))
         assert [int(person.track.name) for person in people] == [pose.track_id for pose in frame.poses]
         for person, pose in zip(people, frame.poses, strict=True):
             assert person.score == pytest.approx(pose.score, abs=1e-6)

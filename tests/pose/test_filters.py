@@ -142,6 +142,9 @@ def test_times_are_needed_and_numbers_are_checked() -> None:
     slow = Filter(Smoothing.BUTTERWORTH)
     list(slow(film(np.arange(9) / 5, np.zeros((9, 2, 2)))))
     assert any("too low" in what for what in slow.counts) and len(still) == 3
+    short = Filter(Smoothing.SAVGOL)
+    list(short(film(np.arange(4) / 30, np.zeros((4, 2, 2)))))
+    assert any("run of frames that is too short" in what for what in short.counts)
 
 
 def test_the_command_filters_a_file(tmp_path: Path, command: Callable[..., Ran]) -> None:
@@ -249,6 +252,8 @@ def test_annotate_filters_at_its_end(tmp_path: Path, command: Callable[..., Ran]
     run = ["annotate", tmp_path / "0.mp4", "--boxes", boxes, "--device", "cpu", "--weights", tiny_model, "--quiet"]
     assert command(*run, "--out", tmp_path / "raw.jsonl").code == 0
     assert command(*run, "--out", tmp_path / "a.jsonl", "--smooth", "butterworth").code == 0
+    short = command(*run, "--out", tmp_path / "c.jsonl", "--smooth", "savgol", "--duration", 0.1)
+    assert short.code == 0 and "--smooth: 57 joints in runs of less than four frames" in short.err, short.err
     assert command("smooth", tmp_path / "raw.jsonl", tmp_path / "b.jsonl").code == 0
     with (
         open_poses(tmp_path / "a.jsonl") as a,

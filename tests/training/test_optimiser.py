@@ -65,6 +65,11 @@ def test_schedules() -> None:
     paper = dataclasses.replace(RECIPES["paper"], warmup=10)
     assert rate(0, 100, paper) == pytest.approx(0.1) and rate(79, 100, paper) == 1
     assert rate(80, 100, paper) == pytest.approx(0.1)
+    few = RECIPES["finetune"]
+    steps = int(few.epochs * 10 / few.batch)
+    assert sum(rate(step, steps, few) > 0.5 for step in range(steps)) > 8, "ten corrected frames are learnt from"
+    share = dataclasses.replace(paper, warmup=0.1)
+    assert [rate(0, steps, share) for steps in (100, 1000, 5)] == pytest.approx([0.1, 0.01, 1])
     cosine = dataclasses.replace(RECIPES["scratch"], warmup=0, final=0.2)
     assert rate(0, 100, cosine) == 1 and rate(100, 100, cosine) == pytest.approx(0.2)
 

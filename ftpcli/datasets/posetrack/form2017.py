@@ -22,6 +22,7 @@ class Person2017:
     keypoints: np.ndarray  # (15, 2) float64 pixels, zeros where not listed
     present: np.ndarray  # (15,) bool: listed
     scores: np.ndarray  # (15,) float64, NaN where the file gives none
+    confidence: np.ndarray  # (15,) float64, what our own files have beside the scores, else the scores
     score: float  # the person's, 1 where the file gives none
     head: np.ndarray | None  # (4,) xyxy
     box: np.ndarray | None  # (4,) xyxy; only our own files have it
@@ -103,7 +104,8 @@ def _points(person: dict[str, Any], where: str) -> list[Any] | None:
 
 def _person(value: Any, where: str) -> Person2017:
     person = checks.as_object(value, "a person", where)
-    keypoints, present, scores = np.zeros((_JOINTS, 2)), np.zeros(_JOINTS, dtype=bool), np.full(_JOINTS, np.nan)
+    keypoints, present = np.zeros((_JOINTS, 2)), np.zeros(_JOINTS, dtype=bool)
+    scores, confidence = np.full((2, _JOINTS), np.nan)
     points = _points(person, where)
     for item in points or ():
         point = checks.as_object(item, "a point", where)
@@ -114,6 +116,7 @@ def _person(value: Any, where: str) -> Person2017:
         present[joint] = True
         if _single(point.get("score")) is not None:
             scores[joint] = _number(point, "score", where)
+        confidence[joint] = _number(point, "confidence", where) if "confidence" in point else scores[joint]
     head = None
     if all(corner in person for corner in ("x1", "y1", "x2", "y2")):
         head = np.array([_number(person, corner, where) for corner in ("x1", "y1", "x2", "y2")])
@@ -123,6 +126,7 @@ def _person(value: Any, where: str) -> Person2017:
         keypoints=keypoints,
         present=present,
         scores=scores,
+        confidence=confidence,
         score=1.0 if score is None else checks.number(score, "'score'", where),
         head=head,
         box=checks.box(person["bbox"], where) if person.get("bbox") else None,

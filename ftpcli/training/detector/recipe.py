@@ -29,7 +29,7 @@ class DetectorRecipe(BaseRecipe):
     lr: float = 0.01
     optimiser: str = "musgd"
     weight_decay: float = 5e-4
-    warmup: int = 40
+    warmup: float = 40
     final: float = 0.02
     clip: float = 10.0
     ema: float = 0.999

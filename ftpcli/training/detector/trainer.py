@@ -139,7 +139,9 @@ class DetectorTrainer(Trainer):
         self.masked.ignore = batch.pop("ignore")
         for group in self.optimisers[0].param_groups:
             if "momentum" in group:  # lower while the rate rises
-                group["momentum"] = recipe.momentum - 0.1 * max(0.0, 1 - self.step / max(recipe.warmup, 1))
+                group["momentum"] = recipe.momentum - 0.1 * max(
+                    0.0, 1 - self.step / max(recipe.warmup_of(self.steps), 1)
+                )
         epoch = self.step * recipe.batch // len(self.mixture)
         while hasattr(self.criterion, "updates") and self.criterion.updates < epoch:
             self.criterion.update()  # from the one-to-many head's loss to the one-to-one head's, an epoch at a time
