@@ -7,7 +7,6 @@ import os
 from fractions import Fraction
 from math import lcm
 from pathlib import Path
-from types import TracebackType
 from typing import Self, cast
 
 import av
@@ -297,9 +296,7 @@ class VideoWriter:
                 self._audio.give_up(_text(error))
                 return
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self._abandon()
             return

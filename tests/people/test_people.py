@@ -93,10 +93,8 @@ def test_an_id_survives_about_a_second_whatever_the_frame_rate(tracker: str, rat
     assert ids == ({1} if kept else {1, 2})
 
 
-@pytest.mark.parametrize("appearance", [False, True])
-@pytest.mark.parametrize("tracker", TrackerName)
+@pytest.mark.parametrize(("tracker", "appearance"), [(t, a) for t in TrackerName for a in {False, t.sees}])
 def test_replayed_detections_give_the_same_people(tracker: TrackerName, appearance: bool) -> None:
-    appearance = appearance and tracker.sees
     pictures = [frame(i, i) for i in range(30)]
     live = list(followed(DetectAndTrack(Walkers(gap=6), tracker, 30, appearance=appearance), pictures))
     again = DetectAndTrack(Walkers(gap=6), tracker, 30, appearance=appearance)
