@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: A person who is not found for longer gets a new id, seconds.
 MEMORY = 1.0
-#: Detections down to this score carry a track on, but start none. Of somebody in an unusual posture little more is left.
+#: Detections down to this score carry a track on, but start none: of somebody in an unusual posture little is left.
 _WEAK = 0.05
 #: Largest 1 - IoU of a track and a detection that are matched first.
 _MATCH = 0.8
