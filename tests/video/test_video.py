@@ -555,6 +555,18 @@ def write(path, pts, *, size=(96, 64), time_base=TICK, **options) -> VideoWriter
     return writer
 
 
+@pytest.mark.parametrize(
+    ("size", "preset", "other"), [((640, 480), "fast", "veryfast"), ((1280, 720), "veryfast", "fast")]
+)
+def test_large_frames_are_encoded_faster(size, preset, other, tmp_path):
+    """The default's bytes are those of the preset for this size."""
+    one, same, different = (
+        write(tmp_path / f"{name}.mp4", range(3), size=size, preset=name).path.read_bytes()
+        for name in (None, preset, other)
+    )
+    assert one == same != different
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 def test_written_file(suffix, codec, tmp_path):
