@@ -2,6 +2,8 @@
 
 EXIT_SOME_FAILED = 1
 EXIT_USAGE = 2
+#: Nobody reads standard output any more, as a shell shows it for SIGPIPE.
+EXIT_BROKEN_PIPE = 141
 
 
 def counted(count: int, one: str, many: str = "") -> str:
@@ -27,3 +29,11 @@ class InputError(FtpError):
 
 class OutputError(FtpError):
     """An output cannot be written, or exists already."""
+
+
+def unexpected(error: Exception) -> FtpError:
+    """What to say of an exception that nobody foresaw."""
+    if isinstance(error, MemoryError):
+        return FtpError("out of memory; close other programs, or choose smaller --batch or --detector-size")
+    first = str(error).partition("\n")[0]
+    return FtpError(f"a fault of the program ({type(error).__name__}: {first}); 'ftp --debug' shows where")

@@ -40,7 +40,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(os.environ["FTP_HOME"], ignore_errors=True)
 
 
-#: Folders and modules whose tests run whole commands, train, or load the default weights: not part of ``-m quick``.
+#: Folders, modules and tests that run whole commands, train, load the default weights or another program: not part of
+#: ``-m quick``.
 _LONG = (
     "annotation/",
     "cli/",
@@ -50,13 +51,20 @@ _LONG = (
     "evaluation/test_hostile",
     "evaluation/test_model",
     "formats/test_formats_hostile",
+    "formats/test_tools.py::test_ultralytics_trains",
+    "inspection/test_review.py::test_every_frame_has_its_own_skeleton",
     "model/test_model",
+    "model/test_vitpose",
     "people/test_cuts",
     "people/test_gaps",
     "people/test_inference",
     "people/test_loading",
+    "people/test_people.py::test_replayed_detections",
     "pose/test_estimator",
+    "pose/test_foreign.py::test_an_encoder",
+    "pose/test_hub",
     "pose/test_onnx_engine",
+    "pose/test_transformers",
     "pose/test_views",
     "pose/test_weights",
     "test_corrections",
@@ -69,14 +77,14 @@ _LONG = (
     "training/test_loop",
     "training/test_pose_trainer",
     "training/test_train_cli",
-    "video/test_video",
+    "video/",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test that is not long is quick, a new one too."""
     for item in items:
-        name = item.path.relative_to(ROOT / "tests").as_posix()
+        name = item.nodeid.removeprefix("tests/")
         if not name.startswith(_LONG) and item.get_closest_marker("slow") is None:
             item.add_marker(pytest.mark.quick)
 

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = {"torch", "cv2", "av", "ultralytics", "timm", "pycocotools", "numpy", "safetensors", "rich.progress"}
 
 
+@cache
 def imports(path: Path, *, top_only: bool = False) -> set[str]:
     """Full names of what a module imports, those for type checkers left out."""
     tree = ast.parse(path.read_text(), str(path))

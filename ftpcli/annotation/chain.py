@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
@@ -90,7 +89,7 @@ class Annotation:
         held = held_frames(source.info)
         self._steps: list[Step] = [people.follow]
         if o.fill_gaps and o.boxes is None:
-            self._steps.append(FillGaps(o.fill_gaps, held))
+            self._steps.append(FillGaps(o.fill_gaps * o.detect_every, held))
         if o.hold_views:
             self._steps.append(HoldViews(o.hold_views))
         self._begin_shot(0)
@@ -144,9 +143,7 @@ class Annotation:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -187,7 +184,7 @@ class Annotation:
         As many frames as a chunk has are looked at together; stored ones come in whole chunks, so that all frames of
         such a group are stored, or none.
         """
-        frames = in_stage(Stage.DECODE, self._source)
+        frames, read = in_stage(Stage.DECODE, self._source), 0
         while group := deque(islice(frames, self.chunk_frames)):
             known = list(islice(stored, len(group)))
             for frame, one in zip(group, known, strict=False):
@@ -196,14 +193,16 @@ class Annotation:
                         f"{self.info.path}: frame {frame.index} is not the one that the interrupted run saw; "
                         "start again with --overwrite"
                     )
-            new = list(islice(group, len(known), None))
+            looked = [(read + place) % self._options.detect_every == 0 for place in range(len(group))]
+            read += len(group)
+            new = [frame for frame, look in list(zip(group, looked, strict=True))[len(known) :] if look]
             with stage(Stage.DETECT):
-                found = self._people.detect(new) if new else []
+                found = iter(self._people.detect(new) if new else [])
             del new  # each frame is released as it is yielded
             for one in known:
                 yield TrackedFrame(group.popleft(), detections=one.detections, stored=one.raw)
-            for detections in found:
-                yield TrackedFrame(group.popleft(), detections=detections)
+            for look in looked[len(known) :]:
+                yield TrackedFrame(group.popleft(), detections=next(found) if look else None)
 
     def _keys(self, frames: Iterator[TrackedFrame]) -> Iterator[Key]:
         """Key frames with their windows. Every shot goes through the stages as a video of its own."""
@@ -324,8 +323,8 @@ class Annotator:
     def _people(self, info: VideoInfo) -> PeopleSource:
         if self.detector is None:
             return BoxesFile(self.options.boxes or "", info)
-        rate = float(info.average_rate) / self.options.every if info.average_rate else None
         o = self.options
+        rate = float(info.average_rate) / o.every / o.detect_every if info.average_rate else None
         return DetectAndTrack(self.detector, o.tracker, rate, o.min_score, o.appearance)
 
 

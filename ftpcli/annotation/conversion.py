@@ -14,8 +14,8 @@ from typing import Any
 from ftpcli.annotation.suggestions import suggest
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.poses import open_poses
-from ftpcli.errors import InputError, UsageError
-from ftpcli.files.inputs import numbered_images, refuse_address, refuse_standard
+from ftpcli.errors import FtpError, InputError, UsageError
+from ftpcli.files.inputs import numbered_images, refuse_standard
 from ftpcli.files.output import make_folder
 from ftpcli.files.output_folder import OutputFolder, output_folder
 from ftpcli.formats import SINKS, check_joints, check_output, format_of, lacking, write_poses
@@ -87,7 +87,6 @@ def convert(
     check_output(out, name, overwrite=overwrite, inputs=(source, video))
     if angles and not issubclass(SINKS[name], CsvSink):
         raise UsageError("--angles: are columns of tables; write CSV or Parquet")
-    refuse_address("--video", video)
     if pictures is not None:
         refuse_standard("--frames", pictures)
     if pictures is not None and video is None:
@@ -120,20 +119,29 @@ def convert(
             frames = change(frames)
         if target is not None:
             frames = _written(frames, target, given, picture)
-        write_poses(
-            out,
-            header,
-            frames,
-            name,
-            joints=joints,
-            overwrite=overwrite,
-            frame_name=given.frame_name if target is None and image is None else None,
-            picture=picture,
-            angles=angles,
-            image=image,
-            notice=notices.append,
-        )
+        try:
+            write_poses(
+                out,
+                header,
+                frames,
+                name,
+                joints=joints,
+                overwrite=overwrite,
+                frame_name=given.frame_name if target is None and image is None else None,
+                picture=picture,
+                angles=angles,
+                image=image,
+                notice=notices.append,
+            )
+        except FtpError as error:
+            if str(error).startswith("frame "):  # filters and writers do not know whose it is
+                raise type(error)(f"{reader.path}: {error}") from error
+            raise
         warnings = [f"{reader.path}: {line}" for line in reader.warnings] + [f"{result.out}: {n}" for n in notices]
+        if fps is not None and (reader.timed if video is None else not os.path.isdir(video)):
+            warnings.append(
+                f"{reader.path}: --fps is not used, the times are those of the {'video' if video else 'file'}"
+            )
     if absent := sorted(set(ids or ()) - result.ids):
         warnings.append(f"{reader.path}: has nobody with id {', '.join(map(str, absent))}")
     result.warnings = tuple(warnings)

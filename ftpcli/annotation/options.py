@@ -15,6 +15,9 @@ from ftpcli.people.tracking import TrackerName
 from ftpcli.pose.smoothing import Smoothing
 from ftpcli.pose.views import check_tolerance
 
+#: Largest ``--detect-every``: so many frames are held.
+_MOST_SKIPPED = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -23,6 +26,8 @@ class Options:
     Attributes:
         weights: ``default`` or a file made by ``ftp train``.
         detector: ``default``, a model file, or the name of an ultralytics model.
+        detect_every: the detector looks at one frame of this many; between, people move on straight lines
+            (:meth:`ftpcli.people.sources.DetectAndTrack.follow`). Not for ``boxes``.
         tracker: a :class:`TrackerName` or its value.
         appearance: the tracker also compares the colours of people's clothes; for those that look at pictures.
         min_score: detections from this score on may become people; None is the detector's own advice.
@@ -45,6 +50,7 @@ class Options:
     weights: str = "default"
     detector: str = "default"
     detector_size: int | None = None
+    detect_every: int = 1
     tracker: str = TrackerName.BYTETRACK
     appearance: bool = False
     min_score: float | None = None
@@ -72,6 +78,10 @@ class Options:
         if self.appearance and not TrackerName(self.tracker).sees:
             seers = [name for name in TrackerName if name.sees]
             raise UsageError(f"--appearance: {self.tracker} does not look at pictures; choose {' or '.join(seers)}")
+        if not 1 <= self.detect_every <= _MOST_SKIPPED:
+            raise UsageError(f"--detect-every {self.detect_every}: must lie between 1 and {_MOST_SKIPPED}")
+        if self.detect_every > 1 and self.boxes is not None:
+            raise UsageError(f"--detect-every {self.detect_every}: --boxes {self.boxes} takes the detector's place")
         if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise UsageError(f"--min-score {self.min_score}: must lie between 0 and 1")
         if not 0 <= self.fill_gaps <= LONGEST:
@@ -113,6 +123,7 @@ class OptionFields(TypedDict, total=False):
     weights: str
     detector: str
     detector_size: int | None
+    detect_every: int
     tracker: str
     appearance: bool
     min_score: float | None

@@ -21,27 +21,54 @@ def main() -> None:
 
     Until a command sets handlers of its own, SIGINT and SIGTERM end it with one line and exit code 130 or 143.
     """
+    _prepare_streams()
     with _StopSignals():
         _run()
 
 
+def _prepare_streams() -> None:
+    """A closed standard stream would give its number to a file, into which libraries then print; and a character that
+    a terminal lacks must not end the program."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:  # opened so that writing to a closed standard output is an error
+            os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)  # takes the lowest free number
+            setattr(sys, name, open(number, "r" if name == "stdin" else "w", closefd=False))  # noqa: SIM115
+        elif name != "stdin" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
 def _run() -> None:
     from ftpcli.cli.app import WrongUsage, app, say_wrong_usage
-    from ftpcli.errors import FtpError
+    from ftpcli.errors import EXIT_BROKEN_PIPE, FtpError, unexpected
 
     given = "FTP_DEBUG" in os.environ
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except WrongUsage as error:
         sys.exit(say_wrong_usage(error))
-    except FtpError as error:
+    except (SystemExit, BrokenPipeError) as end:  # typer and rich end with 1 where nobody reads standard output
+        if not isinstance(end, BrokenPipeError) and not isinstance(end.__context__, BrokenPipeError):
+            raise
+        _drop_output()
+        sys.exit(EXIT_BROKEN_PIPE)
+    except Exception as error:
         if os.environ.get("FTP_DEBUG"):
             raise
-        print(f"ftp: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        if isinstance(error, OSError) and error.filename is None:  # files raise errors that name them
+            _drop_output()
+            error = FtpError(f"standard output: cannot be written ({error.strerror})")
+        known = error if isinstance(error, FtpError) else unexpected(error)
+        print(f"ftp: {known}", file=sys.stderr)
+        sys.exit(known.exit_code)
     finally:
         if not given:  # --debug is this call's alone
             os.environ.pop("FTP_DEBUG", None)
+
+
+def _drop_output() -> None:
+    """What is still to be written to standard output at exit goes nowhere, without a complaint of Python's."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 class _StopSignals:

@@ -108,6 +108,13 @@ def command(
     detector_size: Annotated[
         int | None, typer.Option(help="Longer side of the detector's input, pixels.", rich_help_panel=_PEOPLE)
     ] = None,
+    detect_every: Annotated[
+        int,
+        typer.Option(
+            help="The detector looks at one frame of this many; people move on straight lines between.",
+            rich_help_panel=_PEOPLE,
+        ),
+    ] = 1,
     trust: Annotated[
         bool, typer.Option("--trust", help="Open detector files that can run code (.pt).", rich_help_panel=_PEOPLE)
     ] = False,
@@ -257,6 +264,7 @@ def command(
         weights=weights,
         detector=detector,
         detector_size=detector_size,
+        detect_every=detect_every,
         tracker=tracker,
         appearance=appearance,
         min_score=min_score,

@@ -9,7 +9,7 @@ import typer
 
 from ftpcli.choices import Engine, Precision
 from ftpcli.device import no_other_threads
-from ftpcli.files.inputs import refuse_address, require
+from ftpcli.files.inputs import require
 
 
 def command(
@@ -32,7 +32,6 @@ def command(
 
     Figures are medians. On a machine that does something else as well, compare CPU time and ratios alone.
     """
-    refuse_address("VIDEO", video)
     require(video)
     no_other_threads()
     from ftpcli.annotation.bench import bench

@@ -47,8 +47,12 @@ def command(
         int, typer.Option(min=0, max=51, help="Quality: 0 is best, higher is smaller.", rich_help_panel=_OUTPUT)
     ] = 20,
     preset: Annotated[
-        Speed, typer.Option(help="Encoder speed: the slower, the smaller.", rich_help_panel=_OUTPUT)
-    ] = Speed.FAST,
+        Speed | None,
+        typer.Option(
+            help="Encoder speed: the slower, the smaller. Default: fast, above half a megapixel veryfast.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
     no_audio: Annotated[bool, typer.Option("--no-audio", help="Leave the sound out.", rich_help_panel=_OUTPUT)] = False,
     fps: Annotated[
         str | None, typer.Option(help="Rate of an image folder, as in 25 or 30000/1001.", rich_help_panel=_INPUT)
@@ -101,7 +105,7 @@ def command(
             audio=not no_audio,
             codec=codec.value,
             crf=crf,
-            preset=preset.value,
+            preset=preset,
             overwrite=overwrite,
             fps=rate,
             allow_network=allow_network,

@@ -37,10 +37,9 @@ def command(
 
     Exit code: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted.
     """
-    from ftpcli.files.inputs import parse_rate, refuse_address, require, require_file
+    from ftpcli.files.inputs import parse_rate, require, require_file
     from ftpcli.files.output import check_target
 
-    refuse_address("VIDEO", video)
     require_file(poses)
     require(video)
     if out is None:

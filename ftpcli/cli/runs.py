@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ftpcli.cli.progress import Report, bars, progress
-from ftpcli.cli.signals import EXIT_BROKEN_PIPE, Stop, stop_signals
-from ftpcli.errors import FtpError, counted
+from ftpcli.cli.signals import Stop, stop_signals
+from ftpcli.errors import FtpError, counted, unexpected
 
 if TYPE_CHECKING:
     from ftpcli.annotation.chain import Annotator
@@ -47,12 +47,8 @@ def one_by_one(settings: Settings, work: Work, errors: list[FtpError], quiet: bo
     done = []
     with stop_signals(STOPPING) as stop:
         for source, target in work:
-            try:
-                with progress(_name(source), quiet=quiet) as show:
-                    outcome = _annotate(annotator, source, target, show, stop)
-            except BrokenPipeError:  # whoever reads our standard output has enough
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains at exit
-                raise typer.Exit(EXIT_BROKEN_PIPE) from None
+            with progress(_name(source), quiet=quiet) as show:
+                outcome = _annotate(annotator, source, target, show, stop)
             if isinstance(outcome, FtpError):
                 tell_error(outcome)
                 if isinstance(outcome, Interrupted):
@@ -216,7 +212,7 @@ def _annotate(annotator: Annotator, source: Source, target: Target, show: Report
     except Exception as error:
         if os.environ.get("FTP_DEBUG"):
             raise
-        return _unexpected(source.path, error)
+        return FtpError(f"{source.path}: {unexpected(error)}")
 
 
 def _name(source: Source) -> str:
@@ -232,13 +228,6 @@ def _device(annotator: Annotator) -> str:
 
 def _tell_notice(text: str) -> None:
     typer.echo(f"ftp: warning: {text}", err=True)
-
-
-def _unexpected(name: str, error: Exception) -> FtpError:
-    if isinstance(error, MemoryError):
-        return FtpError(f"{name}: out of memory; close other programs, or choose smaller --batch or --detector-size")
-    first = str(error).partition("\n")[0]
-    return FtpError(f"{name}: a fault of the program ({type(error).__name__}: {first}); 'ftp --debug' shows where")
 
 
 def tell_error(error: FtpError) -> None:

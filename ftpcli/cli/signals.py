@@ -11,9 +11,6 @@ from typing import Any
 
 import typer
 
-#: Exit code of a run whose reader has gone, as a shell shows it for SIGPIPE.
-EXIT_BROKEN_PIPE = 141
-
 
 class Stop:
     """Whether the program was asked to stop. Calling it asks.

@@ -76,7 +76,8 @@ def read_xml(path: str, store: PoseStore) -> Header:
                 track, video, label = _whole(element.get("id"), where), True, element.get("label") or ""
             elif event == "start" and element.tag == "image":
                 image = _whole(element.get("id"), where)
-                width, height = (_whole(element.get(key), where, MAX_SIDE) for key in ("width", "height"))
+                if element.get("width") and element.get("height"):
+                    width, height = (_whole(element.get(key), where, MAX_SIDE) for key in ("width", "height"))
                 store.add_frame(image, element.get("name") or "")
             elif event == "start":
                 continue

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from ftpcli.errors import InputError
 from ftpcli.files.checked_json import MAX_ELEMENT, as_list, unreadable
+from ftpcli.files.inputs import require_file
 
 _CHUNK = 1 << 20
 _WORD = 9  # characters of the longest word of JSON, which may be cut: -Infinity
@@ -39,6 +40,7 @@ class Document:
             InputError: the file cannot be read, is cut, is neither object nor list, holds one of ``lists`` twice or
                 as something else, or has an element longer than MAX_ELEMENT.
         """
+        require_file(self.path)
         try:
             with open(self.path, encoding="utf-8-sig", newline="") as handle:
                 yield from self._root(_Scanner(handle, self.path), lists)
@@ -74,7 +76,7 @@ class Document:
                     yield key, scanner.value(), f"{self.path}, {key!r}"
             scanner.take("}")
         if scanner.peek():
-            raise scanner.error("something follows the end of the document")
+            raise scanner.error("something follows the end of the document (ftp convert makes COCO of JSON Lines)")
 
     def _elements(self, scanner: _Scanner, key: str) -> Iterator[tuple[str, Any, str]]:
         start = f"{self.path}, {key} entry " if key else f"{self.path}, entry "

@@ -86,6 +86,16 @@ def frame_numbers(
     if places is not None and max(places) >= 0:
         return FrameNumbers(np.array(places, dtype=np.int64), True, said)
     unmatched = f"{said}; " if said else ""
+    named = [n for n, (_, own) in enumerate(parts) if _number(own) is not None]
+    lost = len(names) - len(named)
+    if named and lost == list(names).count("") > 0 and not any(number is not None for number in frame_ids):
+        nothing = [None] * len(named)
+        rest = frame_numbers(nothing, nothing, [names[n] for n in named], None if folder else source, recorded)
+        found = np.full(len(names), -1, dtype=np.int64)
+        found[named] = rest.indices
+        said = f"{unmatched}{rest.warning}; " if rest.warning else unmatched
+        who = counted(lost, "image has no name and is", "images have no name and are")
+        return FrameNumbers(found, warning=f"{said}{who} left out")
     known = "" if folder else re.sub(r"[:\0]", "_", PurePosixPath(source or recorded or "").stem)
     ours = [_OURS.fullmatch(own) for _, own in parts]
     if all(ours):

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ftpcli.datasets.boxes import POSETRACK2018, box_of_joints
 from ftpcli.datasets.coco import Image
-from ftpcli.datasets.left_out import EMPTY
 from ftpcli.datasets.store import PoseStore
 from ftpcli.files import checked_json as checks
 from ftpcli.skeleton import PERSON19
@@ -79,12 +77,7 @@ class Tasks:
         place, size = _value(region, where)
         self.sizes.add(size)
         x, y, w, h = (checks.number(checks.field(place, k, where), f"{k!r}", where, 1e4) for k in _CORNER)
-        box: np.ndarray | None = np.array([x, y, x + w, y + h]) * np.tile(size, 2) / 100
-        if w <= 0 or h <= 0:
-            box = box_of_joints(table[table[:, 2] > 0, :2], POSETRACK2018)
-        if box is None:
-            self._store.left_out.add(EMPTY)
-            return
+        box = np.array([x, y, x + w, y + h]) * np.tile(size, 2) / 100 if w > 0 and h > 0 else None
         meta = region.get("meta")
         texts = meta.get("text") if isinstance(meta, dict) else None
         found = _TRACK.search(" ".join(map(str, texts)) if isinstance(texts, list) else str(texts or ""))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -135,29 +136,31 @@ class NativeReader(PosesReader):
 
     format = "jsonl"
 
-    def __init__(self, path: str, handle: BinaryIO) -> None:
+    def __init__(self, path: str) -> None:
         self.path = path
-        self._handle = handle
-        lines = Lines(handle, path)
-        line = lines.next()
-        if line is None:
-            raise InputError(f"{path}: is empty")
-        self.header, value = decode_header(lines.text(line), lines.where)
-        records = value.get("records")
-        self.records = None if records is None else checks.integer(records, "'records'", lines.where)
-        self._start = handle.tell()
+        try:
+            self._handle = open(path, "rb")  # noqa: SIM115 (closed by close())
+        except OSError as error:
+            raise checks.unreadable(path, error) from error
         self._left_out = LeftOut("person", "people")
-        self.timed = self._first_is_timed()
+        try:
+            lines = Lines(self._handle, path)
+            line = lines.next()
+            if line is None:
+                raise InputError(f"{path}: is empty")
+            self.header, value = decode_header(lines.text(line), lines.where)
+            records = value.get("records")
+            self.records = None if records is None else checks.integer(records, "'records'", lines.where)
+            self._start = self._handle.tell()
+            self.timed = all(not math.isnan(frame.seconds) for frame in islice(self, 1))
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def warnings(self) -> list[str]:  # type: ignore[override]
         """Whole once the frames have been read."""
         return self._left_out.lines()
-
-    def _first_is_timed(self) -> bool:
-        for frame in self:
-            return not math.isnan(frame.seconds)
-        return True
 
     def __iter__(self) -> Iterator[FramePoses]:
         self._handle.seek(self._start, io.SEEK_SET)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import tempfile
 from array import array
 from collections import Counter
@@ -23,7 +22,7 @@ from ftpcli.datasets.coco import LISTS, Annotation, Category, Id, Image, categor
 from ftpcli.datasets.document import Document
 from ftpcli.datasets.header import decode_run, decode_source
 from ftpcli.datasets.label_studio import Tasks, is_task
-from ftpcli.datasets.left_out import CROWD, EMPTY
+from ftpcli.datasets.left_out import CROWD
 from ftpcli.datasets.native import NativeReader
 from ftpcli.datasets.posetrack.form2017 import read_frame
 from ftpcli.datasets.store import PoseStore, StoredReader
@@ -31,11 +30,16 @@ from ftpcli.datasets.tables import TIDY, read_table, table_form
 from ftpcli.errors import InputError
 from ftpcli.files import checked_json as checks
 from ftpcli.files import parquet
+from ftpcli.files.inputs import require_file
 from ftpcli.records import Header, SourceInfo
 from ftpcli.skeleton import PERSON19, POSETRACK15, POSETRACK17
 
 _FORMAT = re.compile(rb'\s*\{\s*"format"\s*:\s*"([a-z-]{1,40})"')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_NO_POSES = (
+    "not a poses file; give JSON Lines of ftp, COCO JSON with images and annotations, PoseTrack JSON, a table with "
+    f"columns {', '.join(TIDY)} and commas between them, or an export of CVAT, Label Studio, DeepLabCut (CSV) or SLEAP"
+)
 
 
 def _form_of(start: bytes) -> str:
@@ -51,14 +55,17 @@ def _form_of(start: bytes) -> str:
 
 def is_poses_file(path: str | os.PathLike[str]) -> bool:
     """Whether a file is one for ``open_poses``, by its name or content. Raises InputError where it is unreadable."""
-    if Path(path).suffix.lower() in (".json", ".jsonl"):
-        return True
+    return Path(path).suffix.lower() in (".json", ".jsonl") or bool(_form_of(_start_of(os.fspath(path))))
+
+
+def _start_of(path: str) -> bytes:
+    """How a file begins, after white space. Raises InputError where it is unreadable."""
+    require_file(path)
     try:
         with open(path, "rb") as file:
-            start = file.read(1 << 16).removeprefix(_BYTE_ORDER_MARK).lstrip()
+            return file.read(1 << 16).removeprefix(_BYTE_ORDER_MARK).lstrip()
     except OSError as error:
-        raise checks.unreadable(os.fspath(path), error) from error
-    return bool(_form_of(start))
+        raise checks.unreadable(path, error) from error
 
 
 def open_poses(path: str | os.PathLike[str], source: str | os.PathLike[str] | None = None) -> PosesReader:
@@ -81,24 +88,12 @@ def open_poses(path: str | os.PathLike[str], source: str | os.PathLike[str] | No
             with its line.
     """
     name, video = os.fspath(path), None if source is None else os.fspath(source)
-    try:
-        handle = open(name, "rb")  # noqa: SIM115 (the reader owns it)
-    except (OSError, ValueError) as error:
-        raise checks.unreadable(name, error) from error
-    try:
-        if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
-            raise InputError(f"{name}: is not a plain file")
-        start = handle.readline(1 << 16).removeprefix(_BYTE_ORDER_MARK)
-        handle.seek(0)
-        match = _FORMAT.match(start)
-        if match and match[1] == b"ftp-poses-part":
-            raise InputError(f"{name}: the unfinished part of a run; finish it with ftp annotate --resume")
-        if match or Path(name).suffix.lower() == ".jsonl":
-            return NativeReader(name, handle)
-    except BaseException:
-        handle.close()
-        raise
-    handle.close()
+    start = _start_of(name)
+    match = _FORMAT.match(start)
+    if match and match[1] == b"ftp-poses-part":
+        raise InputError(f"{name}: the unfinished part of a run; finish it with ftp annotate --resume")
+    if match or Path(name).suffix.lower() == ".jsonl":
+        return NativeReader(name)
     match _form_of(start):
         case "zip":
             return _open_zip(name, video)
@@ -108,11 +103,8 @@ def open_poses(path: str | os.PathLike[str], source: str | os.PathLike[str] | No
             return _open_parquet(name, video)
         case "xml":
             return _stored(name, "cvat", video, cvat.read_xml)
-        case "" if start.strip() and Path(name).suffix.lower() != ".json":
-            raise InputError(
-                f"{name}: is of no form that is read; give JSON Lines of ftp, COCO or PoseTrack JSON, a table with "
-                f"columns {', '.join(TIDY)}, or an export of CVAT, Label Studio, DeepLabCut (CSV) or SLEAP"
-            )
+        case "" if start and (start.isascii() or Path(name).suffix.lower() != ".json"):
+            raise InputError(f"{name}: {_NO_POSES}")
         case "" | "json":
             return _open_document(name, video)
         case form:
@@ -191,10 +183,7 @@ def _open_document(path: str, source: str | None) -> StoredReader:
                 raise InputError(f"{path}: holds both 'annolist' and 'images'; it should be one of the two forms")
             return StoredReader(store, "posetrack17", _header(POSETRACK15.joints, info, None, path), 0, source)
         if not {"images", "annotations"} <= set(document.keys):
-            raise InputError(
-                f"{path}: not a poses file; it should be JSON Lines of ftp, COCO JSON with images and annotations, or "
-                "PoseTrack JSON"
-            )
+            raise InputError(f"{path}: {_NO_POSES}")
         category, joints, form = collected.people()
         header = _header(joints, info, collected.size(), path)
         return StoredReader(store, form, header, category, source)
@@ -291,17 +280,13 @@ class _Collector:
         if annotation.crowd:
             self._store.left_out.add(CROWD)
             return
-        table, box = annotation.table, annotation.box
-        if box is None:
-            self._store.left_out.add(EMPTY)
-            return
-        score, track = annotation.score, annotation.track
+        table, box, score, track = annotation.table, annotation.box, annotation.score, annotation.track
         raw = annotation.numbers_a_joint("keypoints_raw", 3 * len(table))
         self._store.add_person(
             self._number("image", annotation.image),
-            None if track is None else self._number("track", track),
+            None if track is None or box is None else self._number("track", track),
             0 if category is None else self._number("category", category),
-            1.0 if score is None else min(max(score, 0.0), 1.0),
+            1.0 if score is None else score,
             box,
             table,
             annotation.where,
@@ -317,8 +302,4 @@ class _Collector:
             scores = np.where(np.isnan(person.confidence), 1.0, np.clip(person.confidence, 0.0, 1.0))
             table = np.column_stack([person.keypoints, np.where(person.present, scores, 0.0)])
             box = person.body_box(table[:, 2] > 0)
-            if box is None:
-                self._store.left_out.add(EMPTY)
-            else:
-                score = min(max(person.score, 0.0), 1.0)
-                self._store.add_person(number, person.track, 0, score, box, table, where)
+            self._store.add_person(number, person.track, 0, person.score, box, table, where)

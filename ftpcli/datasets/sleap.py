@@ -6,8 +6,6 @@ import re
 
 import numpy as np
 
-from ftpcli.datasets.boxes import POSETRACK2018, box_of_joints
-from ftpcli.datasets.left_out import EMPTY
 from ftpcli.datasets.store import PoseStore
 from ftpcli.errors import InputError
 from ftpcli.files import checked_json as checks
@@ -50,13 +48,8 @@ def read_labels(path: str, store: PoseStore) -> Header:
             predicted = isinstance(one, sio.PredictedInstance)
             table = one.numpy(scores=True) if predicted else np.column_stack([one.numpy(), np.ones(len(joints))])
             table[np.isnan(table).any(axis=1) | ~(np.abs(table) <= checks.MAX_COORDINATE).all(axis=1)] = 0.0
-            box = box_of_joints(table[table[:, 2] > 0, :2], POSETRACK2018)
-            if box is None:
-                store.left_out.add(EMPTY)
-                continue
-            name = "" if one.track is None else str(one.track.name)
-            score = min(max(float(one.score), 0.0), 1.0) if predicted else 1.0
-            store.add_person(index, store.track(name), 0, score, box, table, path)
+            track = store.track(str(one.track.name)) if one.track is not None and (table[:, 2] > 0).any() else None
+            store.add_person(index, track, 0, float(one.score) if predicted else 1.0, None, table, path)
     store.notices.append("has no boxes of people: boxes are drawn around the joints")
     video = labels.videos[0] if labels.videos else None
     name = video.filename if video and isinstance(video.filename, str) else ""

@@ -11,8 +11,9 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from ftpcli.datasets.base import PosesReader
+from ftpcli.datasets.boxes import POSETRACK2018, box_of_joints
 from ftpcli.datasets.frames import frame_numbers
-from ftpcli.datasets.left_out import UNKNOWN_FRAME, UNLISTED, LeftOut
+from ftpcli.datasets.left_out import EMPTY, UNKNOWN_FRAME, UNLISTED, LeftOut
 from ftpcli.errors import InputError, counted
 from ftpcli.files.checked_json import MAX_INTEGER, refuse_twice
 from ftpcli.records import FramePoses, Header, Pose
@@ -70,14 +71,25 @@ class PoseStore:
         track: int | None,
         category: int,
         score: float,
-        box: np.ndarray,
+        box: np.ndarray | None,
         table: np.ndarray,
         where: str,
         filled: bool = False,
         raw: np.ndarray | None = None,
     ) -> None:
-        """A person in a frame: box (4,) xyxy, table (K, 3) x, y, confidence, (0, 3) for a mere box; raw as in Pose."""
-        head = np.array([*box, score, filled, raw is not None], dtype=np.float64)
+        """A person in a frame, left out and counted where there are neither box nor joints.
+
+        Args:
+            score: cut to 0..1.
+            box: (4,) xyxy; None: it lies around the joints.
+            table: (K, 3) x, y, confidence, (0, 3) for a mere box.
+            raw: see Pose.
+        """
+        box = box_of_joints(table[table[:, 2] > 0, :2], POSETRACK2018) if box is None else box
+        if box is None:
+            self.left_out.add(EMPTY)
+            return
+        head = np.array([*box, min(max(score, 0.0), 1.0), filled, raw is not None], dtype=np.float64)
         data = np.concatenate([head, table.ravel(), np.zeros(0) if raw is None else raw.ravel()]).tobytes()
         try:
             self._spool.seek(self._end)

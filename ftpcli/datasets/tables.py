@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from ftpcli.datasets.boxes import POSETRACK2018, box_of_joints
-from ftpcli.datasets.left_out import EMPTY
 from ftpcli.datasets.store import PoseStore
 from ftpcli.errors import InputError
 from ftpcli.files import checked_json as checks
@@ -69,8 +67,10 @@ def _rows(path: str) -> Iterator[tuple[Iterator[list[str]], Any]]:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = csv.reader(file, strict=True)
             yield (row for row in rows if row), lambda: f"{path}, line {rows.line_num}"
-    except (csv.Error, UnicodeDecodeError) as error:
+    except csv.Error as error:
         raise InputError(f"{path}: is not a table ({error})") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: its text is not UTF-8 ({error.reason}); save the table as UTF-8") from None
 
 
 def _wide_joints(names: list[str]) -> tuple[str, ...]:
@@ -168,12 +168,9 @@ class _Frames:
 
     def add(self, track: str, table: np.ndarray, where: str, box: np.ndarray | None = None, score: float = 1.0) -> None:
         """A person of the frame: (K, 3) x, y, confidence."""
-        box = box_of_joints(table[table[:, 2] > 0, :2], POSETRACK2018) if box is None else box
-        if box is None:
-            self._store.left_out.add(EMPTY)
-            return
-        number = self._store.track("" if track in _ABSENT else track.removesuffix(".0"))
-        self._store.add_person(self.index, number, 0, min(max(score, 0.0), 1.0), box, table, where)
+        known = track not in _ABSENT and (box is not None or (table[:, 2] > 0).any())
+        number = self._store.track(track.removesuffix(".0")) if known else None
+        self._store.add_person(self.index, number, 0, score, box, table, where)
 
 
 def _full(rows: Iterator[list[str]], where: Any, columns: int) -> Iterator[list[str]]:

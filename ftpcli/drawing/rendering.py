@@ -46,7 +46,7 @@ def render(
     audio: bool = True,
     codec: str = "h264",
     crf: int = 20,
-    preset: str = "fast",
+    preset: str | None = None,
     overwrite: bool = False,
     fps: Fraction | None = None,
     allow_network: bool = False,

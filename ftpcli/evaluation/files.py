@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ftpcli.datasets.posetrack.files import JOINTS, VideoFile
+from ftpcli.datasets.posetrack.files import JOINTS
 from ftpcli.datasets.posetrack.reading import read_video
 from ftpcli.errors import InputError
 from ftpcli.evaluation import checks, report
@@ -13,6 +13,7 @@ from ftpcli.evaluation.average_precision import JointPool
 from ftpcli.evaluation.hota import HotaCounter
 from ftpcli.evaluation.matching import distances
 from ftpcli.evaluation.mota import MotCounter
+from ftpcli.evaluation.native import read_native
 from ftpcli.evaluation.notices import Notices
 from ftpcli.evaluation.prepare import JOINTS21, prepare_posetrack, prepare_posetrack21
 
@@ -45,21 +46,14 @@ def evaluate_files(annotations: Path, predictions: Path, metric: str, untracked:
     return {"metric": metric, **result, "warnings": notices.lines()}
 
 
-def _read_predictions(path: Path, slots: bool, notices: Notices) -> VideoFile:
-    if path.suffix.lower() == ".jsonl":
-        from ftpcli.evaluation.native import read_native
-
-        return read_native(path, notices)
-    return read_video(path, slots)
-
-
 def _posetrack(pairs: list[tuple[Path, Path]], notices: Notices, untracked: str | None, kit21: bool) -> dict[str, Any]:
     """poseval's AP (B3) and CLEAR MOT (B4), or with ``kit21`` the PoseTrack21 kit's mAP and pose HOTA (B5)."""
     joints, prepare = (JOINTS21, prepare_posetrack21) if kit21 else (JOINTS, prepare_posetrack)
     pool, mot, hota = JointPool(len(joints)), MotCounter(len(joints)), HotaCounter(len(joints))
     evaluated, reason = 0, untracked
     for truth_path, predicted_path in pairs:
-        truth, predicted = read_video(truth_path, kit21), _read_predictions(predicted_path, kit21, notices)
+        truth, ours = read_video(truth_path, kit21), predicted_path.suffix.lower() == ".jsonl"
+        predicted = read_native(predicted_path, notices) if ours else read_video(predicted_path, kit21)
         if not kit21:
             truth, predicted = checks.first_video(truth, notices), checks.first_video(predicted, notices)
         checks.check_pair(truth, predicted, notices)

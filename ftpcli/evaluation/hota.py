@@ -42,18 +42,13 @@ class HotaCounter:
         fields = {name: sums[name] for name in _COUNTS}
         fields |= {name: sums[name] / np.maximum(1, found) for name in _WEIGHTED}
         fields["LocA"] = np.maximum(1e-10, sums["LocA"]) / np.maximum(1e-10, found)
-        return _derived(fields)
-
-
-def _derived(fields: Fields) -> Fields:
-    found, missed, false = (fields[name] for name in _COUNTS)
-    fields["DetRe"] = found / np.maximum(1, found + missed)
-    fields["DetPr"] = found / np.maximum(1, found + false)
-    fields["DetA"] = found / np.maximum(1, found + missed + false)
-    fields["HOTA"] = np.sqrt(fields["DetA"] * fields["AssA"])
-    fields["RHOTA"] = np.sqrt(fields["DetRe"] * fields["AssA"])
-    fields["FA-HOTA"] = np.sqrt(fields["DetA"] * np.sqrt(fields["AssA"] * fields["FragA"]))
-    return fields
+        fields["DetRe"] = found / np.maximum(1, found + fields["FN"])
+        fields["DetPr"] = found / np.maximum(1, found + fields["FP"])
+        fields["DetA"] = found / np.maximum(1, found + fields["FN"] + fields["FP"])
+        fields["HOTA"] = np.sqrt(fields["DetA"] * fields["AssA"])
+        fields["RHOTA"] = np.sqrt(fields["DetRe"] * fields["AssA"])
+        fields["FA-HOTA"] = np.sqrt(fields["DetA"] * np.sqrt(fields["AssA"] * fields["FragA"]))
+        return fields
 
 
 def _with_total(fields: Fields) -> Fields:

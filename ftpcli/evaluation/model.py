@@ -49,11 +49,7 @@ def evaluate_pose_model(model: PoseModel, options: RunOptions, progress: Progres
         from ftpcli.evaluation.on_clips import evaluate_clips as evaluate
     else:
         from ftpcli.evaluation.on_posetrack import evaluate_posetrack as evaluate
-    return evaluate(model, options, progress or _silent)
-
-
-def _silent(done: int, total: int | None) -> None:
-    pass
+    return evaluate(model, options, progress or (lambda done, total: None))
 
 
 def _detector(options: RunOptions, weights: str, device: str) -> dict[str, Any]:

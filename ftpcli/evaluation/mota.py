@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ftpcli.evaluation.assignment import best_pairs
-from ftpcli.evaluation.matching import HIT, distances
+from ftpcli.evaluation.matching import HIT
 from ftpcli.evaluation.prepare import EvalFrame
 
 
@@ -33,8 +33,9 @@ class MotCounter:
         self.detections = np.zeros(joints)
         self.distance = np.zeros(joints)
 
-    def add_video(self, frames: Sequence[EvalFrame], distance: Sequence[np.ndarray] | None = None) -> None:
-        """Add one video's evaluated frames, at least two: the last is left out (must reproduce)."""
+    def add_video(self, frames: Sequence[EvalFrame], distance: Sequence[np.ndarray]) -> None:
+        """Add one video's evaluated frames, at least two, with their (Q, G, J) distances: the last is left out (must
+        reproduce)."""
         if len(frames) < 2:
             raise ValueError("tracking figures need a video of at least two evaluated frames")
         last: list[dict[int, int]] = [{} for _ in self.misses]
@@ -45,7 +46,7 @@ class MotCounter:
                 self.false += 1
                 self.objects += 1
                 continue
-            far = (distances(frame) if distance is None else distance[i]).transpose(1, 0, 2)
+            far = distance[i].transpose(1, 0, 2)
             for joint, memory in enumerate(last):
                 self._add(joint, frame, far[:, :, joint], memory)
 

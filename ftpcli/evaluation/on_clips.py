@@ -16,7 +16,7 @@ from ftpcli.evaluation.report import write_json
 from ftpcli.evaluation.runs import PREDICTIONS, KeyFrame, PoseModel, Progress, RunOptions, estimate
 from ftpcli.pose.views import HoldViews
 from ftpcli.pose.windows import Windows
-from ftpcli.records import Frame, Person, TrackedFrame
+from ftpcli.records import Person, TrackedFrame
 from ftpcli.skeleton import BODY12
 
 
@@ -87,7 +87,10 @@ def _key_frames(model: PoseModel, options: RunOptions, clip: Clip) -> Iterator[t
         count = 0
         views = HoldViews(options.hold_views)
         nobody = (Person(0, np.zeros(4), 0.0),)  # every frame is everybody's neighbour
-        frames = (TrackedFrame(_blurred(frame, options.blur, clip.name), nobody) for frame in source)
+        frames = (
+            TrackedFrame(replace(frame, image=blurred(frame.image, options.blur, f"{clip.name}/{frame.index}")), nobody)
+            for frame in source
+        )
         for i, (key, (window,)) in enumerate(Windows(model.window)(frames)):
             count += 1
             if i < len(boxes) and i % options.every == 0 and not np.isnan(boxes[i]).any():
@@ -95,10 +98,3 @@ def _key_frames(model: PoseModel, options: RunOptions, clip: Clip) -> Iterator[t
                 yield i, KeyFrame(window.frames, window.padded, held.people)
     if count != len(boxes):
         raise InputError(f"{clip.path}: has {count} frames, its labels are for {len(boxes)}")
-
-
-def _blurred(frame: Frame, longest: int, name: str) -> Frame:
-    if longest <= 0:
-        return frame
-    image = blurred(frame.image, longest, f"{name}/{frame.index}")
-    return Frame(frame.index, frame.pts, frame.seconds, image)

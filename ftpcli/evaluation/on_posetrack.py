@@ -80,8 +80,8 @@ def _key_frame(
     paths, padded = sequence.window(frame.index, model.window)
     key = pictures.read(paths[len(paths) // 2], frame.index)
     frames = tuple(
-        key if missing else pictures.read(path, frame.index + offset)
-        for path, missing, offset in zip(paths, padded, _offsets(model.window), strict=True)
+        key if missing else pictures.read(path, place)
+        for place, (path, missing) in enumerate(zip(paths, padded, strict=True), frame.index - len(paths) // 2)
     )
     height, width = key.image.shape[:2]
     people: list[Person] = []
@@ -90,7 +90,3 @@ def _key_frame(
         if box is not None:
             people.append(Person(len(people), box, float(row[4])))
     return KeyFrame(frames, padded, tuple(people))
-
-
-def _offsets(size: int) -> range:
-    return range(-(size // 2), size // 2 + 1)

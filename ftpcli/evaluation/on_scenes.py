@@ -90,9 +90,7 @@ def evaluate(
     report = _score(truth, found) | {"warnings": [f"{val}: {line}" for line in lines]}
     sources = sorted({i["source"] for i in truth["images"]})
     if len(sources) > 1:
-        report["sources"] = {}
-        for source in sources:
-            report["sources"][source] = _score(_only(truth, source), found)
+        report["sources"] = {source: _score(_only(truth, source), found) for source in sources}
     return report
 
 
@@ -148,10 +146,7 @@ def evaluate_detector(
     weights: Path | str | None,
     val: Path | str,
     *,
-    image_size: int | None = None,
     device: str = "cpu",
-    trust: bool = False,
-    label: str | None = "gt",
     folder: Path | None = None,
 ) -> dict[str, Any]:
     """`evaluate` for a detector given as in `ftpcli.people.load_detector`.
@@ -161,7 +156,6 @@ def evaluate_detector(
     """
     from ftpcli.people.loading import load_detector
 
-    detector = load_detector(weights, device=device, image_size=image_size, trust=trust, floor=SCORE_FLOOR)
-    return {"detector": detector.describe(), "score_floor": SCORE_FLOOR} | evaluate(
-        detector.detect_batch, val, label=label, folder=folder
-    )
+    detector = load_detector(weights, device=device, floor=SCORE_FLOOR)
+    report = evaluate(detector.detect_batch, val, folder=folder)
+    return {"detector": detector.describe(), "score_floor": SCORE_FLOOR} | report

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from ftpcli.errors import UsageError
-from ftpcli.files.output import check_target, write_error
+from ftpcli.files.output import check_target, writing
 from ftpcli.records import Frame, Person, Pose, Window
 
 Tag = TypeVar("Tag")
@@ -88,10 +88,8 @@ class RunOptions:
         Raises:
             OutputError: a file exists, or the folder cannot be made.
         """
-        try:
+        with writing(self.predictions):
             self.predictions.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise write_error(self.predictions, error) from None
         for name in names:
             check_target(self.predictions / name, overwrite=self.overwrite)
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ftpcli.errors import InputError
+from ftpcli.errors import FtpError, InputError
 from ftpcli.files.inputs import missing
 from ftpcli.skeleton import PERSON19
 
@@ -63,7 +63,7 @@ def load(path: str | Path) -> Any:
     return parse(text, str(path))
 
 
-def unreadable(path: str | Path, error: OSError | ValueError, where: str = "") -> InputError:
+def unreadable(path: str | Path, error: OSError | ValueError, where: str = "") -> FtpError:
     """What is to be raised where a text file cannot be read; ``where`` in it the text is not UTF-8."""
     if isinstance(error, UnicodeDecodeError):
         with open(path, "rb") as file:

@@ -28,6 +28,7 @@ VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _VIDEOS.split())
 #: Standard input as an input, standard output as an output.
 STANDARD = "-"
 _ADDRESS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+)://")
+_SHORT_ADDRESS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):/")  # a Path has one slash of two
 _NAMED_AT_MOST = 3
 
 
@@ -67,7 +68,7 @@ def local_path(name: str) -> str:
 
 def refuse_address(option: str, value: object) -> None:
     """Raises UsageError where an option that takes a file is given an address."""
-    if value is not None and re.match(_ADDRESS.pattern.removesuffix("/"), str(value)):  # a Path has one slash of two
+    if value is not None and _SHORT_ADDRESS.match(str(value)):
         raise UsageError(f"{option} {value}: is an address; download the file and name it")
 
 
@@ -82,24 +83,28 @@ def network_refusal(name: str) -> UsageError:
     return UsageError(f"{name}: is a network address; download it first, or allow it with --allow-network")
 
 
-def missing(name: object) -> InputError:
+def missing(name: object) -> FtpError:
     """What to say of an input that is not there, whatever it was to be."""
+    match = _SHORT_ADDRESS.match(str(name))
+    if match and match[1].lower() != "file":
+        return UsageError(f"{name}: is an address; download the file and name it")
     return InputError(f"{name}: no such file or folder")
 
 
 def require(*names: str | os.PathLike[str] | None) -> None:
-    """Raises InputError where one of the inputs that were named is missing."""
+    """Raises InputError where one of the inputs that were named is missing, UsageError for an address."""
     for name in names:
         if name is not None and not os.path.exists(name):
             raise missing(os.fspath(name))
 
 
 def require_file(*names: str | os.PathLike[str] | None) -> None:
-    """Raises InputError where one of them is missing or a folder."""
+    """As `require`; also refused are folders, and pipes, which could be read only once."""
     require(*names)
     for name in names:
-        if name is not None and os.path.isdir(name):
-            raise InputError(f"{os.fspath(name)}: is a folder; name a file")
+        if name is not None and not os.path.isfile(name):
+            what = "a folder; name a file" if os.path.isdir(name) else "not a plain file; save it to one"
+            raise InputError(f"{os.fspath(name)}: is {what}")
 
 
 def describe(name: str) -> str:

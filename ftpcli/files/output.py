@@ -37,6 +37,15 @@ def write_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
     return OutputError(f"{os.fspath(path)}: {reason}")
 
 
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """An OSError in the block becomes the one line for it. Raises OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
 def make_folder(path: str | os.PathLike[str]) -> None:
     """Make a folder for outputs, if it is not there, before any work is done.
 
@@ -136,29 +145,23 @@ class OutputStream:
 
     def write(self, data: bytes) -> None:
         """Raises OutputError."""
-        try:
+        with writing(self._path):
             self._stream.write(data)
-        except OSError as error:
-            raise write_error(self._path, error) from error
 
     def flush(self) -> None:
         """Nothing: for libraries that call it, such as torch."""
 
     def rewrite_start(self, data: bytes) -> None:
         """Replace as many bytes at the start of the file, and leave the position there."""
-        try:
+        with writing(self._path):
             self._stream.seek(0)
-        except OSError as error:
-            raise write_error(self._path, error) from error
-        self.write(data)
+            self._stream.write(data)
 
     def finish(self) -> None:
         """Everything is on the disk when this returns."""
-        try:
+        with writing(self._path):
             self._stream.flush()
             os.fsync(self._stream.fileno())
-        except OSError as error:
-            raise write_error(self._path, error) from error
 
 
 class PendingFile:
@@ -180,10 +183,8 @@ class PendingFile:
         check_target(target, overwrite=overwrite)
         self._target = Path(os.path.realpath(target))
         self.path = name_beside(self._target, ".", ".tmp")
-        try:
+        with writing(target):
             descriptor = open_locked(os.fspath(self.path))
-        except OSError as error:
-            raise write_error(target, error) from error
         if descriptor is None:
             raise OutputError(f"{self._name}: another run is writing it; wait for that one or name another output")
         self.descriptor = descriptor

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ftpcli.errors import OutputError
 from ftpcli.files.inputs import refuse_standard
-from ftpcli.files.output import make_folder, name_beside, sync_folder, write_error
+from ftpcli.files.lock import open_locked
+from ftpcli.files.output import make_folder, name_beside, sync_folder, write_error, writing
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:
@@ -41,13 +42,11 @@ class OutputFolder:
     def write(self, name: str, data: bytes) -> None:
         """Write a file by its relative name, with slashes. Raises OutputError."""
         path = self._path / name
-        try:
+        with writing(path):
             if path.parent not in self._made:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._made.add(path.parent)
             path.write_bytes(data)
-        except OSError as error:
-            raise write_error(path, error) from error
 
 
 @contextlib.contextmanager
@@ -55,22 +54,27 @@ def output_folder(path: str | os.PathLike[str]) -> Iterator[OutputFolder]:
     """A folder that stands beside its target as ``.NAME.tmp`` and gets its name when the block ends well.
 
     Raises:
-        OutputError: see ``check_folder``.
+        OutputError: see ``check_folder``; or another run is writing it.
     """
     check_folder(path)
     target = Path(os.path.realpath(path))
-    pending = name_beside(target, ".", ".tmp")
-    shutil.rmtree(pending, ignore_errors=True)  # of a run that was killed
-    make_folder(pending)
+    pending, lock = name_beside(target, ".", ".tmp"), name_beside(target, ".", ".lock")
+    with writing(path):
+        descriptor = open_locked(os.fspath(lock))
+    if descriptor is None:
+        raise OutputError(f"{os.fspath(path)}: another run is writing it; wait for that one or name another output")
     try:
+        shutil.rmtree(pending, ignore_errors=True)  # of a run that was killed
+        make_folder(pending)
         yield OutputFolder(pending)
         check_folder(path)
-        try:
+        with writing(path):
             with contextlib.suppress(FileNotFoundError):
                 target.rmdir()
             os.replace(pending, target)
-        except OSError as error:
-            raise write_error(path, error) from error
     finally:
         shutil.rmtree(pending, ignore_errors=True)
+        if os.name != "nt":  # while locked, so that it cannot be another run's
+            lock.unlink(missing_ok=True)
+        os.close(descriptor)
     sync_folder(target.parent)

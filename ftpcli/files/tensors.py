@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftpcli.errors import InputError
-from ftpcli.files.output import atomic_output, write_error
+from ftpcli.files.output import atomic_output, writing
 
 if TYPE_CHECKING:
     import torch
@@ -38,10 +38,8 @@ def write_tensors(
         name: (tensor.half() if tensor.is_floating_point() and not exact else tensor).detach().cpu().contiguous()
         for name, tensor in tensors.items()
     }
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(path, error) from error
     with atomic_output(path, overwrite=True) as stream:
         stream.write(save(stored, metadata=header))
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ftpcli.errors import OutputError
 from ftpcli.files.checked_json import MAX_COORDINATE
+from ftpcli.formats.joints import JointMap, skeleton_of
 from ftpcli.records import FramePoses, Header, Pose
 from ftpcli.skeleton import Skeleton
 
@@ -54,6 +55,9 @@ class Sink(ABC):
         library: needed for writing, in the extra ``formats``.
         lacks: what no file of the format holds, such as "boxes and times".
         left_out: counts of what this file could not hold.
+        own: the skeleton of the poses.
+        held: the skeleton of the file.
+        order: gives keypoints (K, 2) and confidence (K,) of a pose in the order of ``held``.
     """
 
     suffix: ClassVar[str] = ".json"
@@ -71,13 +75,15 @@ class Sink(ABC):
         self.header = header
         self.options = options
         self.left_out: Counter[str] = Counter()
+        self.own = skeleton_of(header.joints)
+        self.held = self.own if self.skeleton is None or options.joints == "all" else self.skeleton
+        self.order = JointMap(self.own.joints, self.held.joints)
 
     @abstractmethod
     def write(self, frame: FramePoses) -> None:
         """Add a frame. Frames come by rising index."""
 
-    @abstractmethod
-    def close(self, frames: int) -> None:
+    def close(self, frames: int) -> None:  # noqa: B027 (most lines stand by themselves)
         """Write what comes last, now that the number of frames is known."""
 
     def release(self) -> None:  # noqa: B027 (most sinks hold nothing)
@@ -134,9 +140,24 @@ def box_xywh(box: np.ndarray, where: str) -> np.ndarray:
     return xywh
 
 
+def needed_size(header: Header, who: str) -> tuple[int, int]:
+    """Width and height of the pictures. Raises OutputError where they are not known."""
+    width, height = header.source.width, header.source.height
+    if not width or not height:
+        raise OutputError(f"the poses do not say how large the pictures are, which {who}; give --video")
+    return width, height
+
+
 def filled_mark(pose: Pose) -> dict[str, bool]:
     """What a file says of a person whose box was filled in; nothing of the others."""
     return {"filled": True} if pose.filled else {}
+
+
+def needed_seconds(frame: FramePoses, who: str) -> float:
+    """The frame's time. Raises OutputError where it has none."""
+    if math.isnan(frame.seconds):
+        raise OutputError(f"frame {frame.index} has no time, which {who} files need; give --fps or --video")
+    return float(frame.seconds)
 
 
 def seconds_value(seconds: float) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 from ftpcli.datasets.coco import VISIBLE
 from ftpcli.formats.base import WriteOptions, box_xywh, filled_mark, rounded
 from ftpcli.formats.image_sink import ImageListSink, picture_size, provenance
-from ftpcli.formats.joints import JointMap, category, raw_pose, skeleton_of
+from ftpcli.formats.joints import category, raw_pose
 from ftpcli.formats.names import PictureNames
 from ftpcli.records import FramePoses, Header, Pose
 from ftpcli.skeleton import COCO17
@@ -31,8 +31,6 @@ class CocoSink(ImageListSink):
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
-        skeleton = skeleton_of(header.joints) if options.joints == "all" else COCO17
-        self._map = JointMap(skeleton_of(header.joints).joints, skeleton.joints)
         self.names = PictureNames(header, options)
         self._size = picture_size(header)
         self._annotations = 0
@@ -40,18 +38,18 @@ class CocoSink(ImageListSink):
             info=provenance(header) | {"visible_confidence": VISIBLE},
             licenses=[],
             videos=[{"id": 1, "name": self.names.folder, **self._size}],
-            categories=[category(skeleton)],
+            categories=[category(self.held)],
         )
 
     def annotation(self, frame: FramePoses, pose: Pose, number: int) -> dict[str, Any]:
-        keypoints, confidence = self._map(pose)
+        keypoints, confidence = self.order(pose)
         visibility = np.where(confidence >= VISIBLE, 2, np.where(confidence > 0, 1, 0)).tolist()
         bbox = rounded(box_xywh(pose.box, f"frame {frame.index}"))
         flat = [item for (x, y), v in zip(rounded(keypoints).tolist(), visibility, strict=True) for item in (x, y, v)]
         self._annotations += 1
         beside = {}
         if (before := raw_pose(pose)) is not None:
-            places, sure = self._map(before)
+            places, sure = self.order(before)
             beside["keypoints_raw"] = np.column_stack([rounded(places), sure]).ravel().tolist()
         return {
             "id": self._annotations,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from ftpcli.formats.base import ListSink, WriteOptions, box_xywh, rounded
-from ftpcli.formats.joints import JointMap, skeleton_of
-from ftpcli.records import FramePoses, Header
+from ftpcli.formats.base import ListSink, box_xywh, rounded
+from ftpcli.records import FramePoses
 from ftpcli.skeleton import COCO17
 
 
@@ -20,17 +17,12 @@ class CocoResultsSink(ListSink):
     takes_all = True
     lacks = "the list of frames, times, and names of joints"
 
-    def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
-        super().__init__(stream, header, options)
-        source = skeleton_of(header.joints).joints
-        self._map = JointMap(source, source if options.joints == "all" else COCO17.joints)
-
     def write(self, frame: FramePoses) -> None:
         name = self.options.frame_name(frame.index) if self.options.frame_name else ""
         stem = name.replace("\\", "/").rpartition("/")[2].partition(".")[0]
         image = int(stem) if stem.isdecimal() and stem.isascii() and len(stem) < 19 else frame.index + 1
         for pose in frame.poses:
-            keypoints, confidence = self._map(pose)
+            keypoints, confidence = self.order(pose)
             entry = {
                 "image_id": image,
                 "category_id": 1,

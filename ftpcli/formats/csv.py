@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 from ftpcli.formats.base import DECIMALS, Sink, WriteOptions, box_xywh
-from ftpcli.formats.joints import JointMap, skeleton_of
 from ftpcli.records import FramePoses, Header
 from ftpcli.skeleton import ANGLES, joint_angles
 
@@ -29,7 +28,6 @@ class CsvSink(Sink):
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
-        self._map = JointMap(skeleton_of(header.joints).joints, header.joints)
         self._row(self.columns())
 
     def columns(self) -> list[str]:
@@ -40,7 +38,7 @@ class CsvSink(Sink):
             self.left_out["frames without people"] += 1
         start = [str(frame.index), "" if math.isnan(frame.seconds) else repr(float(frame.seconds))]
         for pose in frame.poses:
-            keypoints, confidence = self._map(pose)
+            keypoints, confidence = self.order(pose)
             joints = [
                 [cell(x) if c > 0 else "", cell(y) if c > 0 else "", repr(c)]
                 for (x, y), c in zip(keypoints.tolist(), confidence.tolist(), strict=True)
@@ -57,9 +55,6 @@ class CsvSink(Sink):
         """Write a person. An angle stands with its joint, the trunk's with every joint of the person."""
         for name, joint in zip(self.header.joints, joints, strict=True):
             self._row([*start, name, *joint, *([angles.get(name, ""), angles["trunk"]] if angles else ())])
-
-    def close(self, frames: int) -> None:
-        """Every row is written."""
 
     def _row(self, cells: list[str]) -> None:
         self.stream.write((",".join(cells) + "\n").encode("ascii"))

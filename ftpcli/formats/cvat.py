@@ -13,7 +13,6 @@ from typing import Any
 from ftpcli.files.output import OutputStream
 from ftpcli.formats.base import Sink, WriteOptions
 from ftpcli.formats.coco import CocoSink
-from ftpcli.formats.joints import skeleton_of
 from ftpcli.records import FramePoses, Header
 from ftpcli.skeleton import COCO17, Skeleton
 
@@ -34,8 +33,6 @@ class CvatSink(Sink):
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
-        own = skeleton_of(header.joints)  # refused before anything is begun
-        self._skeleton = own if options.joints == "all" else COCO17
         self._zip = zipfile.ZipFile(_Plain(stream), "w", zipfile.ZIP_DEFLATED)  # type: ignore[call-overload]
         self._zip.writestr(zipfile.ZipInfo(_IMAGES, _DATE), b"")  # CVAT's importer wants the folder, even an empty one
         # Entries of a zip are written one after the other, and pictures come first.
@@ -56,7 +53,7 @@ class CvatSink(Sink):
         with self._zip.open(entry, "w", force_zip64=True) as file:
             while data := self._spool.read(1 << 20):
                 file.write(data)
-        text = json.dumps([raw_label(self._skeleton)], indent=1)
+        text = json.dumps([raw_label(self.held)], indent=1)
         self._zip.writestr(zipfile.ZipInfo("labels.json", _DATE), text, zipfile.ZIP_DEFLATED)
         self._zip.close()
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import struct
 import tempfile
 from abc import abstractmethod
-from collections.abc import Iterator
 from typing import Any
 
-from ftpcli.files.output import write_error
+from ftpcli.files.output import writing
 from ftpcli.formats.base import Sink, WriteOptions, dumps, seconds_value
 from ftpcli.formats.header import encode_run, encode_source
 from ftpcli.records import FramePoses, Header, Pose
@@ -54,19 +53,20 @@ class ImageListSink(Sink):
         self._put(dumps(root)[:-1] + ',"annotations":[')
 
     def write(self, frame: FramePoses) -> None:
-        try:
+        with writing(tempfile.gettempdir()):
             self._spool.write(_ENTRY.pack(frame.index, frame.pts, frame.seconds))
-        except OSError as error:
-            raise write_error(tempfile.gettempdir(), error) from error
         for number, pose in enumerate(frame.poses):
             self._put(("\n" if self._first else ",\n") + dumps(self.annotation(frame, pose, number)))
             self._first = False
 
     def close(self, frames: int) -> None:
         self._put('\n],"images":[')
-        for number, (index, pts, seconds) in enumerate(self._entries()):
-            entry = self.image(index, frames) | frame_times(index, pts, seconds)
-            self._put((",\n" if number else "\n") + dumps(entry))
+        self._spool.seek(0)
+        between = "\n"
+        while data := self._spool.read(_ENTRY.size):
+            index, pts, seconds = _ENTRY.unpack(data)
+            self._put(between + dumps(self.image(index, frames) | frame_times(index, pts, seconds)))
+            between = ",\n"
         self._put("\n]}\n")
 
     def release(self) -> None:
@@ -79,11 +79,6 @@ class ImageListSink(Sink):
     @abstractmethod
     def image(self, index: int, frames: int) -> dict[str, Any]:
         """The entry of a frame; ``frames`` is how many there are in all."""
-
-    def _entries(self) -> Iterator[tuple[int, int, float]]:
-        self._spool.seek(0)
-        while data := self._spool.read(_ENTRY.size):
-            yield _ENTRY.unpack(data)
 
     def _put(self, text: str) -> None:
         self.stream.write(text.encode("ascii"))

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from ftpcli.errors import OutputError
-from ftpcli.formats.base import ListSink, WriteOptions, box_xywh
+from ftpcli.formats.base import ListSink, WriteOptions, box_xywh, needed_size
 from ftpcli.formats.image_sink import frame_times
-from ftpcli.formats.joints import JointMap, skeleton_of
 from ftpcli.formats.names import PictureNames
 from ftpcli.records import FramePoses, Header
 
@@ -27,12 +25,8 @@ class LabelStudioSink(ListSink):
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
-        joints = skeleton_of(header.joints).joints
-        self._map = JointMap(joints, joints)
         self._names = PictureNames(header, options)
-        if not header.source.width or not header.source.height:
-            raise OutputError("the poses do not say how large the pictures are, which Label Studio needs; give --video")
-        self._size = (header.source.width, header.source.height)
+        self._size = needed_size(header, "Label Studio needs")
 
     def write(self, frame: FramePoses) -> None:
         results: list[dict[str, Any]] = []
@@ -59,7 +53,7 @@ class LabelStudioSink(ListSink):
             "score": float(pose.score),
             "meta": {"text": [f"track {pose.track_id}"]},
         }
-        keypoints, confidence = self._map(pose)
+        keypoints, confidence = self.order(pose)
         rows = zip(self.header.joints, keypoints.tolist(), confidence.tolist(), strict=True)
         return [box] + [
             common

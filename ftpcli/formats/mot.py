@@ -24,8 +24,5 @@ class MotSink(Sink):
             row = [str(frame.index + 1), str(pose.track_id), *map(cell, box), repr(float(pose.score)), "-1,-1,-1\n"]
             self.stream.write(",".join(row).encode("ascii"))
 
-    def close(self, frames: int) -> None:
-        """Every line is written."""
-
 
 SINK = MotSink

@@ -10,8 +10,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 
-from ftpcli.errors import OutputError
-from ftpcli.formats.base import dumps, rounded
+from ftpcli.formats.base import dumps, needed_seconds, rounded
 from ftpcli.formats.image_sink import provenance
 from ftpcli.formats.names import source_name
 from ftpcli.formats.spool import SpooledSink, copy_from
@@ -38,9 +37,7 @@ class NwbSink(SpooledSink):
         left = dict(self.tracks)  # frames of each person that are still to come
         nothing = np.column_stack([np.full((len(own.joints), 2), np.nan), np.zeros(len(own.joints))])
         for frame in self.spooled:
-            if frame.seconds != frame.seconds:
-                raise OutputError(f"frame {frame.index} has no time, which NWB files need; give --fps or --video")
-            tables = {}
+            seconds, tables = needed_seconds(frame, "NWB"), {}
             for pose in frame.poses:
                 keypoints, confidence = self.order(pose)
                 points = np.where(confidence[:, None] > 0, rounded(keypoints), np.nan)
@@ -49,7 +46,7 @@ class NwbSink(SpooledSink):
             for track, mine in rows.items():
                 if track in tables or (mine and left[track]):
                     mine.append(tables.get(track, nothing))
-                    times[track].append(frame.seconds)
+                    times[track].append(seconds)
         about = dumps(provenance(self.header))
         numbers = count()
 
@@ -78,14 +75,14 @@ class NwbSink(SpooledSink):
         camera = make(pynwb.device.Device, name="camera_0", description="camera of the video")
         file.add_device(camera)
         for track in sorted(rows):
-            table, seconds = np.stack(rows.pop(track)), np.array(times.pop(track))
+            table, moments = np.stack(rows.pop(track)), np.array(times.pop(track))
             module.add(
                 make(
                     ndx_pose.PoseEstimation,
                     name=f"track={track}",
                     description="estimated places of a person's joints",
                     pose_estimation_series=[
-                        make(ndx_pose.PoseEstimationSeries, **_series(joint, table[:, n], seconds))
+                        make(ndx_pose.PoseEstimationSeries, **_series(joint, table[:, n], moments))
                         for n, joint in enumerate(own.joints)
                     ],
                     skeleton=skeleton,

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ftpcli.formats.base import Sink, WriteOptions, dumps, rounded
-from ftpcli.formats.joints import JointMap, skeleton_of
 from ftpcli.formats.names import source_name
 from ftpcli.records import FramePoses, Header
 from ftpcli.skeleton import COCO17
@@ -39,7 +38,6 @@ class OpenPoseSink(Sink):
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
-        self._map = JointMap(skeleton_of(header.joints).joints, COCO17.joints)
         self._name = source_name(header)
         at = {name: n for n, name in enumerate(COCO17.joints)}
         absent = len(at)
@@ -48,7 +46,7 @@ class OpenPoseSink(Sink):
     def write(self, frame: FramePoses) -> None:
         people = []
         for pose in frame.poses:
-            keypoints, confidence = self._map(pose)
+            keypoints, confidence = self.order(pose)
             table = np.vstack([np.column_stack([rounded(keypoints), confidence]), np.zeros(3)])[self._pairs]
             table = np.column_stack([table[..., :2].mean(axis=1), table[..., 2].min(axis=1)])
             table[table[:, 2] <= 0] = 0.0
@@ -58,9 +56,6 @@ class OpenPoseSink(Sink):
             people.append(person | {name: [] for name in (*empty, *world)})
         text = dumps({"version": 1.3, "people": people})
         self.stream.write(f"{self._name}_{frame.index:012d}_keypoints.json", text.encode("ascii"))
-
-    def close(self, frames: int) -> None:
-        """Every file is written."""
 
 
 SINK = OpenPoseSink

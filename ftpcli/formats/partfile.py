@@ -12,14 +12,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from ftpcli.datasets.native import Lines, decode_header, decode_record
 from ftpcli.errors import InputError, OutputError
 from ftpcli.files import checked_json as checks
 from ftpcli.files.lock import open_locked, same_file
-from ftpcli.files.output import check_target, name_beside, write_error
+from ftpcli.files.output import check_target, name_beside, writing
 from ftpcli.formats.base import dumps
 from ftpcli.formats.jsonl import encode_header, encode_record
 from ftpcli.formats.writer import write_poses
@@ -93,10 +92,8 @@ class PartWriter:
 
     def _open(self) -> int:
         check_target(self.path, overwrite=True)
-        try:
+        with writing(self.path):
             descriptor = open_locked(os.fspath(self.path))
-        except OSError as error:
-            raise write_error(self.path, error) from error
         if descriptor is None:
             raise OutputError(f"{self.path}: another run is writing this output; wait for it or name another output")
         return descriptor
@@ -195,23 +192,20 @@ class PartWriter:
     def _write(self, text: str) -> None:
         data = memoryview(text.encode("ascii"))
         done = 0
-        try:
-            os.lseek(self._descriptor, self._end, os.SEEK_SET)
-            while done < len(data):
-                done += os.write(self._descriptor, data[done:])
-        except BaseException as error:  # an interrupt as well must not leave half a line behind
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, self._end)
-            if isinstance(error, OSError):
-                raise write_error(self.path, error) from error
-            raise
+        with writing(self.path):
+            try:
+                os.lseek(self._descriptor, self._end, os.SEEK_SET)
+                while done < len(data):
+                    done += os.write(self._descriptor, data[done:])
+            except BaseException:  # an interrupt as well must not leave half a line behind
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._descriptor, self._end)
+                raise
         self._end += done
 
     def _cut(self, end: int) -> None:
-        try:
+        with writing(self.path):
             os.ftruncate(self._descriptor, end)
-        except OSError as error:
-            raise write_error(self.path, error) from error
         self._end = end
 
     def stored(self) -> Iterator[PartRecord]:
@@ -313,9 +307,7 @@ class PartWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.records:
             self.close()
         else:

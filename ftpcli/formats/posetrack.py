@@ -8,7 +8,7 @@ from typing import Any
 from ftpcli.errors import OutputError
 from ftpcli.formats.base import WriteOptions, box_xywh, filled_mark, rounded
 from ftpcli.formats.image_sink import ImageListSink, picture_size, provenance
-from ftpcli.formats.joints import JointMap, category, skeleton_of
+from ftpcli.formats.joints import JointMap, category
 from ftpcli.formats.names import PictureNames, source_name
 from ftpcli.records import FramePoses, Header, Pose
 from ftpcli.skeleton import POSETRACK17
@@ -90,8 +90,8 @@ class PoseTrackSink(ImageListSink):
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
-        source = skeleton_of(header.joints).joints
-        self._map = JointMap(source, POSETRACK17.joints, blank=("left_ear", "right_ear"), head_stand_ins=True)
+        ears = ("left_ear", "right_ear")
+        self.order = JointMap(self.own.joints, POSETRACK17.joints, blank=ears, head_stand_ins=True)
         self._names = FrameNames(header, options)
         self._size = picture_size(header)
         self.start(info=provenance(header), categories=[category(POSETRACK17)])
@@ -102,7 +102,7 @@ class PoseTrackSink(ImageListSink):
         super().write(frame)
 
     def annotation(self, frame: FramePoses, pose: Pose, number: int) -> dict[str, Any]:
-        keypoints, confidence = self._map(pose)
+        keypoints, confidence = self.order(pose)
         image = self._names.id(frame.index)
         flat: list[float] = []
         for (x, y), score in zip(rounded(keypoints).tolist(), confidence.tolist(), strict=True):

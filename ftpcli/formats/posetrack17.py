@@ -7,7 +7,7 @@ from typing import Any
 
 from ftpcli.formats.base import Sink, WriteOptions, box_xywh, dumps, rounded
 from ftpcli.formats.image_sink import frame_times, provenance
-from ftpcli.formats.joints import JointMap, skeleton_of
+from ftpcli.formats.joints import JointMap
 from ftpcli.formats.names import PictureNames, source_name
 from ftpcli.formats.posetrack import SEQUENCE, track_ids
 from ftpcli.records import FramePoses, Header
@@ -26,7 +26,7 @@ class PoseTrack17Sink(Sink):
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
-        self._map = JointMap(skeleton_of(header.joints).joints, POSETRACK15.joints, head_stand_ins=True)
+        self.order = JointMap(self.own.joints, POSETRACK15.joints, head_stand_ins=True)
         self._names: Callable[[int], str] = PictureNames(header, options)
         if SEQUENCE.fullmatch(source_name(header)) and not options.frame_name:
             self._names = f"images/{source_name(header)}/{{:08d}}.jpg".format
@@ -37,7 +37,7 @@ class PoseTrack17Sink(Sink):
     def write(self, frame: FramePoses) -> None:
         people = []
         for track, pose in zip(track_ids(frame), frame.poses, strict=True):
-            keypoints, confidence = self._map(pose)
+            keypoints, confidence = self.order(pose)
             points = [
                 {"id": [joint], "x": [x], "y": [y], "score": [c * float(pose.score)], "confidence": [c]}
                 for joint, ((x, y), c) in enumerate(zip(rounded(keypoints).tolist(), confidence.tolist(), strict=True))

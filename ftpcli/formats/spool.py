@@ -7,14 +7,12 @@ import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
-from ftpcli.files.output import write_error
+from ftpcli.files.output import writing
 from ftpcli.formats.base import Sink, WriteOptions
-from ftpcli.formats.joints import JointMap, skeleton_of
 from ftpcli.records import FramePoses, Header, Pose
 
 _FRAME, _PERSON = struct.Struct("<qqdI"), struct.Struct("<qd??I")
@@ -34,10 +32,8 @@ class FrameSpool:
             numbers = np.concatenate([pose.box, np.ravel(pose.keypoints), pose.confidence, raw]).astype("<f8")
             head = pose.track_id, pose.score, pose.filled, pose.raw is not None, len(pose.confidence)
             parts += [_PERSON.pack(*head), numbers.tobytes()]
-        try:
+        with writing(tempfile.gettempdir()):
             self._file.write(b"".join(parts))
-        except OSError as error:
-            raise write_error(tempfile.gettempdir(), error) from error
 
     def __iter__(self) -> Iterator[FramePoses]:
         self._file.seek(0)
@@ -58,9 +54,7 @@ class FrameSpool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -70,14 +64,10 @@ class SpooledSink(Sink):
     Attributes:
         spooled: the frames.
         tracks: how many frames there are of each person.
-        own: the skeleton of the poses.
-        order: gives keypoints and confidence of a pose as a file can hold them.
     """
 
     def __init__(self, stream: object, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
-        self.own = skeleton_of(header.joints)
-        self.order = JointMap(self.own.joints, self.own.joints)
         self.tracks: dict[int, int] = {}
         self.spooled = FrameSpool()
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-from ftpcli.errors import OutputError
+from ftpcli.formats.base import needed_seconds
 from ftpcli.formats.csv import cell
 from ftpcli.formats.names import source_name
 from ftpcli.formats.spool import SpooledSink
@@ -34,9 +32,7 @@ class TrcSink(SpooledSink):
         head += "\t\t" + "\t".join(f"X{n}\tY{n}\tZ{n}" for n in range(1, len(names) + 1)) + "\n"
         self.stream.write(head.encode("utf-8"))
         for frame in self.spooled:
-            if math.isnan(frame.seconds):
-                raise OutputError(f"frame {frame.index} has no time, which TRC files need; give --fps or --video")
-            row = [str(frame.index + 1), repr(float(frame.seconds))]
+            row = [str(frame.index + 1), repr(needed_seconds(frame, "TRC"))]
             people = {pose.track_id: pose for pose in frame.poses}
             for track in tracks:
                 cells = ["\t\t"] * len(joints)

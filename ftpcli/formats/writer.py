@@ -148,7 +148,10 @@ def write_poses(
             for frame in frames:
                 if frame.index <= last:
                     raise OutputError(f"{os.fspath(path)}: frame {frame.index} comes after frame {last}")
-                _check(frame)
+                for pose in frame.poses:  # no form can hold what is not a number
+                    box_xywh(pose.box, f"frame {frame.index}")
+                    if not math.isfinite(pose.score):
+                        raise OutputError(f"frame {frame.index}: a person's score is not a number")
                 sink.write(frame)
                 for pose in frame.poses:
                     sink.left_out["raw joints of people"] += pose.raw is not None and "raw" not in kind.keeps
@@ -171,11 +174,3 @@ def lacking(name: Format, joints: str, given: tuple[str, ...]) -> list[str]:
     lost = [joint for joint in given if joint not in joints_of(name, joints, given)]
     parts += [f"the joints {', '.join(lost)}"] if lost else []
     return [f"{name} files do not hold {', or '.join(parts)}"] if parts else []
-
-
-def _check(frame: FramePoses) -> None:
-    """Raises OutputError where a box or score is not a number, which no form can hold."""
-    for pose in frame.poses:
-        box_xywh(pose.box, f"frame {frame.index}")
-        if not math.isfinite(pose.score):
-            raise OutputError(f"frame {frame.index}: a person's score is not a number")

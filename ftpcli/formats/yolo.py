@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 
 from ftpcli.datasets.coco import VISIBLE
-from ftpcli.errors import OutputError
-from ftpcli.formats.base import Sink, WriteOptions
-from ftpcli.formats.joints import JointMap, skeleton_of
+from ftpcli.formats.base import Sink, WriteOptions, needed_size
 from ftpcli.formats.names import PictureNames
 from ftpcli.records import FramePoses, Header
 from ftpcli.skeleton import COCO17
@@ -30,14 +28,8 @@ class YoloSink(Sink):
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
-        own = skeleton_of(header.joints)
-        self._skeleton = own if options.joints == "all" else COCO17
-        self._map = JointMap(own.joints, self._skeleton.joints)
         self._names = PictureNames(header, options)
-        width, height = header.source.width, header.source.height
-        if not width or not height:
-            raise OutputError("the poses do not say how large the pictures are, which YOLO labels need; give --video")
-        self._size = np.array([width, height], dtype=np.float64)
+        self._size = np.array(needed_size(header, "YOLO labels need"), dtype=np.float64)
 
     def write(self, frame: FramePoses) -> None:
         lines = []
@@ -46,7 +38,7 @@ class YoloSink(Sink):
             if (corners[1] <= corners[0]).any():
                 self.left_out["people whose box lies outside of the picture"] += 1
                 continue
-            keypoints, confidence = self._map(pose)
+            keypoints, confidence = self.order(pose)
             places = keypoints / self._size
             beyond = (confidence > 0) & ((places < 0) | (places > 1)).any(axis=1)
             self.left_out["joints outside of the picture"] += int(beyond.sum())
@@ -61,11 +53,11 @@ class YoloSink(Sink):
             self.stream.write(f"images/train/{name}", self.options.image())
 
     def close(self, frames: int) -> None:
-        joints = self._skeleton.joints
+        joints = self.held.joints
         text = (
             "# Pictures belong into images/train, below the same names as in labels/train.\n"
             "train: images/train\nval: images/train\n"
-            f"kpt_shape: [{len(joints)}, 3]\nflip_idx: {self._skeleton.flip.tolist()}\n"
+            f"kpt_shape: [{len(joints)}, 3]\nflip_idx: {self.held.flip.tolist()}\n"
             f"names:\n  0: person\nkpt_names:\n  0: [{', '.join(joints)}]\n"
         )
         self.stream.write("data.yaml", text.encode("ascii"))

@@ -63,8 +63,11 @@ def _bridge(held: deque[TrackedFrame], earlier: _Found, later: _Found) -> None:
     for place in range(len(held) - missing, len(held)):
         tracked = held[place]
         share = (tracked.frame.seconds - earlier.seconds) / (later.seconds - earlier.seconds)
-        box = (1 - share) * earlier.person.box + share * later.person.box
-        score = min(earlier.person.score, later.person.score)
-        person = Person(later.person.track_id, box, score, filled=True)
-        people = sorted((*tracked.people, person), key=lambda one: one.track_id)
-        held[place] = replace(tracked, people=tuple(people))
+        people = (*tracked.people, between(earlier.person, later.person, share))
+        held[place] = replace(tracked, people=tuple(sorted(people, key=lambda one: one.track_id)))
+
+
+def between(earlier: Person, later: Person, share: float) -> Person:
+    """The same person so far on the way from one box to the other; the score is the lower of both."""
+    box = (1 - share) * earlier.box + share * later.box
+    return Person(later.track_id, box, min(earlier.score, later.score), filled=True)

@@ -127,11 +127,32 @@ def _raw(network: torch.nn.Module, pictures: Tensor) -> Tensor:
     return output[0] if isinstance(output, tuple | list) else output
 
 
+class _Distances(torch.nn.Module):
+    """In place of ultralytics' DFL: (B, 4 R, N) -> (B, 4, N), the means of distributions over 0 to R - 1.
+
+    The same function without a softmax across memory, for which ONNX Runtime takes a seventh of the detector's time.
+    """
+
+    places: Tensor
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+        self.register_buffer("places", torch.arange(steps, dtype=torch.float32)[:, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.unflatten(1, (4, self.steps))
+        powers = (x - x.amax(dim=2, keepdim=True)).exp()
+        return (powers * self.places).sum(dim=2) / powers.sum(dim=2)
+
+
 class _Graph(torch.nn.Module):
     def __init__(self, network: Any) -> None:
         super().__init__()
-        self.network = network
-        network.model[-1].dynamic = network.model[-1].export = True  # cells for each size, one output
+        self.network, head = network, network.model[-1]
+        head.dynamic = head.export = True  # cells for each size, one output
+        if head.reg_max > 1:
+            head.dfl = _Distances(head.reg_max)
 
     def forward(self, pictures: Tensor) -> Tensor:
         return _raw(self.network, pictures)

@@ -15,6 +15,7 @@ from ftpcli.datasets.mot import read_mot
 from ftpcli.datasets.poses import is_poses_file, open_poses
 from ftpcli.errors import InputError
 from ftpcli.files.inputs import require_file
+from ftpcli.people.gaps import between
 from ftpcli.people.tracking import Tracker, TrackerName, memory_frames
 from ftpcli.records import Frame, Person, TrackedFrame, VideoInfo
 
@@ -90,17 +91,35 @@ class DetectAndTrack:
 
     def follow(self, frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
         """Gives the detections their ids, boxes cut to the picture. Frames come out one late: a new person is
-        reported only when they are found a second time, and then belongs to the first of the two frames as well."""
+        reported only when they are found a second time, and then belongs to the first of the two frames as well.
+
+        In a frame without detections (None: the detector did not look at it) are those who are found before and after
+        it, on the straight line between; at the ends of the shot, those of the nearest frame with detections."""
         tracker = self._new_tracker()
+        skipped: list[TrackedFrame] = []  # before the first frame with detections, then after the latest
+        early: list[TrackedFrame] = []
         before: TrackedFrame | None = None
         for tracked in frames:
-            detections = np.zeros((0, 5)) if tracked.detections is None else tracked.detections
-            found = tracker.update(detections, tracked.frame.image)
-            if before is not None:
-                yield _with(before, found.late)
-            before = _with(tracked, found.people)
-        if before is not None:
-            yield before
+            if tracked.detections is None:
+                skipped.append(tracked)
+                continue
+            found = tracker.update(tracked.detections, tracked.frame.image)
+            now = _with(tracked, found.people)
+            if before is None:
+                early, skipped = skipped, early
+            else:
+                before = _with(before, found.late)
+                yield from _between(None, early, before)
+                yield before
+                yield from _between(before, skipped, now)
+            before = now
+            del tracked, now  # a name for the newest frame would keep it alive until the next one replaces it
+        if before is None:
+            yield from skipped
+            return
+        yield from _between(None, early, before)
+        yield before
+        yield from _between(before, skipped, None)
 
     def check_end(self, frames: int) -> None:
         """Every number of frames fits."""
@@ -230,6 +249,21 @@ class BoxesFile:
 
     def describe(self) -> dict[str, Any]:
         return {"boxes": self.path.name, "format": self.kind}
+
+
+def _between(
+    before: TrackedFrame | None, skipped: list[TrackedFrame], after: TrackedFrame | None
+) -> Iterator[TrackedFrame]:
+    """Frames that the detector did not look at, with their people, see `DetectAndTrack.follow`; the list is emptied."""
+    one, other = before or after, after or before
+    assert one is not None and other is not None
+    later, start = {person.track_id: person for person in other.people}, one.frame.seconds
+    pairs = [(person, later[person.track_id]) for person in one.people if person.track_id in later]
+    span = other.frame.seconds - start
+    while skipped:
+        tracked = skipped.pop(0)
+        share = (tracked.frame.seconds - start) / span if span > 0 else 0.0
+        yield replace(tracked, people=tuple(between(person, then, share) for person, then in pairs))
 
 
 def _with(tracked: TrackedFrame, rows: np.ndarray) -> TrackedFrame:

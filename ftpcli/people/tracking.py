@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: A person who is not found for longer gets a new id, seconds.
 MEMORY = 1.0
+#: Detections down to this score carry a track on, but start none: of somebody in an unusual posture little is left.
+_WEAK = 0.05
 #: Largest 1 - IoU of a track and a detection that are matched first.
 _MATCH = 0.8
 
@@ -85,14 +87,14 @@ class Tracker:
         if self._kind is TrackerName.BYTETRACK:
             from ftpcli.people.bytetrack import ByteTrack
 
-            self._tracker = ByteTrack(score, min(0.1, score), _MATCH, memory)
+            self._tracker = ByteTrack(score, min(_WEAK, score), _MATCH, memory)
             return
         from ftpcli.people._ultralytics import TRACKER_MAP, tracker_settings
 
         settings = tracker_settings(
             self._kind.value,
             track_high_thresh=score,
-            track_low_thresh=min(0.1, score),
+            track_low_thresh=min(_WEAK, score),
             new_track_thresh=score,
             track_buffer=memory,
             match_thresh=_MATCH,

@@ -130,6 +130,6 @@ def normalise(crops: torch.Tensor, device: torch.device) -> torch.Tensor:
     """
     import torch
 
-    mean, deviation = torch.from_numpy(MEAN).to(device), torch.from_numpy(STD).to(device)
+    mean, deviation = (torch.from_numpy(values).to(device)[:, None, None] for values in (MEAN, STD))
     last = crops.dim() - 1  # counted from the front: the export to ONNX cannot count from the back
-    return ((crops.to(device).float() / 255 - mean) / deviation).movedim(last, last - 2)
+    return (crops.to(device).movedim(last, last - 2).float() / 255 - mean) / deviation

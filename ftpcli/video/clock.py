@@ -118,8 +118,12 @@ class Clock:
         """Whether a time before the last frame's is of another recording."""
         if last - pts < self._step / 2 or following is None or following > last:
             return False
-        near = min(abs(pts - one) for one in self._recent)
-        return near < self._step / 2 or pts < min(self._recent) or last - pts > _REORDERED * self._step
+        below = max((one for one in self._recent if one <= pts), default=None)
+        above = min(one for one in self._recent if one >= pts)
+        if below is None or last - pts > _REORDERED * self._step:
+            return True
+        room = min(above - pts, pts - below)  # a frame that was late leaves a hole as wide as itself on both sides
+        return room < self._step / 2 or above - below < self._step * 3 / 2
 
     def warnings(self) -> list[str]:
         """One line for each kind of repair."""

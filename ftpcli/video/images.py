@@ -10,7 +10,6 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import av
@@ -55,6 +54,7 @@ class ImageFolderReader:
         start: float | None = None,
         end: float | None = None,
         every: int = 1,
+        duration: float | None = None,
     ) -> None:
         if fps is not None and fps <= 0:
             raise UsageError(f"{float(fps):g} frames per second: must be more than 0")
@@ -62,7 +62,7 @@ class ImageFolderReader:
         self._folder = Path(folder)
         self._fps = DEFAULT_FPS if fps is None else Fraction(fps)
         self._rotate = rotate
-        self._selection = Selection(os.fspath(folder), start, end, every)
+        self._selection = Selection(os.fspath(folder), start, end, every, duration)
         self.decoded = 0
         self.bad_packets = 0
         self.warnings: list[str] = []
@@ -101,9 +101,7 @@ class ImageFolderReader:
         self.expected = self._selection.count(len(self._files), lambda n: float(n / self._fps))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self
 
 import av
@@ -123,9 +122,7 @@ class VideoReader:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -303,10 +300,7 @@ def open_source(
 ) -> VideoReader | ImageFolderReader:
     """The reader for a video, or for a folder of numbered images (only then is ``fps`` used)."""
     if os.fspath(path) != STANDARD and Path(path).is_dir():
-        if duration is not None:
-            Selection(os.fspath(path), start, end, every, duration)  # refuses what makes no sense
-            end = (start or 0.0) + duration
-        return ImageFolderReader(path, fps, rotate=rotate, start=start, end=end, every=every)
+        return ImageFolderReader(path, fps, rotate=rotate, start=start, end=end, every=every, duration=duration)
     return VideoReader(
         path, rotate=rotate, start=start, end=end, every=every, duration=duration, allow_network=allow_network
     )

@@ -52,7 +52,7 @@ class Selection:
         if self._first is None:
             self._first = index
             if self._duration is not None:
-                self._end = seconds + self._duration
+                self._end = _later(seconds, self._duration)
         return (index - self._first) % self._every == 0
 
     def count(self, frames: int, seconds: Callable[[int], float]) -> int:
@@ -61,7 +61,7 @@ class Selection:
             start = -math.inf if self._start is None else self._start
             end = math.inf if self._end is None else self._end
             if self._duration is not None and frames:
-                end = max(start, seconds(0)) + self._duration
+                end = _later(max(start, seconds(0)), self._duration)
             frames = sum(start <= seconds(n) < end for n in range(frames))
         return math.ceil(frames / self._every)
 
@@ -73,3 +73,8 @@ class Selection:
         if self._end is not None and last >= self._end:
             raise InputError(f"{self._name}: no frame lies before the end, {self._end:g} s; the first is at {last:g} s")
         raise InputError(f"{self._name}: no frame from the start, {self._start:g} s, on; the last is at {last:g} s")
+
+
+def _later(seconds: float, duration: float) -> float:
+    """Their sum as a user writes it: 5.32 and 0.2 are 5.52, not a little more."""
+    return round(seconds + duration, 9)

@@ -7,7 +7,6 @@ import os
 from fractions import Fraction
 from math import lcm
 from pathlib import Path
-from types import TracebackType
 from typing import Self, cast
 
 import av
@@ -30,6 +29,8 @@ _LIMITED = 1
 _MAX_TIMESCALE = 1_000_000_000
 _LATEST_START = 60  # seconds
 
+#: Pixels of frames up to which x264's ``fast`` takes a fraction of the networks' time; above, it takes half or more.
+_SMALL = 500_000
 #: In smaller pictures x264's macroblock tree depends on memory it never wrote: the file differs from run to run.
 _MBTREE_SIDE = 256
 
@@ -64,7 +65,8 @@ class VideoWriter:
             out, and times are counted from the first frame. See also ``end_audio_at``.
         codec: a value of Codec.
         crf: constant rate factor, 0 (best) to 51.
-        preset: the encoder's speed, a value of Speed.
+        preset: the encoder's speed, a value of Speed. None: fast for small frames, veryfast for those that take as
+            long to encode by fast as the networks take.
         overwrite: replace an existing file.
 
     Raises:
@@ -85,7 +87,7 @@ class VideoWriter:
         audio_start: Fraction | None = None,
         codec: str = "h264",
         crf: int = 20,
-        preset: str = "fast",
+        preset: str | None = None,
         overwrite: bool = False,
         allow_network: bool = False,
     ) -> None:
@@ -93,6 +95,8 @@ class VideoWriter:
         check_suffix(self.path)
         if codec not in list(Codec):
             raise UsageError(f"codec {codec}: choose one of {', '.join(Codec)}")
+        if preset is None:
+            preset = Speed.FAST if width * height <= _SMALL else Speed.VERYFAST
         if preset not in list(Speed):
             raise UsageError(f"preset {preset}: choose one of {', '.join(Speed)}")
         if not 0 <= crf <= 51:
@@ -297,9 +301,7 @@ class VideoWriter:
                 self._audio.give_up(_text(error))
                 return
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self._abandon()
             return

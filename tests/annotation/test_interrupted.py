@@ -106,8 +106,14 @@ def stop_after(chunks: int) -> Callable[[], bool]:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"smooth": "one-euro"}, {"tracker": "botsort", "smooth": "one-euro"}, {"every": 2, "start": 0.1, "end": 1.5}],
-    ids=["bytetrack", "one-euro", "botsort", "part of the clip"],
+    [
+        {},
+        {"smooth": "one-euro"},
+        {"tracker": "botsort", "smooth": "one-euro"},
+        {"every": 2, "start": 0.1, "end": 1.5},
+        {"detect_every": 3},
+    ],
+    ids=["bytetrack", "one-euro", "botsort", "part of the clip", "every third frame"],
 )
 def test_a_stop_after_any_chunk(options: dict, whole, clip: Path, tiny_model: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     one, expected = annotator(tiny_model, **options), whole(**options)

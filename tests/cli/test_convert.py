@@ -274,6 +274,11 @@ def test_a_table_keeps_its_times_whatever_fps_says(tmp_path: Path, command: Call
     assert [row.split(",")[1] for row in (tmp_path / "b.csv").read_text().splitlines()[1:]] == ["0.5", "0.75", "0.2"]
 
 
+def test_fps_that_is_not_used_is_said(tmp_path: Path, command: Callable[..., Ran], poses: Path) -> None:
+    run = command("convert", poses, tmp_path / "b.csv", "--fps", 10)
+    assert run.code == 0 and "--fps is not used, the times are those of the file" in run.err
+
+
 @pytest.mark.parametrize("form", ["csv", "csv_wide", "parquet", "parquet_wide"])
 def test_angles_of_joints_are_columns(tmp_path: Path, command: Callable[..., Ran], poses: Path, form: str) -> None:
     out, plain = (tmp_path / f"{name}{SINKS[Format(form)].suffix}" for name in ("out", "plain"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -107,6 +108,35 @@ def test_where_an_import_cannot_pass_the_exception_on(place: str, clip: Path, tm
     process = _start(hook + SCRIPT, "annotate", clip, "--out", tmp_path / "out.jsonl")
     assert _said(process)[-1:] == ["ftp: interrupted"]
     assert process.returncode == 130
+
+
+STREAMS = {
+    "nobody reads": (["info", "a.jsonl"], "| true; exit ${PIPESTATUS[0]}", 141, ""),
+    "nobody reads the help": (["--help"], "| true; exit ${PIPESTATUS[0]}", 141, ""),
+    "full": (["info", "a.jsonl"], ">/dev/full", 1, "ftp: standard output: cannot be written (No space left on device)"),
+    "closed": (["info", "a.jsonl"], ">&-", 1, "ftp: standard output: cannot be written (Bad file descriptor)"),
+    "no errors": (["convert", "a.jsonl", "b.csv"], "2>&-", 0, ""),
+    "all closed": (["convert", "a.jsonl", "b.csv"], "<&- >&- 2>&-", 0, ""),
+    "ASCII": (["info", "a.jsonl"], ">out", 0, ""),
+}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="shell and devices of Unix")
+@pytest.mark.parametrize(("words", "streams", "code", "says"), STREAMS.values(), ids=STREAMS)
+def test_standard_streams(words: list[str], streams: str, code: int, says: str, tmp_path: Path) -> None:
+    """A closed one must not give its number to a file, into which others then print."""
+    write_poses(tmp_path / "a.jsonl", header(), frames())
+    line = f"{shlex.join([sys.executable, '-c', SCRIPT, *words])} {streams}"
+    run = subprocess.run(
+        ["bash", "-c", line],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert (run.returncode, run.stderr.strip()) == (code, says)
+    if code == 0 and words[0] == "convert":
+        assert (tmp_path / "b.csv").read_text().startswith("frame,")
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="tells when a process catches signals")

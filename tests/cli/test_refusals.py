@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,10 @@ ADDRESS = "http://127.0.0.1:9/x.mp4"
         ["train", "--data", "poses=a.jsonl", "--preset", "tiny", "--steps", "1", "--out", "-"],
         ["train-detector", "--data", "a=a.jsonl", "--steps", "1", "--out", "-"],
         ["bench", ADDRESS],
+        ["info", ADDRESS],
+        ["convert", ADDRESS, "b.csv"],
+        ["review", "a.jsonl", ADDRESS],
+        ["eval", "--annotations", ADDRESS, "--predictions", "a.jsonl", "--metric", "coco"],
         ["convert", "a.jsonl", "b.csv", "--video", ADDRESS],
     ],
     ids=" ".join,
@@ -47,6 +54,13 @@ def test_one_line(
         "is an address; download the file" in run.err if ADDRESS in arguments else "is standard output; name a folder"
     )
     assert sorted(os.listdir()) == before
+
+
+def test_an_error_of_a_frame_names_the_file(tmp_path: Path, command: Callable[..., Ran]) -> None:
+    write_poses(tmp_path / "a.jsonl", header(frames=4), [replace(frame, seconds=math.nan) for frame in frames(4)])
+    for words in (("smooth", tmp_path / "a.jsonl", tmp_path / "b.jsonl"), ("convert", tmp_path / "a.jsonl", "b.trc")):
+        run = command(*words)
+        assert run.code == 1 and re.match(rf"ftp: {tmp_path}/a\.jsonl: frame 0 has no time", run.lines[-1])
 
 
 def test_progress_counts_the_frames_that_come(tmp_path: Path) -> None:

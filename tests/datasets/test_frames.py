@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from fractions import Fraction
@@ -188,3 +189,18 @@ def test_predictions_are_paired_by_name_and_folder(tmp_path: Path) -> None:
         annotation["image_id"] = 201 - annotation["image_id"]
     report = evaluate_files(truth, put(tmp_path / "found.json", data), "coco")
     assert report["stats"]["AP"] == pytest.approx(1)
+
+
+def test_an_image_without_a_name_leaves_the_others_theirs(tmp_path: Path) -> None:
+    """The places in the list are those of no frames, and nobody knows whose the nameless picture is."""
+    names = [f"walk/{number:08d}.jpg" for number in (5, 3, 7, 0, 4)]
+    data = coco(names)
+    del data["images"][1]["file_name"]
+    with open_poses(put(tmp_path / "a.json", data), tmp_path / "walk.mp4") as reader:
+        assert [frame.index for frame in reader] == [0, 4, 5, 7]
+        assert reader.warnings[0] == "1 image has no name and is left out"
+    items = [FramePoses(n, n, float(n), (Pose(1, np.array([1.0, 2, 9, 9]), 1.0, POINTS, np.ones(19)),)) for n in (2, 6)]
+    text = re.sub(r' (width|height)="\d+"', "", cvat_for_images(items))
+    (tmp_path / "a.xml").write_text(text.replace(' name="walk in park/00000002.jpg"', ""))
+    with open_poses(tmp_path / "a.xml") as reader:
+        assert [frame.index for frame in reader] == [6] and reader.header.source.width is None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ftpcli.datasets.coco import read_coco
 from ftpcli.datasets.poses import open_poses
 from ftpcli.datasets.scenes import load_pictures
 from ftpcli.drawing.rendering import render
@@ -183,6 +185,21 @@ def test_a_missing_file_and_a_folder_are_worded_alike(tmp_path: Path) -> None:
     for read in (*READERS.values(), check_boxes):
         with pytest.raises(InputError, match="is a folder; name a file"):
             read(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_refused_before_it_is_opened(tmp_path: Path) -> None:
+    """Opening one waits for a writer, and what was read to tell the form could not be read again."""
+    os.mkfifo(tmp_path / "pipe")
+    for read in (*READERS.values(), check_boxes):
+        with pytest.raises(InputError, match="pipe: is not a plain file; save it to one"):
+            read(tmp_path / "pipe")
+
+
+def test_json_lines_given_for_coco_are_called_so(tmp_path: Path) -> None:
+    write_poses(tmp_path / "a.jsonl", header(path="walk.mp4"), frames())
+    with pytest.raises(InputError, match="ftp convert makes COCO of JSON Lines"):
+        read_coco(tmp_path / "a.jsonl")
 
 
 def test_two_people_of_one_id_are_named(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_2018_counts_from_000000_and_2017_from_anywhere(tmp_path: Path) -> None:
     assert new.frames[0].image_id == 10_000_010_000
     names = ["00000012.jpg", "00000013.jpg", "00000014.jpg"]
     old = only(PoseTrackIndex(root17(tmp_path / "17", names, names), "17"))
-    assert [frame.image.name for frame in old.frames] == names and not old.renamed
+    assert [frame.image.name for frame in old.frames] == names
     assert [frame.position for frame in old.frames] == [0, 1, 2]
     crops = ["0007_crop.jpg", "0011_crop.jpg"]
     cropped = only(PoseTrackIndex(root17(tmp_path / "crop", crops, crops), "17"))
@@ -152,7 +152,6 @@ def test_renamed_copies_of_2017_count_from_1(tmp_path: Path, place: str) -> None
     names = [f"{i:08d}.jpg" for i in range(2, 7)]
     copies = [f"{i:08d}.jpg" for i in range(1, 6)]
     sequence = only(PoseTrackIndex(root17(tmp_path, names, copies, place), "17"))
-    assert sequence.renamed
     assert [frame.image.name for frame in sequence.frames] == copies
     assert [frame.name.split("/")[-1] for frame in sequence.frames] == names
 
@@ -207,13 +206,12 @@ def test_boxes_of_2021_may_lack_keypoints(tmp_path: Path) -> None:
 
 def test_ignore_regions_and_track_ids(tmp_path: Path) -> None:
     regions = {"ignore_regions_x": [[[1.0, 5.0, 5.0]], None], "ignore_regions_y": [[[1.0, 1.0, 5.0]], None]}
-    data = video18([[person(track=4, person_id=77)], [person(track=4)]], **regions)
+    data = video18([[person(track=4)], [person(track=5)]], **regions)
     del data["images"][1]["ignore_regions_x"]
     first, second = only(PoseTrackIndex(root18(tmp_path, data), "18")).frames
     assert [polygon.tolist() for polygon in first.regions] == [[[1, 1], [5, 1], [5, 5]]]
     assert second.regions == ()
-    assert (first.people[0].track_id, first.people[0].person_id) == (4, 77)
-    assert second.people[0].person_id is None
+    assert (first.people[0].track_id, second.people[0].track_id) == (4, 5)
 
 
 def test_all_three_layouts_are_found_and_others_told(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_clear_mot_is_that_of_the_literal_version(tmp_path: Path, joint: int) ->
     videos = _videos(tmp_path, prepare_posetrack)
     counter = MotCounter(15)
     for frames in videos:
-        counter.add_video(frames)
+        counter.add_video(frames, [distances(frame) for frame in frames])
     result = counter.result()
     expected = reference.clear_mot(videos, joint)
     assert counter.switches[joint] > 0

@@ -75,10 +75,10 @@ def setting(*keys: Any, to: Any) -> Callable[[Any], None]:
     ("content", "words"),
     [
         (b"", "the file ends"),
-        (b"\0" * 5000, "expected"),
+        (b"\0" * 5000, "not a poses file"),
         (b"\xff\xfe\x00\x01", "UTF-8"),
-        (b"hello", "expected"),
-        (b"12", "expected"),
+        (b"hello", "not a poses file"),
+        (b"frame;track;joint;x;y\n0;1;nose;2;3\n", "columns frame, track, joint, x, y and commas between them"),
         (b"[1, 2]", "list"),
         (b"{}", "not a poses file"),
         (b'{"images": []', "the file ends"),

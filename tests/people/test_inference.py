@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -58,6 +59,16 @@ def test_letterbox_keeps_proportions_and_pads_to_the_stride() -> None:
     assert padded.shape == (32, 96, 3) and (left, top) == (0, 0)
     padded, _, (left, top) = letterbox(np.full((90, 100, 3), 9, np.uint8), 96)
     assert padded.shape == (96, 96, 3) and top == 5 and (padded[:5] == 114).all()
+
+
+@pytest.mark.parametrize("factor", [1.9, 2.5, 3.75, 7.5])
+def test_a_large_picture_becomes_what_its_average_is(factor: float, photo: np.ndarray) -> None:
+    """Within a few of 255 levels, and in the same place."""
+    image = cv2.resize(photo[:864], (round(96 * factor), round(96 * factor)), interpolation=cv2.INTER_AREA)
+    found = letterbox(image, 96)[0].astype(int)
+    expected = cv2.resize(image, (96, 96), interpolation=cv2.INTER_AREA).astype(int)
+    off = [np.abs(found - np.roll(expected, shift, axis=(0, 1)))[2:-2, 2:-2].mean() for shift in (0, 1, -1)]
+    assert off[0] < 8 and off[0] < min(off[1:]) / 3
 
 
 def test_tidy_orders_and_drops() -> None:

@@ -93,10 +93,8 @@ def test_an_id_survives_about_a_second_whatever_the_frame_rate(tracker: str, rat
     assert ids == ({1} if kept else {1, 2})
 
 
-@pytest.mark.parametrize("appearance", [False, True])
-@pytest.mark.parametrize("tracker", TrackerName)
+@pytest.mark.parametrize(("tracker", "appearance"), [(t, a) for t in TrackerName for a in {False, t.sees}])
 def test_replayed_detections_give_the_same_people(tracker: TrackerName, appearance: bool) -> None:
-    appearance = appearance and tracker.sees
     pictures = [frame(i, i) for i in range(30)]
     live = list(followed(DetectAndTrack(Walkers(gap=6), tracker, 30, appearance=appearance), pictures))
     again = DetectAndTrack(Walkers(gap=6), tracker, 30, appearance=appearance)
@@ -129,6 +127,26 @@ def test_new_people_are_reported_late_but_placed_from_the_start(tracker: str) ->
         people, late = found.update(Comers().at(i), pictures[i].image)
         assert people[:, 0].tolist() == ([1, 2] if i > 4 else [1])
         assert late[:, 0].tolist() == ([2] if i == 5 else [])
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_between_two_looks_people_move_on_straight_lines(first: int) -> None:
+    """Somebody walks at one speed, somebody else comes late and leaves; a shot may begin and end between two looks."""
+    looked = range(first, 10, 3)  # 0, 3, 6, 9 or 2, 5, 8
+    boxes = {
+        at: [[10 + 4 * at, 20, 40 + 4 * at, 90, 0.9]] + [[200, 30, 240, 95, 0.8]] * (2 < at < 9) for at in range(10)
+    }
+    given = [
+        TrackedFrame(one, detections=np.array(boxes[one.index], np.float32) if one.index in looked else None)
+        for one in frames(10)
+    ]
+    out = list(DetectAndTrack(Walkers(), frame_rate=10).follow(given))
+    assert [one.frame.index for one in out] == list(range(10))
+    for one in out:
+        at = min(max(one.frame.index, looked[0]), looked[-1])
+        assert one.people[0].box == pytest.approx(boxes[at][0][:4])
+        assert one.people[0].filled == (one.frame.index not in looked)
+    assert [one.frame.index for one in out if len(one.people) == 2] == ([3, 4, 5, 6] if not first else [5, 6, 7, 8, 9])
 
 
 def test_no_people_is_no_error() -> None:

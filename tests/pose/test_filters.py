@@ -142,6 +142,9 @@ def test_times_are_needed_and_numbers_are_checked() -> None:
     slow = Filter(Smoothing.BUTTERWORTH)
     list(slow(film(np.arange(9) / 5, np.zeros((9, 2, 2)))))
     assert any("too low" in what for what in slow.counts) and len(still) == 3
+    short = Filter(Smoothing.SAVGOL)
+    list(short(film(np.arange(4) / 30, np.zeros((4, 2, 2)))))
+    assert any("run of frames that is too short" in what for what in short.counts)
 
 
 def test_the_command_filters_a_file(tmp_path: Path, command: Callable[..., Ran]) -> None:

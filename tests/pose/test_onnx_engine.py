@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 
+from ftpcli.annotation.chain import Annotator, Options
+from ftpcli.annotation.outputs import Interrupted, Target, annotate_file
 from ftpcli.device import Threads, choose_engine
 from ftpcli.errors import UsageError
 from ftpcli.files.graphs import TOLERANCE, ExportError, Runner, graph
@@ -23,6 +25,7 @@ from ftpcli.pose.export import pose_graphs
 from ftpcli.pose.onnx_engine import OnnxEngine
 from ftpcli.pose.torch_engine import TorchEngine
 from ftpcli.records import Frame, Person, Window
+from samples.make_sample import make_sample
 from tests.support.odd_videos import encode
 from tests.support.tiny import CONFIG, Ran, records
 
@@ -165,14 +168,40 @@ def test_a_file_names_its_engine_and_goes_on_with_no_other(
     assert command(*given, "--engine", "onnx", "--resume").code == 0
 
 
+def test_the_same_file_from_any_number_of_cores_and_after_a_stop(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, files = tmp_path / "clip.mp4", []
+    make_sample(clip, seconds=1.12, width=320, height=240)
+    options = Options(weights=str(tiny_model), detector_size=256)
+    for cores, stops in (("1", ()), ("2", ()), ("3", (False, True))):
+        monkeypatch.setenv("OMP_NUM_THREADS", cores)
+        target, left = Target(tmp_path / f"{cores}.jsonl", resume=bool(stops)), iter(stops)
+        if stops:
+            with pytest.raises(Interrupted):
+                annotate_file(Annotator(options, engine="onnx"), str(clip), target, stop=lambda left=left: next(left))
+        summary = annotate_file(Annotator(options, engine="onnx"), str(clip), target)
+        assert (summary.frames, summary.replayed) == (28, 16 if stops else 0) and summary.people > 50
+        files.append((tmp_path / f"{cores}.jsonl").read_bytes())
+    assert files[0] == files[1] == files[2]
+
+
 #: Runs the command line and then names those of the libraries that it has loaded.
 LOADED = """
 import sys
+import typer
 from ftpcli.cli import main
+echo, early = typer.echo, []
+def first(line, **more):
+    if line == "ftp: starting":
+        early.extend({"numpy", "cv2", "av", "onnxruntime", "torch", "rich.progress"} & sys.modules.keys())
+    echo(line, **more)
+typer.echo = first
 try:
     main()
 except SystemExit as end:
     assert not end.code
+assert not early, f"loaded before the first line: {early}"
 print(*sorted({"torch", "torchvision", "timm", "ultralytics", "onnx"} & sys.modules.keys()))
 """
 

@@ -70,8 +70,9 @@ class Ran:
 
     @property
     def lines(self) -> list[str]:
-        """Lines of stderr but for those that name the device and say that the program is there."""
-        return [line for line in self.err.splitlines() if not line.startswith(("ftp: on ", "ftp: starting"))]
+        """Lines of stderr but for those that name the device and say that the program is there or gets ready."""
+        usual = ("ftp: on ", "ftp: starting", "ftp: preparing")
+        return [line for line in self.err.splitlines() if not line.startswith(usual)]
 
 
 # --- the command in a process of its own --------------------------------------------------------------------------

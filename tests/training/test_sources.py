@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from ftpcli.errors import InputError, UsageError
+from ftpcli.formats import write_poses
 from ftpcli.skeleton import PERSON19
 from ftpcli.training.sources import Clips, CocoKeypoints, DataSpec, Poses, open_data
+from tests.support.formats_samples import frames, header
 from tests.support.training_data import make_clips, make_coco
 
 
@@ -83,6 +85,14 @@ def test_an_exported_annotation_is_training_data(tmp_path: Path) -> None:
     (tmp_path / "0.mp4").unlink()
     with pytest.raises(InputError, match=r"video 0\.mp4 is not beside it"):
         Poses(tmp_path / "poses.jsonl", PERSON19)
+
+
+def test_a_table_does_not_name_its_video(tmp_path: Path) -> None:
+    """Whatever lies beside it; one line says how it gets a name."""
+    make_clips(tmp_path, clips=1, frames=9)
+    write_poses(tmp_path / "0.csv", header(path="0.mp4", frames=4), frames(4))
+    with pytest.raises(InputError, match=r"does not name its video; 'ftp convert \S+ OUT\.jsonl --video VIDEO'"):
+        open_data(DataSpec.parse(f"poses={tmp_path / '0.csv'}"), PERSON19, "train")
 
 
 def test_data_specification() -> None:

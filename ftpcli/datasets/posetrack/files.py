@@ -61,7 +61,6 @@ class VideoFile:
     head: np.ndarray  # (P, 4) float64 xyxy, NaN where missing
     box: np.ndarray  # (P, 4) float64 xyxy, NaN where missing (always in 2017)
     container: np.ndarray  # (P,) bool: there is a list of joints, perhaps an empty one
-    person_id: np.ndarray  # (P,) int64 identity across videos (2021), -1 where missing
     orphans: int = 0  # annotations whose image is not in the file
     empty_scores: int = 0  # people with "scores": []
     missing_scores: int = 0  # people with no score at all
@@ -84,16 +83,15 @@ class PeopleRows(list[tuple[Any, ...]]):
         head: np.ndarray | None = None,
         box: np.ndarray | None = None,
         container: bool = True,
-        person_id: int = -1,
     ) -> None:
         """Add a person; scores are NaN where the file gives none, head and box xyxy."""
         head, box = (_NOTHING if corners is None else corners for corners in (head, box))
-        self.append((track or 0, track is not None, keypoints, present, scores, head, box, container, person_id))
+        self.append((track or 0, track is not None, keypoints, present, scores, head, box, container))
 
     def video(self, path: Path, form: str, frames: list[FrameEntry], **counts: int) -> VideoFile:
         """The whole file; ``counts`` are the last fields of VideoFile."""
-        track, has_track, keypoints, present, scores, head, box, container, person_id = (
-            zip(*self, strict=True) if self else [()] * 9
+        track, has_track, keypoints, present, scores, head, box, container = (
+            zip(*self, strict=True) if self else [()] * 8
         )
         given = np.array(scores, dtype=np.float64).reshape(-1, len(JOINTS))
         listed = np.array(present, dtype=bool).reshape(given.shape)
@@ -111,7 +109,6 @@ class PeopleRows(list[tuple[Any, ...]]):
             head=np.array(head, dtype=np.float64).reshape(-1, 4),
             box=np.array(box, dtype=np.float64).reshape(-1, 4),
             container=np.array(container, dtype=bool),
-            person_id=np.array(person_id, dtype=np.int64),
             missing_scores=int((listed & ~scored).any(axis=1).sum()),
             **counts,
         )

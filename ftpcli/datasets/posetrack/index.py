@@ -35,7 +35,6 @@ class AnnotatedPerson:
     visible: np.ndarray  # (15,) bool: annotated
     box: np.ndarray | None  # (4,) float64 xyxy of the body, by the protocol; None without a joint
     head: np.ndarray | None  # (4,) float64 xyxy of the head, annotated by hand
-    person_id: int | None = None  # across videos, PoseTrack21 only
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +59,6 @@ class VideoSequence:
     file: Path  # the annotation file
     frames: tuple[VideoFrame, ...]
     images: tuple[Path, ...]  # all pictures of the video in time order, listed by the annotations or not
-    renamed: bool = False  # 2017: the pictures are the copies that training tools number from 1
 
     def window(self, index: int, size: int = 3) -> tuple[tuple[Path, ...], tuple[bool, ...]]:
         """The pictures around a frame, oldest first, and which of them stand in for a missing neighbour.
@@ -148,14 +146,14 @@ class PoseTrackIndex:
         for frame in video.frames:
             check_name(frame.name, path)
         if self.version == "17":
-            images, positions, renamed = self._pictures(video)
+            images, positions = self._pictures(video)
         else:
-            images, positions, renamed = [self._locate(f.name) for f in video.frames], range(len(video.frames)), False
+            images, positions = [self._locate(f.name) for f in video.frames], range(len(video.frames))
         frames = tuple(
             self._frame(video, entry, i, position, images[position])
             for i, (entry, position) in enumerate(zip(video.frames, positions, strict=True))
         )
-        return VideoSequence(video.frames[0].folder, path, frames, tuple(images), renamed)
+        return VideoSequence(video.frames[0].folder, path, frames, tuple(images))
 
     def _frame(self, video: VideoFile, entry: FrameEntry, index: int, position: int, image: Path) -> VideoFrame:
         people = tuple(self._person(video, row) for row in range(entry.rows.start, entry.rows.stop))
@@ -174,15 +172,14 @@ class PoseTrackIndex:
             box = box_of_joints(keypoints[visible], POSETRACK2018)
         head = None if np.isnan(video.head[row]).any() else video.head[row]
         track = int(video.track[row]) if video.has_track[row] else None
-        identity = int(video.person_id[row]) if video.person_id[row] >= 0 else None
-        return AnnotatedPerson(track, keypoints, visible, box, head, identity)
+        return AnnotatedPerson(track, keypoints, visible, box, head)
 
     def _locate(self, name: str) -> Path:
         places = [self.root / base / name for base in _BASES]
         return next((place for place in places if place.is_file()), places[0])
 
-    def _pictures(self, video: VideoFile) -> tuple[list[Path], Sequence[int], bool]:
-        """The pictures of a 2017 video, the place of each annotated frame among them, and whether they are renamed.
+    def _pictures(self, video: VideoFile) -> tuple[list[Path], Sequence[int]]:
+        """The pictures of a 2017 video, and the place of each annotated frame among them.
 
         2017 names start at any number and need not be all that the video has, so the folder is what counts. Training
         tools work on copies numbered from 1 (A3): those are taken where the original names are not all there.
@@ -199,12 +196,12 @@ class PoseTrackIndex:
             images = sorted(listed.values(), key=_order)
             if set(names) <= set(listed):
                 place = {path.name: i for i, path in enumerate(images)}
-                return images, [place[name] for name in names], False
+                return images, [place[name] for name in names]
             if [path.name for path in images] == [f"{i:08d}.jpg" for i in range(1, len(names) + 1)]:
                 by_number = sorted(range(len(names)), key=lambda i: _order(Path(names[i])))
                 rank = {frame: i for i, frame in enumerate(by_number)}
-                return images, [rank[i] for i in range(len(names))], True
-        return [self.root / frame.name for frame in video.frames], range(len(names)), False
+                return images, [rank[i] for i in range(len(names))]
+        return [self.root / frame.name for frame in video.frames], range(len(names))
 
 
 def _order(path: Path) -> tuple[int, str]:

@@ -183,7 +183,7 @@ def _add_person(rows: PeopleRows, annotation: Annotation, joints: int, columns: 
         if scores is not None:
             # Our COCO files keep the joints' own confidence; the person's score is folded in as A6 advises.
             scores = scores * (1.0 if annotation.score is None else annotation.score)
-    track, person = annotation.track, annotation.entry.get("person_id")
+    track = annotation.track
     if isinstance(track, str):
         raise InputError(f"{annotation.where}: the track id {track!r} is text; PoseTrack's programs take numbers only")
     rows.add(
@@ -193,5 +193,4 @@ def _add_person(rows: PeopleRows, annotation: Annotation, joints: int, columns: 
         scores=np.full(len(columns), np.nan) if scores is None else scores[columns],
         head=_corners(annotation, "bbox_head"),
         box=_corners(annotation, "bbox"),
-        person_id=-1 if not isinstance(person, int) else person,
     )

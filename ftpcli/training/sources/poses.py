@@ -94,10 +94,11 @@ def _video_of(path: Path) -> Path:
     elif len(folders) == 1 and (stem := folders.pop()):
         beside = [one for one in path.parent.iterdir() if one.stem == stem and one.suffix.lower() in VIDEO_SUFFIXES]
         name = beside[0].name if len(beside) == 1 else f"{stem}.mp4"
-    video = path.parent / (name or "")
-    if not name or not video.exists():
-        raise InputError(f"{path}: its video {name or '(no name recorded)'} is not beside it; copy it there")
-    return video
+    if not name:
+        raise InputError(f"{path}: does not name its video; 'ftp convert {path} OUT.jsonl --video VIDEO' adds that")
+    if not (path.parent / name).exists():
+        raise InputError(f"{path}: its video {name} is not beside it; copy it there")
+    return path.parent / name
 
 
 def _usable(pose: Pose) -> bool:
