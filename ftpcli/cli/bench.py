@@ -59,7 +59,7 @@ def _show(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    frames, console = report["frames"], Console()
+    frames, console = report["frames"], Console(markup=False, emoji=False)
     table = Table("stage", title=f"{report['video']}: {frames} frames, {report['poses']} poses")
     for heading in ("CPU ms a frame", "share"):
         table.add_column(heading, justify="right")

@@ -54,7 +54,7 @@ def _show(found: PosesSummary, header: Header) -> None:
 
     from ftpcli.datasets.coco import VISIBLE
 
-    console = Console()
+    console = Console(markup=False, emoji=False)
     source, run = header.source, header.run
     facts = [
         ("file", f"{found.path} ({found.format})"),
@@ -90,4 +90,4 @@ def _show(found: PosesSummary, header: Header) -> None:
             table.add_row(joint, f"{mean:.2f}")
         console.print(table)
     for line in found.warnings:
-        typer.echo(f"ftp: warning: {line}", err=True)
+        typer.echo(f"ftp: warning: {found.path}: {line}", err=True)

@@ -15,11 +15,12 @@ def of_another(reader: PosesReader, difference: str) -> InputError:
     return InputError(f"{reader.path}: is of another video: {difference}")
 
 
-def check_same_video(reader: PosesReader, info: VideoInfo, turn: int = 0) -> None:
+def check_same_video(reader: PosesReader, info: VideoInfo, turn: int = 0, *, clock: bool = True) -> None:
     """Compare size and time base.
 
     Args:
         turn: degrees by which the poses' frames are turned against those that ``info`` describes.
+        clock: compare time bases, too; needless where each frame's seconds are compared.
 
     Raises:
         InputError: they differ.
@@ -30,7 +31,7 @@ def check_same_video(reader: PosesReader, info: VideoInfo, turn: int = 0) -> Non
         sides = sides[::-1]
     if None not in size and size != sides:
         raise of_another(reader, f"its frames are {size[0]}x{size[1]}, those of {name} {sides[0]}x{sides[1]}")
-    if reader.timed and source.time_base is not None and source.time_base != info.time_base:
+    if clock and reader.timed and source.time_base is not None and source.time_base != info.time_base:
         raise of_another(reader, f"its time base is {source.time_base}, that of {name} {info.time_base}")
 
 

@@ -37,6 +37,8 @@ from ftpcli.video.opening import packet_times
 _PAGE = Path(__file__).resolve().parent.parent / "assets" / "review.html"
 #: Videos up to this many bytes are put into the page unless asked otherwise: three quarters of it are then video.
 EMBEDDED = 8_000_000
+_RENDERED = "review the video that ftp render draws of it"
+_ROUNDING = 0.001  # seconds: Matroska's clock
 _MISSING = -32768  # an angle that is not known
 _ROWS_SHOWN = 1000  # of the timeline: canvases end at 32,767 pixels
 
@@ -151,7 +153,7 @@ def _of_source(
         with open_source(video, fps=fps or (1 / source.time_base if source.time_base else None)) as frames:
             info = frames.info
         turn = 0 if source.rotation is None else (source.rotation - info.rotation) % 360
-        check_same_video(reader, info, turn)
+        check_same_video(reader, info, turn, clock=pictures is not None)
         sides = (info.width, info.height) if turn % 180 == 0 else (info.height, info.width)
         about |= {"width": sides[0], "height": sides[1], "turn": turn, "name": f"{about['name']}, {Path(video).name}"}
         about["aspect"] = float(info.sample_aspect_ratio if turn % 180 == 0 else 1 / info.sample_aspect_ratio)
@@ -162,6 +164,9 @@ def _of_source(
             about["video"] = where
             about["start"], about["times"] = packet_times(os.fspath(video))
             count = len(about["times"])
+            if not count:
+                raise InputError(f"{os.fspath(video)}: holds no times, which a browser needs; {_RENDERED}")
+            about["opens"] = about["times"][0]
             more = 0 if source.frames is None else source.frames - count
             if more > max(2, count // 100) or (-more > max(2, count // 100) and not ends_early(reader)):
                 raise of_another(reader, f"it is of {source.frames} frames, {Path(video).name} has {count}")
@@ -261,8 +266,8 @@ class _Rows:
         times = self._times
         if isinstance(times, list):
             if self._reader.timed:
-                near = bisect(times, frame.seconds + 0.0005)
-                self._strange += near == 0 or frame.seconds - times[near - 1] > 0.0005
+                near = bisect(times, frame.seconds + _ROUNDING)
+                self._strange += near == 0 or frame.seconds - times[near - 1] > _ROUNDING
                 return frame.seconds
             self._strange += frame.index >= len(times)
             return times[min(frame.index, len(times) - 1)]
@@ -276,7 +281,8 @@ class _Rows:
         if not count:
             raise InputError(f"{self._reader.path}: holds no frames")
         if self._strange > max(2, count // 100):
-            raise of_another(self._reader, f"{self._strange} of its {count} frames are at times that the video lacks")
+            lacks = f"{self._strange} of its {count} frames are at times that the video lacks"
+            raise of_another(self._reader, f"{lacks}; where the video's clock is broken, {_RENDERED}")
         if pictures and self._index[-1] >= len(pictures):
             raise of_another(self._reader, f"it has a frame {self._index[-1]}, the folder {len(pictures)} pictures")
         with _Block(self._page, "times") as block:

@@ -53,6 +53,8 @@ def test_doctor(command, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     said = command("doctor").out
     assert "vitpose-base" in said and "yolo26n.pt" in said
+    (cache / "home" / "detectors" / "[red]x[0].pt").write_bytes(b"1")
+    assert "[red]x[0].pt" in command("doctor").out  # brackets are markup to the library that draws tables
 
 
 def test_what_is_missing_is_said(command, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ftpcli.drawing.rendering import render
 from ftpcli.errors import InputError
 from ftpcli.formats import open_poses, write_poses
 from ftpcli.inspection import review as module
@@ -89,6 +90,29 @@ def test_every_frame_has_its_own_skeleton(embed: bool, browser: Browser, tmp_pat
     browser.press(" ")
     browser.wait("!review.playing && review.frame > 10", 60)  # played to its end
     assert browser.run("review.drawn") > len(UNEVEN) + 2 and mark(browser) == browser.run("review.frame")
+
+
+@pytest.mark.parametrize("name", ["late.mp4", "late.mkv", "late.webm"])
+@pytest.mark.parametrize("begin", [None, 10.2])
+def test_a_video_whose_clock_does_not_begin_at_0(
+    name: str, begin: float | None, browser: Browser, tmp_path: Path
+) -> None:
+    kind = {"codec": "libvpx-vp9", "time_base": Fraction(1, 1000)} if name.endswith("webm") else {}
+    pts = [10_000 + 40 * n for n in range(12)] if kind else [128_000 + FRAME * n for n in range(12)]
+    video = encode(tmp_path / name, pts, **kind)
+    poses = poses_of(video, tmp_path / "a.jsonl", **({} if begin is None else {"start": begin}))
+    with open_poses(poses) as reader:
+        first = next(iter(reader)).index
+    review(poses, tmp_path / "a.html", video)
+    opened(browser, tmp_path / "a.html")
+    for frame in range(12 - first):
+        steps_to(browser, frame)
+        until = time.monotonic() + 20
+        while mark(browser) != first + frame:
+            assert time.monotonic() < until, (mark(browser), first + frame)
+        browser.press("ArrowRight")
+    from_start = "(offset = null, present(0), present(0.32), [offset, times[review.frame]])"  # as some browsers count
+    assert browser.run(from_start) == [10, pytest.approx(10.32)]
 
 
 def test_the_skeleton_is_drawn_where_it_stands(browser: Browser, tmp_path: Path) -> None:
@@ -209,12 +233,11 @@ def test_what_the_page_holds(tmp_path: Path) -> None:
     assert "://" not in text.split("<script>")[0] and "SCRIPT-HASH" not in text
 
 
-@pytest.mark.parametrize("why", ["size", "clock", "longer", "shorter", "times"])
+@pytest.mark.parametrize("why", ["size", "longer", "shorter", "times"])
 def test_poses_of_another_video(why: str, tmp_path: Path) -> None:
     poses = poses_of(encode(tmp_path / "a.mp4", count=40), tmp_path / "a.jsonl")
     other = {
         "size": {"size": (128, 64)},
-        "clock": {"time_base": Fraction(1, 600), "pts": [24 * n for n in range(40)]},
         "longer": {"count": 60},
         "shorter": {"count": 20},
         "times": {"pts": [FRAME * n + 100 * (n % 3) for n in range(40)]},
@@ -239,6 +262,18 @@ def test_the_command(command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module, "EMBEDDED", 10)
     ran = command("review", poses, video, "--out", page, "--overwrite")
     assert ran.code == 0 and "plays a.mp4" in ran.err and len(page.read_bytes()) < len(before)
+
+
+def test_what_no_browser_plays_is_reviewed_as_it_is_rendered(odd_video, tmp_path: Path) -> None:
+    """Times are what counts: MP4 has another time base than AVI and Matroska."""
+    for name in ("mpeg4_avi_with_b_frames", "repeated_times", "no_times", "clock_restarts"):
+        video = odd_video(name).path
+        poses, drawn = poses_of(video, tmp_path / f"{name}.jsonl"), tmp_path / f"{name}.mp4"
+        if name != "mpeg4_avi_with_b_frames":
+            with pytest.raises(InputError, match="ftp render"):
+                review(poses, tmp_path / "r.html", video)
+        count = render(video, poses, drawn, preset="ultrafast").frames
+        assert review(poses, tmp_path / f"{name}.html", drawn).frames == count
 
 
 @pytest.mark.slow

@@ -84,3 +84,12 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "8, 3 without anybody" in said and "walk in park.mp4" in said and "left_wrist" in said
     assert ftp(monkeypatch, "info", tmp_path / "none.json") == 1
     assert "none.json" in capsys.readouterr().err
+
+
+def test_names_are_shown_as_they_are(command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Square brackets are markup to the library that draws tables."""
+    name = "[red]a[1] :smile:.jsonl"
+    written(tmp_path).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    ran = command("info", name)
+    assert ran.code == 0 and name in ran.out
