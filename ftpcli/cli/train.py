@@ -43,7 +43,8 @@ class DataOptions:
         bool, typer.Option("--skip-missing", help="Leave out persons whose picture is missing.")
     ] = False
     picture_cache: Annotated[
-        float, typer.Option(min=0.0, help="GiB of memory for decoded pictures, over all --workers; 0 for none.")
+        float,
+        typer.Option(min=0.0, max=1e6, help="GiB of memory for decoded pictures, over all --workers; 0 for none."),
     ] = 4.0
     validate_on: Annotated[int, typer.Option(min=1, help="Examples of each validation source.")] = 500
 

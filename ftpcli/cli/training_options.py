@@ -58,7 +58,7 @@ class RecipeOptions:
 
     PANEL: ClassVar = "Recipe (defaults are the recipe's)"
     epochs: Annotated[float | None, typer.Option(help="Passes over the data.")] = None
-    steps: Annotated[int | None, typer.Option(help="In place of epochs.")] = None
+    steps: Annotated[int | None, typer.Option(min=1, help="In place of epochs.")] = None
     batch: Annotated[int | None, typer.Option(help="Examples a step, over all processes.")] = None
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None
     warmup: Annotated[float | None, typer.Option(help="Steps in which the rate rises; below 1: share of the run.")] = (
@@ -67,7 +67,7 @@ class RecipeOptions:
     schedule: Annotated[Schedule | None, typer.Option(help="How the rate falls.")] = None
     final: Annotated[float | None, typer.Option(help="Cosine's end, relative to lr.")] = None
     ema: Annotated[float | None, typer.Option(help="Decay of averaged weights; 0 for none.")] = None
-    seed: Annotated[int | None, typer.Option(help="Of all random numbers.")] = None
+    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Of all random numbers.")] = None
     precision: Annotated[Precision, typer.Option(help="Of matrix products.")] = Precision.AUTO
 
     def changes(self) -> dict[str, Any]:
@@ -142,6 +142,8 @@ def size(text: str | None) -> tuple[int, int] | None:
     height, x, width = text.lower().partition("x")
     if not (x and height.isdigit() and width.isdigit()):
         raise UsageError(f"size {text}: give height x width, as in 256x192")
+    if int(height) % 16 or int(width) % 16 or min(int(height), int(width)) < 32:
+        raise UsageError(f"size {text}: both sides must be multiples of 16, at least 32")
     return int(height), int(width)
 
 

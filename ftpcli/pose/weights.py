@@ -72,11 +72,17 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     require_file(path)
     with open(path, "rb") as file:
         pickled = file.read(2) in _PICKLED
-    if not pickled:
-        return read_tensors(path)
-    from ftpcli.pose.foreign import read_pickled
+    if pickled:
+        from ftpcli.pose.foreign import read_pickled
 
-    return read_pickled(path), {}
+        tensors: dict[str, torch.Tensor] = read_pickled(path)
+        header: dict[str, str] = {}
+    else:
+        tensors, header = read_tensors(path)
+    for name, value in tensors.items():
+        if not value.isfinite().all():
+            raise InputError(f"{path}: {name} holds values that are no numbers; such weights find nothing, take others")
+    return tensors, header
 
 
 def load_weights(path: Path, *, complete: bool = True) -> tuple[ModelConfig, dict[str, torch.Tensor], dict[str, Any]]:

@@ -146,7 +146,7 @@ def test_several_inputs_one_of_them_bad(run, tmp_path) -> None:  # type: ignore[
     (folder / "b.mp4").write_text("no video\n" * 50)
     model = ["--detector-size", 64]
     ran = run(folder, folder / "missing.mp4", "--out", tmp_path / "outs", "--json", *model, expect=1)
-    assert sorted(os.listdir(tmp_path / "outs")) == ["a.json", "c.json"]
+    assert sorted(os.listdir(tmp_path / "outs")) == ["a.json", "c.json", "ftp-status.ndjson"]
     failed = [line for line in ran.lines if line.startswith("ftp: ") and "preparing the" not in line]
     assert len(failed) == 2 and "missing.mp4: no such file" in failed[0] and "b.mp4: not a video" in failed[1]
     told = json.loads(ran.out)

@@ -107,3 +107,12 @@ def test_transfer_between_configurations_and_crop_sizes() -> None:
     assert "backbone.vit.pos_embed" in taken
     assert all(name.startswith(("encoder.", "head.")) for name in fresh)
     assert torch.equal(full.state_dict()["head.dense.weight"], single.state_dict()["head.dense.weight"])
+
+
+def test_weights_that_are_no_numbers_are_refused(weights: Path, tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    config, state, _ = load_weights(weights)
+    state["head.dense.bias"][3] = float("nan")
+    save_weights(path, state, config, {})
+    with pytest.raises(InputError, match=r"w.safetensors: head.dense.bias holds values that are no numbers"):
+        load_weights(path)

@@ -11,7 +11,7 @@ import pytest
 
 from ftpcli.errors import InputError, UsageError
 from ftpcli.formats import write_poses
-from ftpcli.skeleton import PERSON19
+from ftpcli.skeleton import COCO17, PERSON19, Skeleton
 from ftpcli.training.sources import Clips, CocoKeypoints, DataSpec, Poses, open_data
 from tests.support.formats_samples import frames, header
 from tests.support.training_data import make_clips, make_coco
@@ -34,8 +34,8 @@ def test_coco_bad_input(tmp_path: Path) -> None:
         path.write_text(json.dumps(good | changes))
         return path
 
-    with pytest.raises(InputError, match="tail"):
-        CocoKeypoints(broken(categories=[{"keypoints": ["tail", *PERSON19.joints[1:]]}]), PERSON19)
+    other = CocoKeypoints(broken(categories=[{"keypoints": ["tail", *PERSON19.joints[1:]]}]), PERSON19)
+    assert any("left out tail, which" in line for line in other.warnings)
     with pytest.raises(InputError, match="3 annotations are left out: 3 without a labelled joint"):
         CocoKeypoints(broken(annotations=[a | {"keypoints": [0] * 57} for a in good["annotations"]]), PERSON19)
     with pytest.raises(InputError, match="'images' should be a list, not 3"):
@@ -101,3 +101,11 @@ def test_data_specification() -> None:
     for text in ("coco", "coco=", "tigers=a", "coco=a:0", "coco=a:-1"):
         with pytest.raises(UsageError):
             DataSpec.parse(text)
+
+
+def test_joints_that_the_model_lacks_are_left_out_and_said(tmp_path: Path) -> None:
+    source = CocoKeypoints(make_coco(tmp_path), COCO17)
+    assert source.example(0, 1).joints.shape == (17, 2)
+    assert any("left out head_bottom, head_top, which the model does not have" in w for w in source.warnings)
+    with pytest.raises(InputError, match="none of its joints"):
+        CocoKeypoints(make_coco(tmp_path), Skeleton("model", ("tail", "beak")))

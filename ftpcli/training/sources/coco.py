@@ -51,8 +51,8 @@ class CocoKeypoints(Source):
         self.name = str(path)
         file = read_coco(path)
         unknown = [joint for joint in file.joints if joint not in skeleton.joints]
-        if unknown:
-            raise InputError(f"{path}: joints {', '.join(unknown)} are not in the model's {skeleton.name} skeleton")
+        if len(unknown) == len(file.joints):
+            raise InputError(f"{path}: none of its joints ({', '.join(unknown)}) is among the model's")
         self._columns = skeleton.indices(file.joints)
         self._joints = len(skeleton.joints)
         names = {key: image.name for key, image in file.images.items()}
@@ -88,6 +88,8 @@ class CocoKeypoints(Source):
         if not self._people:
             raise InputError(f"{path}: no labelled person to train on{file.left_out.why()}")
         self.warnings = [f"{path}: {line}" for line in file.left_out.lines()]
+        if unknown:
+            self.warnings.append(f"{path}: left out {', '.join(unknown)}, which the model does not have")
         self._cache = cache or PictureCache()
         self._read(self._people[0][0])  # where pictures were replaced, nobody wants to learn it an hour later
         self.lenders = [partial(self._lend, index) for index, person in enumerate(self._people) if person[4]]
