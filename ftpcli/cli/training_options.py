@@ -67,7 +67,7 @@ class RecipeOptions:
     schedule: Annotated[Schedule | None, typer.Option(help="How the rate falls.")] = None
     final: Annotated[float | None, typer.Option(help="Cosine's end, relative to lr.")] = None
     ema: Annotated[float | None, typer.Option(help="Decay of averaged weights; 0 for none.")] = None
-    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Of all random numbers.")] = None
+    seed: Annotated[int | None, typer.Option(help="Of all random numbers.")] = None
     precision: Annotated[Precision, typer.Option(help="Of matrix products.")] = Precision.AUTO
 
     def changes(self) -> dict[str, Any]:
@@ -136,14 +136,15 @@ def given(**values: Any) -> dict[str, Any]:
 
 
 def size(text: str | None) -> tuple[int, int] | None:
-    """Height and width out of HxW."""
+    """Height and width out of HxW; raises UsageError for a crop that no model takes."""
+    from ftpcli.model.config import check_size
+
     if text is None:
         return None
     height, x, width = text.lower().partition("x")
     if not (x and height.isdigit() and width.isdigit()):
         raise UsageError(f"size {text}: give height x width, as in 256x192")
-    if int(height) % 16 or int(width) % 16 or min(int(height), int(width)) < 32:
-        raise UsageError(f"size {text}: both sides must be multiples of 16, at least 32")
+    check_size(int(height), int(width))
     return int(height), int(width)
 
 

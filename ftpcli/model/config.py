@@ -14,6 +14,12 @@ from ftpcli.skeleton import COCO17, PERSON19
 _SELDOM = ("fine_maps", "heads", "class_token", "patch_padding", "head", "codec")
 
 
+def check_size(height: int, width: int) -> None:
+    """Raises UsageError for a crop that no model takes."""
+    if height % 16 or width % 16 or min(height, width) < 32:
+        raise UsageError(f"image size {height}x{width}: both sides must be multiples of 16, at least 32")
+
+
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
     """The configuration stored with the weights.
@@ -100,9 +106,7 @@ class ModelConfig:
         for name, value, allowed in choices:
             if value not in allowed:
                 raise UsageError(f"model option {name} = {value!r}: choose one of {', '.join(map(str, allowed))}")
-        height, width = self.image_size
-        if height % 16 or width % 16 or min(height, width) < 32:
-            raise UsageError(f"image size {height}x{width}: both sides must be multiples of 16, at least 32")
+        check_size(*self.image_size)
         counts = (self.width, self.shared_blocks, self.high_ratio, self.low_ratio, self.neighbours, self.head_width)
         least = 0 if self.stem == Stem.MOVENET else 1
         if self.depth is not None and self.depth < least:

@@ -25,6 +25,8 @@ from ftpcli.records import FramePoses, Pose
 
 _LONGEST = 0.5  # seconds without a joint after which it is filtered afresh
 _UNEVEN = 0.02  # steps that differ from their median by more than this share are resampled
+_LOW_RATE = "at a frame rate that is too low"
+_SHORT_RUN = "in a run of frames that is too short"
 _ORDER = 2  # of the Butterworth filter, which runs once forward and once backward
 _HAMPEL = (3.0, 0.01)  # standard deviations from the median, and at least this share of the person's size
 
@@ -225,7 +227,7 @@ class Filter:
             return np.asarray(ndimage.median_filter(points, (frames, 1), mode="nearest"))
         if self.kind is Smoothing.SAVGOL:
             if min(frames, len(points)) < 5:
-                return self._as_they_were(points, "at a frame rate" if frames < 5 else "in a run of frames")
+                return self._as_they_were(points, _LOW_RATE if frames < 5 else _SHORT_RUN)
             longest = len(points) - 1 + len(points) % 2
             return np.asarray(signal.savgol_filter(points, min(frames, longest), 3, axis=0))
         if self.kind is Smoothing.GAUSSIAN:
@@ -234,15 +236,14 @@ class Filter:
         # Both passes together are to reach half of the power at the cutoff (Winter: Biomechanics, 2009).
         corrected = self.cutoff / (math.sqrt(2) - 1) ** (1 / (2 * _ORDER))
         if corrected >= 0.5 / step:
-            return self._as_they_were(points, "at a frame rate")
+            return self._as_they_were(points, _LOW_RATE)
         sections = signal.butter(_ORDER, corrected, fs=1 / step, output="sos")
         return np.asarray(
             signal.sosfiltfilt(sections, points, axis=0, padlen=min(3 * (2 * _ORDER + 1), len(points) - 1))
         )
 
-    def _as_they_were(self, points: np.ndarray, where: str) -> np.ndarray:
-        few = "too low" if where.endswith("rate") else "too short"
-        self.counts[f"joints {where} that is {few} for this filter, left as they were"] += len(points)
+    def _as_they_were(self, points: np.ndarray, why: str) -> np.ndarray:
+        self.counts[f"joints {why} for this filter, left as they were"] += len(points)
         return points
 
     def _frames(self, step: float) -> int:

@@ -141,7 +141,6 @@ _RULES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
             "warmup",
             "steps",
             "clip",
-            "seed",
             "backbone_lr",
             "stem_lr",
             "token_cache",
@@ -149,6 +148,7 @@ _RULES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
             "absent",
         ),
     ),
+    "from 0 to 2^63 - 1": (lambda v: 0 <= v < 2**63, ("seed",)),
     "from 0 to 1": (lambda v: 0 <= v <= 1, ("final", "drop_at", "layer_decay")),
     "at least 0 and less than 1": (lambda v: 0 <= v < 1, ("ema", "drop_path")),
 }
