@@ -35,7 +35,7 @@ def test_the_farther_away_the_less_is_taken() -> None:
     whole, left = person(2, 10), []
     for distance in (0, 5, 10, 40):
         other = person(1, 0, width=20)
-        other.keypoints[KNEE] = whole.keypoints[KNEE] + (0, distance)
+        other.keypoints[KNEE] = whole.keypoints[KNEE] + (distance, 0)
         left.append(settle_claims([other, whole], PERSON19)[0].confidence[KNEE])
     assert left == sorted(left) and left[0] == 0 and 0.05 < left[1] < 0.5 and left[3] == pytest.approx(0.8, abs=0.01)
 
