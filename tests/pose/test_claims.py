@@ -51,7 +51,7 @@ def test_what_gives_no_right_to_a_joint() -> None:
     for pose, other in ((own, whole), (beyond, doubtful)):
         np.testing.assert_allclose(settle_claims([pose, other], PERSON19)[0].confidence, pose.confidence, atol=1e-6)
     unsure = person(2, 10)
-    unsure.confidence[KNEE] = 0.39
+    unsure.confidence[[KNEE, OTHER_KNEE]] = 0.39
     cut_off = person(1, 0, width=20)
     cut_off.keypoints[KNEE] = unsure.keypoints[KNEE]
     assert settle_claims([cut_off, unsure], PERSON19)[0].confidence[KNEE] == pytest.approx(0.8, abs=0.05)
