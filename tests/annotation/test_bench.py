@@ -75,3 +75,14 @@ def test_bench(command: Callable[..., Ran], tiny_model: Path, random_detector: P
     assert ran.code == 0 and "detect" in ran.out and "frames/s" in ran.out and "10 frames" in ran.out
     ran = command(*given, "--against", "no-such-model")
     assert ran.code == 2 and "try yolo26n-pose" in ran.err
+
+
+def test_table_two_has_the_papers_rows(command: Callable[..., Ran], tmp_path: Path) -> None:
+    ran = command("bench", "--table2", "tiny", "--batch", "2", "--rounds", "1", "--device", "cpu", "--json")
+    assert ran.code == 0, ran.err
+    baseline, both, pruned = json.loads(ran.out)
+    assert baseline["parameters"] < both["parameters"] == pruned["parameters"]
+    assert all(row["video"] < row["paper"] for row in (baseline, both, pruned))
+    for words in ((), (tmp_path / "clip.mp4", "--table2", "tiny")):
+        ran = command("bench", *words)
+        assert ran.code == 2 and ran.lines == ["ftp: give a clip, or --table2 PRESET"]
