@@ -1,5 +1,7 @@
 """Errors that end a run with one clear line, and the documented exit codes."""
 
+from typing import Self
+
 EXIT_SOME_FAILED = 1
 EXIT_USAGE = 2
 #: Nobody reads standard output any more, as a shell shows it for SIGPIPE.
@@ -12,9 +14,21 @@ def counted(count: int, one: str, many: str = "") -> str:
 
 
 class FtpError(Exception):
-    """Something the user can act on. The message names the file and the next step."""
+    """Something the user can act on. The message names the file and the next step.
+
+    Args:
+        frame: what it is about, where who raises it does not know the file: whoever does names it (``of``).
+    """
 
     exit_code = EXIT_SOME_FAILED
+
+    def __init__(self, message: str = "", frame: int | None = None) -> None:
+        super().__init__(message if frame is None else f"frame {frame}: {message}")
+        self.frame = frame
+
+    def of(self, path: object) -> Self:
+        """The same with the file's name, if only the frame is named so far."""
+        return self if self.frame is None else type(self)(f"{path}: {self}")
 
 
 class UsageError(FtpError):

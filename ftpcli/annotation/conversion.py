@@ -134,9 +134,7 @@ def convert(
                 notice=notices.append,
             )
         except FtpError as error:
-            if str(error).startswith("frame "):  # filters and writers do not know whose it is
-                raise type(error)(f"{reader.path}: {error}") from error
-            raise
+            raise error.of(reader.path) from error
         warnings = [f"{reader.path}: {line}" for line in reader.warnings] + [f"{result.out}: {n}" for n in notices]
         if fps is not None and (reader.timed if video is None else not os.path.isdir(video)):
             warnings.append(

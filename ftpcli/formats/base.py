@@ -127,8 +127,8 @@ def rounded(values: np.ndarray) -> np.ndarray:
     return np.round(values, DECIMALS) + 0.0
 
 
-def box_xywh(box: np.ndarray, where: str) -> np.ndarray:
-    """(4,) float64 [x, y, w, h] of an xyxy box.
+def box_xywh(box: np.ndarray, frame: int) -> np.ndarray:
+    """(4,) float64 [x, y, w, h] of an xyxy box in a frame.
 
     Raises:
         OutputError: a value is not finite, or millions of pixels away.
@@ -136,7 +136,7 @@ def box_xywh(box: np.ndarray, where: str) -> np.ndarray:
     x1, y1, x2, y2 = np.asarray(box, dtype=np.float64)
     xywh = np.array([x1, y1, x2 - x1, y2 - y1])
     if not (np.abs(xywh) <= MAX_COORDINATE).all():
-        raise OutputError(f"{where}: a person's box is not a number; this is a fault of the program, please report it")
+        raise OutputError("a person's box is not a number; this is a fault of the program, please report it", frame)
     return xywh
 
 
@@ -156,7 +156,7 @@ def filled_mark(pose: Pose) -> dict[str, bool]:
 def needed_seconds(frame: FramePoses, who: str) -> float:
     """The frame's time. Raises OutputError where it has none."""
     if math.isnan(frame.seconds):
-        raise OutputError(f"frame {frame.index} has no time, which {who} files need; give --fps or --video")
+        raise OutputError(f"has no time, which {who} files need; give --fps or --video", frame.index)
     return float(frame.seconds)
 
 

@@ -43,7 +43,7 @@ class CsvSink(Sink):
                 [cell(x) if c > 0 else "", cell(y) if c > 0 else "", repr(c)]
                 for (x, y), c in zip(keypoints.tolist(), confidence.tolist(), strict=True)
             ]
-            box = [cell(value) for value in box_xywh(pose.box, f"frame {frame.index}").tolist()]
+            box = [cell(value) for value in box_xywh(pose.box, frame.index).tolist()]
             angles: dict[str, str] = {}
             if self.options.angles:
                 angles = dict(
@@ -60,4 +60,15 @@ class CsvSink(Sink):
         self.stream.write((",".join(cells) + "\n").encode("ascii"))
 
 
-SINK = CsvSink
+class CsvWideSink(CsvSink):
+    """Columns ``NAME_x``, ``NAME_y`` and ``NAME_confidence`` for every joint, after the person's box and score."""
+
+    lacks = ""
+
+    def columns(self) -> list[str]:
+        names = [f"{joint}_{value}" for joint in self.header.joints for value in ("x", "y", "confidence")]
+        angles = [f"{name}_angle" for name in ANGLES] if self.options.angles else []
+        return ["frame", "seconds", "track", "box_x", "box_y", "box_width", "box_height", "score", *names, *angles]
+
+    def rows(self, start: list[str], person: list[str], joints: list[list[str]], angles: dict[str, str]) -> None:
+        self._row([*start, *person, *(value for joint in joints for value in joint), *angles.values()])

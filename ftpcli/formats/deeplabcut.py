@@ -51,4 +51,3 @@ class DeepLabCutSink(SpooledSink):
 
 TITLES = ("individuals", "bodyparts", "coords")
 _VALUES = ("x", "y", "likelihood")
-SINK = DeepLabCutSink

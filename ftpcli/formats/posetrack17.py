@@ -48,7 +48,7 @@ class PoseTrack17Sink(Sink):
                     {
                         "track_id": [track],
                         "score": [float(pose.score)],
-                        "bbox": rounded(box_xywh(pose.box, f"frame {frame.index}")).tolist(),
+                        "bbox": rounded(box_xywh(pose.box, frame.index)).tolist(),
                         "annopoints": [{"point": points}],
                     }
                 )
@@ -66,6 +66,3 @@ class PoseTrack17Sink(Sink):
 
     def close(self, frames: int) -> None:
         self.stream.write(b"\n]}\n")
-
-
-SINK = PoseTrack17Sink

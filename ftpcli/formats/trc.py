@@ -49,6 +49,3 @@ class TrcSink(SpooledSink):
             return float(self.header.source.average_rate)
         times = [frame.seconds for frame in self.spooled]
         return (frames - 1) / (times[-1] - times[0]) if frames > 1 and times[-1] > times[0] else 1.0
-
-
-SINK = TrcSink

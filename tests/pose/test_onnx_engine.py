@@ -162,7 +162,8 @@ def test_a_file_names_its_engine_and_goes_on_with_no_other(
     for engine in ("torch", "onnx"):
         ran = command(*given, "--engine", engine, "--overwrite")
         assert ran.code == 0, ran.err
-        assert records(out)[0]["run"]["engine"] == engine
+        head, frames = records(out)
+        assert head["run"]["engine"] == engine and any(frame["people"] for frame in frames)
     ran = command(*given, "--engine", "torch", "--resume")
     assert ran.code == 1 and "not that of this run" in ran.err
     assert command(*given, "--engine", "onnx", "--resume").code == 0
@@ -218,6 +219,7 @@ def test_annotate_loads_no_torch(tiny_model: Path, random_detector: Path, tmp_pa
             capture_output=True, text=True, check=True, env=os.environ | own,
         )  # fmt: skip
         loaded.append(run.stdout.split())
+        assert any(frame["people"] for frame in records(tmp_path / "a.jsonl")[1])
     assert loaded[1] == [] and "torch" in loaded[0] and "timm" in loaded[2]
 
 
