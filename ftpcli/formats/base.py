@@ -6,7 +6,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -78,6 +78,20 @@ class Sink(ABC):
         self.own = skeleton_of(header.joints)
         self.held = self.own if self.skeleton is None or options.joints == "all" else self.skeleton
         self.order = JointMap(self.own.joints, self.held.joints)
+        self._begun = False  # whether the list that is being written has an entry
+
+    def text(self, text: str) -> None:
+        """Write plain text."""
+        self.stream.write(text.encode("ascii"))
+
+    def row(self, cells: Iterable[str]) -> None:
+        """Write a line of a table."""
+        self.text(",".join(cells) + "\n")
+
+    def entry(self, value: dict[str, Any]) -> None:
+        """Write an object of a list on a line of its own."""
+        self.text((",\n" if self._begun else "\n") + dumps(value))
+        self._begun = True
 
     @abstractmethod
     def write(self, frame: FramePoses) -> None:
@@ -93,15 +107,12 @@ class Sink(ABC):
 class ListSink(Sink):
     """Writes a plain list of JSON objects."""
 
-    _first = True
-
-    def put(self, entry: dict[str, Any]) -> None:
-        """Add an object."""
-        self.stream.write((("[\n" if self._first else ",\n") + dumps(entry)).encode("ascii"))
-        self._first = False
+    def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
+        super().__init__(stream, header, options)
+        self.text("[")
 
     def close(self, frames: int) -> None:
-        self.stream.write(b"[]\n" if self._first else b"\n]\n")
+        self.text("\n]\n" if self._begun else "]\n")
 
 
 def dumps(value: Any) -> str:

@@ -31,4 +31,4 @@ class CocoResultsSink(ListSink):
                 "bbox": rounded(box_xywh(pose.box, frame.index)).tolist(),
                 "track_id": int(pose.track_id),
             }
-            self.put(entry)
+            self.entry(entry)

@@ -28,7 +28,7 @@ class CsvSink(Sink):
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
-        self._row(self.columns())
+        self.row(self.columns())
 
     def columns(self) -> list[str]:
         return ["frame", "seconds", "track", "joint", "x", "y", "confidence", *(_ANGLES if self.options.angles else ())]
@@ -54,10 +54,7 @@ class CsvSink(Sink):
     def rows(self, start: list[str], person: list[str], joints: list[list[str]], angles: dict[str, str]) -> None:
         """Write a person. An angle stands with its joint, the trunk's with every joint of the person."""
         for name, joint in zip(self.header.joints, joints, strict=True):
-            self._row([*start, name, *joint, *([angles.get(name, ""), angles["trunk"]] if angles else ())])
-
-    def _row(self, cells: list[str]) -> None:
-        self.stream.write((",".join(cells) + "\n").encode("ascii"))
+            self.row([*start, name, *joint, *([angles.get(name, ""), angles["trunk"]] if angles else ())])
 
 
 class CsvWideSink(CsvSink):
@@ -71,4 +68,4 @@ class CsvWideSink(CsvSink):
         return ["frame", "seconds", "track", "box_x", "box_y", "box_width", "box_height", "score", *names, *angles]
 
     def rows(self, start: list[str], person: list[str], joints: list[list[str]], angles: dict[str, str]) -> None:
-        self._row([*start, *person, *(value for joint in joints for value in joint), *angles.values()])
+        self.row([*start, *person, *(value for joint in joints for value in joint), *angles.values()])

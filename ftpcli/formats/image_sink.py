@@ -46,28 +46,25 @@ class ImageListSink(Sink):
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
         self._spool = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115 (closed by release())
-        self._first = True
 
     def start(self, **root: Any) -> None:
         """Write the root fields that come first."""
-        self._put(dumps(root)[:-1] + ',"annotations":[')
+        self.text(dumps(root)[:-1] + ',"annotations":[')
 
     def write(self, frame: FramePoses) -> None:
         with writing(tempfile.gettempdir()):
             self._spool.write(_ENTRY.pack(frame.index, frame.pts, frame.seconds))
         for number, pose in enumerate(frame.poses):
-            self._put(("\n" if self._first else ",\n") + dumps(self.annotation(frame, pose, number)))
-            self._first = False
+            self.entry(self.annotation(frame, pose, number))
 
     def close(self, frames: int) -> None:
-        self._put('\n],"images":[')
+        self.text('\n],"images":[')
+        self._begun = False
         self._spool.seek(0)
-        between = "\n"
         while data := self._spool.read(_ENTRY.size):
             index, pts, seconds = _ENTRY.unpack(data)
-            self._put(between + dumps(self.image(index, frames) | frame_times(index, pts, seconds)))
-            between = ",\n"
-        self._put("\n]}\n")
+            self.entry(self.image(index, frames) | frame_times(index, pts, seconds))
+        self.text("\n]}\n")
 
     def release(self) -> None:
         self._spool.close()
@@ -79,6 +76,3 @@ class ImageListSink(Sink):
     @abstractmethod
     def image(self, index: int, frames: int) -> dict[str, Any]:
         """The entry of a frame; ``frames`` is how many there are in all."""
-
-    def _put(self, text: str) -> None:
-        self.stream.write(text.encode("ascii"))

@@ -107,7 +107,7 @@ class NativeSink(Sink):
         stream.write(b" " * self._room + b"\n")
 
     def write(self, frame: FramePoses) -> None:
-        self.stream.write((dumps(encode_record(frame, len(self.header.joints))) + "\n").encode("ascii"))
+        self.text(dumps(encode_record(frame, len(self.header.joints))) + "\n")
 
     def close(self, frames: int) -> None:
         line = dumps(encode_header(self.header, records=frames))

@@ -37,7 +37,7 @@ class LabelStudioSink(ListSink):
             | frame_times(frame.index, frame.pts, frame.seconds),
             "predictions": [{"model_version": f"ftp {self.header.run.version or ''}".strip(), "result": results}],
         }
-        self.put(task)
+        self.entry(task)
 
     def _person(self, frame: FramePoses, pose: Any) -> list[dict[str, Any]]:
         width, height = self._size

@@ -21,5 +21,5 @@ class MotSink(Sink):
             if pose.track_id < 0 or min(box[2:]) < 0.001:
                 self.left_out["people with a negative id or an empty box"] += 1
                 continue
-            row = [str(frame.index + 1), str(pose.track_id), *map(cell, box), repr(float(pose.score)), "-1,-1,-1\n"]
-            self.stream.write(",".join(row).encode("ascii"))
+            row = [str(frame.index + 1), str(pose.track_id), *map(cell, box), repr(float(pose.score)), "-1,-1,-1"]
+            self.row(row)

@@ -31,8 +31,7 @@ class PoseTrack17Sink(Sink):
         if SEQUENCE.fullmatch(source_name(header)) and not options.frame_name:
             self._names = f"images/{source_name(header)}/{{:08d}}.jpg".format
         self._first_number = 0 if isinstance(self._names, PictureNames) else 1
-        self._first = True
-        stream.write((dumps({"info": provenance(header)})[:-1] + ',"annolist":[').encode("ascii"))
+        self.text(dumps({"info": provenance(header)})[:-1] + ',"annolist":[')
 
     def write(self, frame: FramePoses) -> None:
         people = []
@@ -61,8 +60,7 @@ class PoseTrack17Sink(Sink):
             "annorect": people,
             **frame_times(frame.index, frame.pts, frame.seconds),
         }
-        self.stream.write((("\n" if self._first else ",\n") + dumps(entry)).encode("ascii"))
-        self._first = False
+        self.entry(entry)
 
     def close(self, frames: int) -> None:
-        self.stream.write(b"\n]}\n")
+        self.text("\n]}\n")

@@ -41,7 +41,7 @@ class TrcSink(SpooledSink):
                     for n in confidence.nonzero()[0].tolist():
                         cells[n] = f"{cell(keypoints[n, 0])}\t{cell(keypoints[n, 1])}\t0"
                 row += cells
-            self.stream.write(("\t".join(row) + "\n").encode("ascii"))
+            self.text("\t".join(row) + "\n")
 
     def _rate(self, frames: int) -> float:
         """Frames a second: the source's, else the mean."""
