@@ -22,7 +22,7 @@ from ftpcli.formats import SINKS, check_joints, check_output, format_of, lacking
 from ftpcli.formats.base import WriteOptions
 from ftpcli.formats.csv import CsvSink
 from ftpcli.formats.names import PictureNames, picture_file, source_name
-from ftpcli.records import FramePoses, Header, SourceInfo
+from ftpcli.records import FramePoses, Header
 from ftpcli.version import __version__
 
 #: A change to the frames on their way.
@@ -97,7 +97,7 @@ def convert(
         reader = stack.enter_context(open_poses(source, video))
         if reader.records == 0:
             raise InputError(f"{reader.path}: holds no frames")
-        given = _paired(reader, video, fps, stack) if video is not None else _Alone(reader, fps)
+        given = _Alone(reader, fps) if video is None else _Paired(reader, video, fps, stack)
         done = {"command": "convert", "from": reader.format, "to": str(name)} if step is None else step
         run = reader.header.run
         header = Header(
@@ -175,13 +175,17 @@ class _Alone:
 class _Paired(_Alone):
     """The frames of a video, with their pictures and the people that the file has in them."""
 
-    def __init__(self, reader: PosesReader, frames: Any, pairs: Any) -> None:
+    def __init__(
+        self, reader: PosesReader, video: str | os.PathLike[str], fps: Fraction | None, stack: ExitStack
+    ) -> None:
+        from ftpcli.drawing.rendering import Pairing
+
         super().__init__(reader, None)
-        known = reader.header.source
-        self._pairs = pairs
-        self.source = replace(known, path=known.path or Path(frames.info.path).name).of_video(frames.info)
+        self._pairs = Pairing.of(reader, video, stack, fps=fps)
+        known, info = reader.header.source, self._pairs.frames.info
+        self.source = replace(known, path=known.path or Path(info.path).name).of_video(info)
         self._image: Any = None
-        self.total = pairs.total
+        self.total = self._pairs.total
 
     def __iter__(self) -> Iterator[FramePoses]:
         for frame, poses in self._pairs:
@@ -192,18 +196,6 @@ class _Paired(_Alone):
         from ftpcli.formats.pictures import encoded
 
         return encoded(self._image, kind)
-
-
-def _paired(reader: PosesReader, video: str | os.PathLike[str], fps: Fraction | None, stack: ExitStack) -> _Paired:
-    from ftpcli.drawing.rendering import Pairing
-    from ftpcli.video import open_source
-
-    known: SourceInfo = reader.header.source
-    if fps is None and os.path.isdir(video) and known.time_base:
-        fps = 1 / known.time_base
-    frames = open_source(video, rotate=known.rotation, fps=fps if os.path.isdir(video) else None)
-    stack.enter_context(frames)
-    return _Paired(reader, frames, Pairing(reader, frames))
 
 
 def _chosen(

@@ -39,15 +39,9 @@ class Detector(Protocol):
     #: from this score on a detection may start a track
     score: float
 
-    def detect(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 RGB -> (N, 5) float32 xyxy and score, pixels of the picture, best score first.
-
-        Weak detections (score 0.05 and up) are included: trackers use them.
-        """
-        ...
-
     def detect_batch(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The same for several pictures, whose sizes may differ."""
+        """(H, W, 3) uint8 RGB pictures, whose sizes may differ -> for each (N, 5) float32 xyxy and score, pixels of the
+        picture, best score first; weak detections (score 0.05 and up) too, which trackers use."""
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -139,9 +133,6 @@ class NetworkDetector:
         names = [name.lower() for name in self.config.classes]
         self.person = names.index("person") if "person" in names else 0
 
-    def detect(self, image: np.ndarray) -> np.ndarray:
-        return self.detect_batch([image])[0]
-
     def detect_batch(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         if len({image.shape for image in images}) > 1:  # the network remembers the cells of a single shape
             return self._find(images)
@@ -209,9 +200,6 @@ class UltralyticsDetector:
         if not people and len(names) != 1:
             raise InputError(f"{path}: has no class named 'person'")
         self.person = people[0] if people else next(iter(names))
-
-    def detect(self, image: np.ndarray) -> np.ndarray:
-        return self.detect_batch([image])[0]
 
     def detect_batch(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         import torch

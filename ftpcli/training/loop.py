@@ -170,10 +170,18 @@ class Trainer(ABC):
     # The run
 
     def run(self, stop: Stop = never) -> dict[str, Any]:
-        """``step``, ``steps``, whether it is ``finished``, and the ``best`` score of its validations (else -1).
+        """Train until the recipe's last step, an interruption, or a loss that is not a number; ``log.jsonl`` and
+        ``checkpoint.pt`` go into the run's folder.
 
         Args:
             stop: asked after every step; True ends the run with a checkpoint.
+
+        Returns:
+            ``step``, ``steps``, whether it is ``finished``, and the ``best`` score of its validations (else -1).
+
+        Raises:
+            DivergedError: the last checkpoint is kept.
+            InputError, UsageError: data, weights or options do not fit, or a resumed run has others.
         """
         self._describe()
         finished = self._train(stop)

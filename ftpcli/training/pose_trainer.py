@@ -59,21 +59,7 @@ class Run(RunOptions):
 
 
 def train(run: Run, tell: Tell = lambda row: None, stop: Stop = never) -> dict[str, Any]:
-    """Train until the recipe's last step, an interruption, or a loss that is not a number.
-
-    Writes into ``run.out``: ``log.jsonl``, ``checkpoint.pt``, ``last.safetensors``, ``best.safetensors``.
-
-    Args:
-        tell: called with every row of the log.
-        stop: asked after every step; True ends the run as an interruption.
-
-    Returns:
-        ``{"step", "steps", "finished", "best"}``.
-
-    Raises:
-        DivergedError: the last checkpoint is kept.
-        InputError, UsageError, OutputError.
-    """
+    """See `Trainer.run`. Writes ``last.safetensors`` and ``best.safetensors``."""
     return PoseTrainer(run, tell).run(stop)
 
 

@@ -245,7 +245,7 @@ def test_the_detector_finds_the_same(photo: np.ndarray) -> None:
 
     detectors = [load_detector(engine=engine) for engine in ("onnx", "torch")]
     for image in (photo, photo[:900].copy(), photo[:, :600].copy()):
-        found, expected = (detector.detect(image) for detector in detectors)
+        found, expected = (detector.detect_batch([image])[0] for detector in detectors)
         assert len(expected) > 1
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=0.05)
 
