@@ -1,6 +1,7 @@
 """Errors that end a run with one clear line, and the documented exit codes."""
 
 from typing import Self
+from unicodedata import category
 
 EXIT_SOME_FAILED = 1
 EXIT_USAGE = 2
@@ -49,9 +50,15 @@ class BusyError(OutputError):
     """Another run is writing this output."""
 
 
+def one_line(error: BaseException) -> str:
+    """What an exception of a library says, for a message of ours: short, and without the pictographs of some."""
+    text = "".join(character for character in str(error) if category(character) != "So")
+    text = " ".join(text.split()) or type(error).__name__
+    return text if len(text) <= 160 else text[:157] + "..."
+
+
 def unexpected(error: Exception) -> FtpError:
     """What to say of an exception that nobody foresaw."""
     if isinstance(error, MemoryError):
         return FtpError("out of memory; close other programs, or choose smaller --batch or --detector-size")
-    first = str(error).partition("\n")[0]
-    return FtpError(f"a fault of the program ({type(error).__name__}: {first}); 'ftp --debug' shows where")
+    return FtpError(f"a fault of the program ({type(error).__name__}: {one_line(error)}); 'ftp --debug' shows where")

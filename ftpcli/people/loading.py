@@ -14,7 +14,7 @@ import numpy as np
 
 from ftpcli.choices import Engine
 from ftpcli.device import Threads
-from ftpcli.errors import FtpError, InputError, UsageError
+from ftpcli.errors import FtpError, InputError, UsageError, one_line
 from ftpcli.files.cache import cache_folder
 from ftpcli.files.graphs import Graphs, opened
 from ftpcli.files.inputs import require_file
@@ -193,7 +193,7 @@ class UltralyticsDetector:
         except FtpError:
             raise
         except Exception as error:
-            raise InputError(f"{path}: ultralytics cannot open it ({_one_line(error)})") from error
+            raise InputError(f"{path}: ultralytics cannot open it ({one_line(error)})") from error
         if task not in ("detect", "segment", "pose"):
             raise InputError(f"{path}: is a model for '{task}'; a detector of people is needed")
         people = [index for index, name in names.items() if str(name).lower() in ("person", "people", "pedestrian")]
@@ -220,7 +220,7 @@ class UltralyticsDetector:
                         **options,
                     )
             except Exception as error:
-                raise InputError(f"{self.path}: ultralytics cannot run it ({_one_line(error)})") from error
+                raise InputError(f"{self.path}: ultralytics cannot run it ({one_line(error)})") from error
             result = results[0]
             rows = torch.cat([result.boxes.xyxy, result.boxes.conf[:, None]], 1).float().cpu().numpy()
             found.append(tidy(rows, image.shape[1], image.shape[0]))
@@ -264,12 +264,6 @@ def _fetch(name: str) -> Path:
             os.replace(Path(folder) / known, target)
     except Exception as error:
         raise InputError(
-            f"{name}: cannot be fetched ({_one_line(error)}); name a model file that is on this machine instead"
+            f"{name}: cannot be fetched ({one_line(error)}); name a model file that is on this machine instead"
         ) from error
     return target
-
-
-def _one_line(error: Exception) -> str:
-    text = "".join(c for c in str(error) if ord(c) < 0x2000)  # ultralytics decorates its messages with pictographs
-    text = " ".join(text.split()) or type(error).__name__
-    return text if len(text) <= 160 else text[:157] + "..."
