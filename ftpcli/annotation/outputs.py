@@ -221,7 +221,10 @@ def annotate_file(
             chosen = output.choose(header.source)
             said = (*header.source.warnings, *stopped, *(chosen.lines if chosen else ()))
             header = replace(header, source=replace(header.source, warnings=said))
-            notices = output.finish(header)
+            try:
+                notices = output.finish(header)
+            except FtpError as error:
+                raise error.of(describe(source)) from error
     return Summary(
         source=source,
         out=STANDARD if target.out is None else str(target.out),

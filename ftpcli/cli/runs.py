@@ -238,7 +238,7 @@ def _annotate(
         time.sleep(_PAUSE)
         return error
     except FtpError as error:
-        failure = error.of(source.path)
+        failure = error
     except BrokenPipeError:
         raise
     except Exception as error:

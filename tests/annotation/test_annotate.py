@@ -69,6 +69,13 @@ def test_odd_video(name, odd_video, run, tmp_path) -> None:  # type: ignore[no-u
     assert os.listdir(tmp_path).count("out.jsonl.part.jsonl") == 0
 
 
+def test_what_a_form_cannot_hold_is_said_with_the_video_s_name(run, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    clip, boxes = encode(tmp_path / "clip.mp4", count=3), tmp_path / "boxes.txt"
+    boxes.write_text("2,20000,10,8,40,50\n")
+    ran = run(clip, "--out", tmp_path / "out.json", "--format", "posetrack", boxes=boxes, expect=1)
+    assert f"ftp: {clip}: frame 1: track id 20000 does not fit" in ran.err
+
+
 def test_people_are_those_of_the_boxes(run, tmp_path) -> None:  # type: ignore[no-untyped-def]
     clip = encode(tmp_path / "clip.mp4", count=12)
     boxes = mot_boxes(tmp_path / "boxes.txt", 12, absent=(0, 7))
