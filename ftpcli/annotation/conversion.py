@@ -193,7 +193,7 @@ class _Paired(_Alone):
             yield FramePoses(frame.index, frame.pts, frame.seconds, tuple(poses))
 
     def image(self, kind: str) -> bytes:
-        from ftpcli.formats.pictures import encoded
+        from ftpcli.files.pictures import encoded
 
         return encoded(self._image, kind)
 

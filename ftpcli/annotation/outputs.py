@@ -24,6 +24,7 @@ from ftpcli.files.stages import Stage, stage
 from ftpcli.formats import PartWriter, StandardOutput, check_joints, check_output, format_of, joints_of, part_path
 from ftpcli.formats.joints import raw_pose
 from ftpcli.formats.names import picture_file, source_name
+from ftpcli.formats.writer import write_poses
 from ftpcli.people.selection import Chosen
 from ftpcli.pose.smoothing import Smoothing
 from ftpcli.records import FramePoses, Header, SourceInfo
@@ -192,7 +193,7 @@ def annotate_file(
                     with stage(Stage.DRAW):
                         video.draw(chunk)
                 if pictures is not None:
-                    from ftpcli.formats.pictures import encoded
+                    from ftpcli.files.pictures import encoded
 
                     for one in chunk:
                         name = picture_file(one.frame.index, target.picture)
@@ -332,17 +333,18 @@ class _Part:
         """Write the output; one line, if any, about what it could not hold."""
         assert self._target.out is not None
         notices: list[str] = []
-        self._part.finish(
+        write_poses(
             self._target.out,
+            header,
+            self._changed(record.frame for record in self._part.stored()),
             self._target.format,
-            header=header,
             joints=self._target.joints,
             overwrite=self._target.overwrite,
             frame_name=None if self._target.frames else self._annotation.frame_name,
             picture=self._target.picture,
             notice=notices.append,
-            change=self._changed,
         )
+        self._part.discard()
         return notices + [f"--smooth: {line}" for line in (self._filter.said() if self._filter else ())]
 
     def _changed(self, frames: Iterator[FramePoses]) -> Iterator[FramePoses]:

@@ -11,9 +11,9 @@ import tempfile
 from abc import abstractmethod
 from typing import Any
 
+from ftpcli.datasets.header import encode_run, encode_source
 from ftpcli.files.output import writing
 from ftpcli.formats.base import Sink, WriteOptions, dumps, seconds_value
-from ftpcli.formats.header import encode_run, encode_source
 from ftpcli.records import FramePoses, Header, Pose
 
 _ENTRY = struct.Struct("<qqd")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ftpcli.datasets.header import encode_run, encode_source
 from ftpcli.datasets.native import NAME, VERSION
 from ftpcli.errors import OutputError
 from ftpcli.files import checked_json as checks
@@ -23,7 +24,6 @@ from ftpcli.formats.base import (
     rounded,
     seconds_value,
 )
-from ftpcli.formats.header import encode_run, encode_source
 from ftpcli.formats.joints import edge_names, located, raw_pose, skeleton_of
 from ftpcli.records import FramePoses, Header
 

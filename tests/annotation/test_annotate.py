@@ -16,9 +16,9 @@ import pytest
 import ftpcli
 from ftpcli.annotation.chain import Annotator, Options
 from ftpcli.annotation.outputs import Interrupted, Target, annotate_file
+from ftpcli.datasets.header import encode_run, encode_source
 from ftpcli.device import Threads
 from ftpcli.formats import open_poses
-from ftpcli.formats.header import encode_run, encode_source
 from ftpcli.video import VideoReader, VideoWriter
 from tests.support.odd_videos import ODD_VIDEOS, audio_packets, encode, faststart, picture, read_mark
 from tests.support.tiny import Ran, mot_boxes, records, times
