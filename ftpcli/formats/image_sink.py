@@ -6,17 +6,14 @@ wait in a spool, so that memory does not grow with the video.
 
 from __future__ import annotations
 
-import struct
-import tempfile
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any
 
 from ftpcli.datasets.header import encode_run, encode_source
-from ftpcli.files.output import writing
 from ftpcli.formats.base import Sink, WriteOptions, dumps, seconds_value
+from ftpcli.formats.spool import FrameSpool
 from ftpcli.records import FramePoses, Header, Pose
-
-_ENTRY = struct.Struct("<qqd")
 
 
 def picture_size(header: Header) -> dict[str, int]:
@@ -25,9 +22,9 @@ def picture_size(header: Header) -> dict[str, int]:
     return {name: value for name, value in size.items() if value is not None}
 
 
-def frame_times(index: int, pts: int, seconds: float) -> dict[str, Any]:
+def frame_times(frame: FramePoses) -> dict[str, Any]:
     """The fields by which our own readers find a frame's time again."""
-    return {"frame_index": index, "pts": pts, "seconds": seconds_value(seconds)}
+    return {"frame_index": frame.index, "pts": frame.pts, "seconds": seconds_value(frame.seconds)}
 
 
 def provenance(header: Header) -> dict[str, Any]:
@@ -45,25 +42,22 @@ class ImageListSink(Sink):
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
-        self._spool = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115 (closed by release())
+        self._spool = FrameSpool()
 
     def start(self, **root: Any) -> None:
         """Write the root fields that come first."""
         self.text(dumps(root)[:-1] + ',"annotations":[')
 
     def write(self, frame: FramePoses) -> None:
-        with writing(tempfile.gettempdir()):
-            self._spool.write(_ENTRY.pack(frame.index, frame.pts, frame.seconds))
+        self._spool.add(replace(frame, poses=()))
         for number, pose in enumerate(frame.poses):
             self.entry(self.annotation(frame, pose, number))
 
     def close(self, frames: int) -> None:
         self.text('\n],"images":[')
         self._begun = False
-        self._spool.seek(0)
-        while data := self._spool.read(_ENTRY.size):
-            index, pts, seconds = _ENTRY.unpack(data)
-            self.entry(self.image(index, frames) | frame_times(index, pts, seconds))
+        for frame in self._spool:
+            self.entry(self.image(frame.index, frames) | frame_times(frame))
         self.text("\n]}\n")
 
     def release(self) -> None:

@@ -33,8 +33,7 @@ class LabelStudioSink(ListSink):
         for pose in frame.poses:
             results += self._person(frame, pose)
         task = {
-            "data": {"image": LOCAL + quote(self._names(frame.index))}
-            | frame_times(frame.index, frame.pts, frame.seconds),
+            "data": {"image": LOCAL + quote(self._names(frame.index))} | frame_times(frame),
             "predictions": [{"model_version": f"ftp {self.header.run.version or ''}".strip(), "result": results}],
         }
         self.entry(task)

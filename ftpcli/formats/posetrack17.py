@@ -58,7 +58,7 @@ class PoseTrack17Sink(Sink):
             "imgnum": [frame.index + 1],
             "is_labeled": [1],
             "annorect": people,
-            **frame_times(frame.index, frame.pts, frame.seconds),
+            **frame_times(frame),
         }
         self.entry(entry)
 
