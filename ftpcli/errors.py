@@ -51,8 +51,8 @@ class BusyError(OutputError):
 
 
 def one_line(error: BaseException) -> str:
-    """What an exception of a library says, for a message of ours: short, and without the pictographs of some."""
-    text = "".join(character for character in str(error) if category(character) != "So")
+    """What an exception of a library says first, for a message of ours: short, and without the pictographs of some."""
+    text = "".join(character for character in str(error).strip().partition("\n")[0] if category(character) != "So")
     text = " ".join(text.split()) or type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."
 
