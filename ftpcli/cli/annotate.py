@@ -142,7 +142,9 @@ def command(
         ),
     ] = Engine.AUTO,
     device: Annotated[str, _model(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[Precision, _model(help="auto: bf16 where the hardware has it.")] = Precision.AUTO,
+    precision: Annotated[
+        Precision, _model(help="auto: int8 on the onnx engine; on torch bf16 where it is native.")
+    ] = Precision.AUTO,
     jobs: Annotated[
         int | None,
         _model(

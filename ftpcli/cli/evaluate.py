@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ftpcli.choices import Dataset, Metric, Precision
+from ftpcli.choices import Dataset, Engine, Metric, Precision
 from ftpcli.cli.progress import progress
 from ftpcli.device import no_other_threads
 from ftpcli.model.choices import Selector
@@ -40,8 +40,9 @@ def command(
     high_ratio: Annotated[int | None, _model(min=1, help="Pruning other than trained: high resolution.")] = None,
     low_ratio: Annotated[int | None, _model(min=1, help="Pruning other than trained: low resolution.")] = None,
     selector: Annotated[Selector | None, _model(help="How pruning picks tokens, other than trained.")] = None,
+    engine: Annotated[Engine, _model(help="onnx, in int8 by default, is annotate's on a CPU.")] = Engine.TORCH,
     device: Annotated[str, _model(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[Precision, _model(help="auto: bf16 where the hardware has it.")] = Precision.AUTO,
+    precision: Annotated[Precision, _model(help="As for annotate.")] = Precision.AUTO,
     batch: Annotated[int, _model(min=1, help="Windows at a time.")] = 16,
     out: Annotated[Path | None, _out(help="Folder for the prediction files (default: beside the report).")] = None,
     results: Annotated[
@@ -117,6 +118,7 @@ def command(
                 result = evaluate_model(
                     options,
                     weights,
+                    engine=engine,
                     device=device,
                     precision=precision,
                     batch=batch,

@@ -175,6 +175,7 @@ PRESETS: dict[Preset, ModelConfig] = {
         depth=1,
         image_size=(240, 160),
         branches=Branches.LOW,
+        coarse_blocks=0,
         shared_blocks=1,
         cross_mlp_ratio=2.0,
         heatmap="softmax",

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pixel_unshuffle
 
+from ftpcli.model.quantised import Joint
+
 #: What the crops' normalisation took away: ImageNet's mean and deviation, as in ``ftpcli.crops``.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: Channels of the finest map, which MoveNet's own heads read, and of the maps below it.
@@ -40,11 +42,11 @@ class _InvertedResidual(nn.Module):
             nn.ReLU6(inplace=True),
             nn.Conv2d(inner, outputs, 1),
         )
-        self.residual = stride == 1 and inputs == outputs
+        self.joint = Joint() if stride == 1 and inputs == outputs else None
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.layers(x)
-        return x + y if self.residual else y
+        y: Tensor = self.layers(x)
+        return y if self.joint is None else self.joint(x + y)
 
 
 class Separable(nn.Sequential):
@@ -89,6 +91,7 @@ class MoveNetTrunk(nn.Module):
         self.lateral = nn.ModuleList(
             nn.Conv2d(i, o, 1) for i, o in ((1280, _COARSE), (112, _COARSE), (56, _MIDDLE), (40, FINE))
         )
+        self.joints = nn.ModuleList(Joint() for _ in self.taps)
         self.smooth = nn.ModuleList((Separable(_COARSE, _MIDDLE), Separable(_MIDDLE, FINE), Separable(FINE, FINE)))
         # MoveNet takes RGB from -1 to 1, with 2/255 rounded to half precision.
         scale = 255 * torch.tensor(2 / 255).half().float()
@@ -115,9 +118,11 @@ class MoveNetTrunk(nn.Module):
                 kept.append(x)
         x = self.lateral[0](self.last(x))
         sums = []
-        for tap, lateral, smooth in zip(reversed(kept), list(self.lateral)[1:], self.smooth, strict=True):
+        for tap, lateral, joint, smooth in zip(
+            reversed(kept), list(self.lateral)[1:], self.joints, self.smooth, strict=True
+        ):
             up = interpolate(x, scale_factor=2, mode="bilinear")
-            sums.append(up[:, :, : tap.shape[2], : tap.shape[3]] + lateral(tap))
+            sums.append(joint(up[:, :, : tap.shape[2], : tap.shape[3]] + lateral(tap)))
             x = smooth(sums[-1])
         coarse, middle, fine = (map_.flip(2, 3) for map_ in (sums[0], sums[1], x))
         return coarse, middle, fine
