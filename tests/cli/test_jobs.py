@@ -64,7 +64,7 @@ def children(process: int) -> list[int]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_job_takes_no_other_with_it(number: signal.Signals, tiny_model: Path, tmp_path: Path) -> None:
     """SIGKILL to a job; SIGTERM to the whole program, which keeps what is done."""
-    clips = [encode(tmp_path / f"{name}.mp4", count=400) for name in "ab"]
+    clips = [encode(tmp_path / f"{name}.mp4", count=150) for name in "ab"]
     out = tmp_path / "out"
     words = ["annotate", *clips, "--out", out, "--format", "jsonl", "--jobs", 2, "--weights", tiny_model]
     run = subprocess.Popen(
