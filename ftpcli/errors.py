@@ -1,6 +1,7 @@
 """Errors that end a run with one clear line, and the documented exit codes."""
 
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager
 from unicodedata import category
 
 EXIT_SOME_FAILED = 1
@@ -18,7 +19,7 @@ class FtpError(Exception):
     """Something the user can act on. The message names the file and the next step.
 
     Args:
-        frame: what it is about, where who raises it does not know the file: whoever does names it (``of``).
+        frame: what it is about, where who raises it does not know the file: whoever does names it (``naming``).
     """
 
     exit_code = EXIT_SOME_FAILED
@@ -27,9 +28,16 @@ class FtpError(Exception):
         super().__init__(message if frame is None else f"frame {frame}: {message}")
         self.frame = frame
 
-    def of(self, path: object) -> Self:
-        """The same with the file's name, if only the frame is named so far."""
-        return self if self.frame is None else type(self)(f"{path}: {self}")
+
+@contextmanager
+def naming(path: object) -> Iterator[None]:
+    """Errors in the block that name a frame alone get the file's name, too."""
+    try:
+        yield
+    except FtpError as error:
+        if error.frame is None:
+            raise
+        raise type(error)(f"{path}: {error}") from error
 
 
 class UsageError(FtpError):

@@ -14,7 +14,7 @@ from typing import Any
 from ftpcli.annotation.suggestions import suggest
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.poses import open_poses
-from ftpcli.errors import FtpError, InputError, UsageError
+from ftpcli.errors import InputError, UsageError, naming
 from ftpcli.files.inputs import numbered_images, refuse_standard
 from ftpcli.files.output import make_folder
 from ftpcli.files.output_folder import OutputFolder, output_folder
@@ -119,7 +119,7 @@ def convert(
             frames = change(frames)
         if target is not None:
             frames = _written(frames, target, given, picture)
-        try:
+        with naming(reader.path):
             write_poses(
                 out,
                 header,
@@ -133,8 +133,6 @@ def convert(
                 image=image,
                 notice=notices.append,
             )
-        except FtpError as error:
-            raise error.of(reader.path) from error
         warnings = [f"{reader.path}: {line}" for line in reader.warnings] + [f"{result.out}: {n}" for n in notices]
         if fps is not None and (reader.timed if video is None else not os.path.isdir(video)):
             warnings.append(

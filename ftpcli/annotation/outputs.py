@@ -16,7 +16,7 @@ from ftpcli.annotation.chain import Annotated, Annotation, Annotator, Stored
 from ftpcli.annotation.fingerprint import fingerprint
 from ftpcli.annotation.finished import finished
 from ftpcli.annotation.pictures_out import drawn
-from ftpcli.errors import BusyError, FtpError, InputError, OutputError, UsageError
+from ftpcli.errors import BusyError, FtpError, InputError, OutputError, UsageError, naming
 from ftpcli.files.inputs import STANDARD, can_reread, describe
 from ftpcli.files.output import check_target, make_folder
 from ftpcli.files.output_folder import OutputFolder, output_folder
@@ -222,10 +222,8 @@ def annotate_file(
             chosen = output.choose(header.source)
             said = (*header.source.warnings, *stopped, *(chosen.lines if chosen else ()))
             header = replace(header, source=replace(header.source, warnings=said))
-            try:
+            with naming(describe(source)):
                 notices = output.finish(header)
-            except FtpError as error:
-                raise error.of(describe(source)) from error
     return Summary(
         source=source,
         out=STANDARD if target.out is None else str(target.out),

@@ -228,7 +228,7 @@ def another_follows(container: InputContainer, name: str, end: int) -> bool:
         return False
     with open(local_path(name), "rb") as file:
         head = file.read(8)
-        file.seek(end)
+        file.seek(max(end, len(head)))
         return head in file.read(1 << 22)
 
 
