@@ -73,6 +73,8 @@ class MoveNetTrunk(nn.Module):
     token_channels = 16 * FINE + 4 * _MIDDLE + _COARSE
     #: Blocks after which the pyramid takes the maps of strides 4, 8 and 16.
     taps = (2, 5, 9)
+    #: What 8 bits are enough for. The pyramid's maps are few, and joints are read off them.
+    quantised = ("first", "blocks", "last")
     _scale: Tensor
     _shift: Tensor
 
@@ -91,7 +93,6 @@ class MoveNetTrunk(nn.Module):
         self.lateral = nn.ModuleList(
             nn.Conv2d(i, o, 1) for i, o in ((1280, _COARSE), (112, _COARSE), (56, _MIDDLE), (40, FINE))
         )
-        self.joints = nn.ModuleList(Joint() for _ in self.taps)
         self.smooth = nn.ModuleList((Separable(_COARSE, _MIDDLE), Separable(_MIDDLE, FINE), Separable(FINE, FINE)))
         # MoveNet takes RGB from -1 to 1, with 2/255 rounded to half precision.
         scale = 255 * torch.tensor(2 / 255).half().float()
@@ -118,11 +119,9 @@ class MoveNetTrunk(nn.Module):
                 kept.append(x)
         x = self.lateral[0](self.last(x))
         sums = []
-        for tap, lateral, joint, smooth in zip(
-            reversed(kept), list(self.lateral)[1:], self.joints, self.smooth, strict=True
-        ):
+        for tap, lateral, smooth in zip(reversed(kept), list(self.lateral)[1:], self.smooth, strict=True):
             up = interpolate(x, scale_factor=2, mode="bilinear")
-            sums.append(joint(up[:, :, : tap.shape[2], : tap.shape[3]] + lateral(tap)))
+            sums.append(up[:, :, : tap.shape[2], : tap.shape[3]] + lateral(tap))
             x = smooth(sums[-1])
         coarse, middle, fine = (map_.flip(2, 3) for map_ in (sums[0], sums[1], x))
         return coarse, middle, fine

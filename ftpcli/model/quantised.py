@@ -1,4 +1,4 @@
-"""Convolutions with numbers of 8 bits: half the time on a CPU, for which no training is needed.
+"""The movenet stem's convolutions with numbers of 8 bits: half the time on a CPU, without training.
 
 Every map has 256 steps between the least and the greatest number that it was seen to hold (``measure_ranges``), every
 filter 255 around zero (Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
@@ -10,9 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from ftpcli.model.movenet import MoveNetTrunk
 
 #: The least and the greatest number of a map, by the name of the module that gives it.
 Ranges = Mapping[str, tuple[float, float]]
@@ -57,37 +61,28 @@ class _RoundedConv(nn.Module):
         return nn.functional.conv2d(x, weight, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
-def _convolutions(model: nn.Module) -> dict[str, tuple[nn.Conv2d, str, nn.Module | None]]:
-    """By name: each convolution, and name and module of the rectifier behind it, if there is one."""
-    found: dict[str, tuple[nn.Conv2d, str, nn.Module | None]] = {}
-    for path, parent in model.named_modules():
-        children = [*parent.named_children(), ("", None)]
-        for (name, child), (after, behind) in pairwise(children):
-            if isinstance(child, nn.Conv2d):
-                rectified = isinstance(parent, nn.Sequential) and isinstance(behind, nn.ReLU | nn.ReLU6)
-                where = f"{path}.{name}" if path else name
-                then = f"{path}.{after}" if path else after
-                found[where] = (child, then, behind) if rectified else (child, "", None)
-    return found
-
-
-def _open_ranges(model: nn.Module) -> list[str]:
-    """Names of the modules whose range is not known beforehand, as a ReLU6's is."""
-    names = [name for name, module in model.named_modules() if isinstance(module, Joint)]
-    for name, (_, then, behind) in _convolutions(model).items():
-        if behind is None:
-            names.append(name)
-        elif not isinstance(behind, nn.ReLU6):
-            names.append(then)
-    return names
+def _places(trunk: MoveNetTrunk) -> tuple[list[str], list[str], list[str]]:
+    """Names of the convolutions, of the rectifiers, and of what gives maps without a rectifier behind it."""
+    convolutions, rectifiers, others = [], [], []
+    for part in trunk.quantised:
+        modules = [(f"{part}.{name}", module) for name, module in trunk.get_submodule(part).named_modules()]
+        leaves = [(name, module) for name, module in modules if not [*module.children()]]
+        for (name, module), (_, behind) in pairwise([*leaves, ("", nn.Identity())]):
+            if isinstance(module, nn.Conv2d):
+                convolutions.append(name)
+            if isinstance(module, nn.ReLU6):
+                rectifiers.append(name)
+            elif not isinstance(behind, nn.ReLU6):
+                others.append(name)
+    return convolutions, rectifiers, others
 
 
 @torch.no_grad()
-def measure_ranges(model: nn.Module, inputs: Iterable[Tensor]) -> dict[str, tuple[float, float]]:
-    """What ``quantise`` needs to know of a model of convolutions, rectifiers and ``Joint``s.
+def measure_ranges(trunk: MoveNetTrunk, inputs: Iterable[Tensor]) -> dict[str, tuple[float, float]]:
+    """What ``quantise`` needs to know.
 
     Args:
-        inputs: batches like those that the model will get.
+        inputs: batches like those that the trunk will get.
     """
     ranges: dict[str, tuple[float, float]] = {}
 
@@ -96,43 +91,37 @@ def measure_ranges(model: nn.Module, inputs: Iterable[Tensor]) -> dict[str, tupl
         ranges[name] = (min(low, float(x.min())), max(high, float(x.max())))
 
     hooks = [
-        model.get_submodule(name).register_forward_hook(lambda _, given, x, name=name: note(name, x))
-        for name in _open_ranges(model)
+        trunk.get_submodule(name).register_forward_hook(lambda _, given, x, name=name: note(name, x))
+        for name in _places(trunk)[2]
     ]
     try:
         for images in inputs:
-            model(images)
+            trunk(images)
     finally:
         for hook in hooks:
             hook.remove()
     return {name: (float(f"{low:.4g}"), float(f"{high:.4g}")) for name, (low, high) in ranges.items()}
 
 
-def quantise(model: nn.Module, ranges: Ranges) -> None:
-    """Round a model's filters and maps, in place; its input and its first convolution stay as they are.
-
-    Args:
-        model: that ``measure_ranges`` was called with.
+def quantise(trunk: MoveNetTrunk, ranges: Ranges) -> None:
+    """Round filters and maps, in place; the picture and the first convolution stay as they are.
 
     Raises:
-        ValueError: the ranges are not the model's.
+        ValueError: a range is missing.
     """
-    if missing := sorted(set(_open_ranges(model)) - set(ranges)):
+    convolutions, rectifiers, others = _places(trunk)
+    if missing := sorted(set(others) - set(ranges)):
         raise ValueError(f"no range of {missing[0]}")
 
     def put(name: str, module: nn.Module) -> None:
         parent, _, own = name.rpartition(".")
-        setattr(model.get_submodule(parent), own, module)
+        setattr(trunk.get_submodule(parent), own, module)
 
-    joints = [name for name, module in model.named_modules() if isinstance(module, Joint)]
-    for number, (name, (conv, then, behind)) in enumerate(_convolutions(model).items()):
-        rounded = conv if number == 0 else _RoundedConv(conv)
-        if behind is None:
-            put(name, nn.Sequential(rounded, _Rounded(*ranges[name])))
-            continue
-        put(name, rounded)
-        # Rounding to steps between zero and the upper end does what the rectifier does.
-        high = 6.0 if isinstance(behind, nn.ReLU6) else ranges[then][1]
-        put(then, _Rounded(0.0, high))
-    for name in joints:
-        put(name, _Rounded(*ranges[name]))
+    for name in convolutions[1:]:
+        conv = trunk.get_submodule(name)
+        assert isinstance(conv, nn.Conv2d)
+        put(name, _RoundedConv(conv))
+    for name in rectifiers:
+        put(name, _Rounded(0.0, 6.0))  # cuts off what lies outside, as the rectifier does
+    for name in others:
+        put(name, nn.Sequential(trunk.get_submodule(name), _Rounded(*ranges[name])))

@@ -69,9 +69,7 @@ def test_a_rounded_map_has_no_more_than_256_numbers(trunk: MoveNetTrunk, images:
         "blocks.3.layers.1",
         "blocks.3.joint",
         "blocks.15.layers.4",
-        "lateral.1",
-        "joints.2",
-        "smooth.2.2",
+        "last.1",
     ]
     for name in names:
         trunk.get_submodule(name).register_forward_hook(lambda _, given, x, name=name: note(name, x))
@@ -83,17 +81,17 @@ def test_two_products_fit_in_16_bits(trunk: MoveNetTrunk, images: Tensor) -> Non
     """Which processors without VNNI add them up in: neighbouring input channels of the filters that are products."""
     quantise(trunk, measure_ranges(trunk, [images]))
     convs = [m for m in trunk.modules() if hasattr(m, "steps") and m.conv.groups == 1]
-    assert len(convs) > 30
+    assert len(convs) == 34
     for conv in convs:
         filters = (conv.conv.weight.flatten(1) / conv.steps[:, None]).round()
         assert filters.abs().amax() <= 127
-        assert 255 * (filters[:, 1:] + filters[:, :-1]).abs().amax() <= 2**15 - 1 + 255  # a half more at each end
+        assert 255 * (filters[:, 1:] + filters[:, :-1]).abs().amax() < 2**15
 
 
 def test_ranges_of_another_model_are_refused(trunk: MoveNetTrunk, images: Tensor) -> None:
     ranges = measure_ranges(trunk, [images])
-    del ranges["joints.1"]
-    with pytest.raises(ValueError, match=r"no range of joints\.1"):
+    del ranges["blocks.3.joint"]
+    with pytest.raises(ValueError, match=r"no range of blocks\.3\.joint"):
         quantise(trunk, ranges)
 
 
