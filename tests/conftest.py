@@ -57,6 +57,7 @@ _LONG = (
     "formats/test_tools.py::test_ultralytics_trains",
     "inspection/test_review.py::test_every_frame_has_its_own_skeleton",
     "model/test_model",
+    "model/test_quantised.py::test_onnx_runtime",
     "model/test_vitpose",
     "people/test_cuts",
     "people/test_gaps",
