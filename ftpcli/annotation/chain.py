@@ -108,17 +108,17 @@ class Annotation:
     @property
     def live(self) -> bool:
         """Whether the source goes on without waiting."""
-        return hasattr(self._source, "arrivals")
+        return self._source.arrivals is not None
 
     def delays(self, chunk: list[Annotated]) -> list[float]:
         """Seconds from the arrival of each frame of a live source until now; nothing for other sources."""
-        now, arrivals = time.monotonic(), getattr(self._source, "arrivals", {})
+        now, arrivals = time.monotonic(), self._source.arrivals or {}
         return [now - arrivals.pop(one.frame.index) for one in chunk if one.frame.index in arrivals]
 
     @property
     def frame_name(self) -> Callable[[int], str] | None:
         """File name of a frame's picture, where the source is a folder of pictures."""
-        return getattr(self._source, "frame_name", None)
+        return self._source.frame_name
 
     @property
     def header(self) -> Header:

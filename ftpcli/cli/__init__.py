@@ -6,6 +6,7 @@ What comes earlier still, while Python itself starts, no program can catch.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -30,12 +31,28 @@ def _prepare_streams() -> None:
     """A closed standard stream would give its number to a file, into which libraries then print; and a character that
     a terminal lacks must not end the program."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
-        stream = getattr(sys, name)
+        stream: Any = getattr(sys, name)
         if stream is None:  # opened so that writing to a closed standard output is an error
             os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)  # takes the lowest free number
             setattr(sys, name, open(number, "r" if name == "stdin" else "w", closefd=False))  # noqa: SIM115
+        elif name == "stderr" and stream == sys.__stderr__:
+            raw = io.BufferedWriter(_Messages(number, "w", closefd=False))
+            sys.stderr = io.TextIOWrapper(raw, stream.encoding, "replace", line_buffering=True)
         elif name != "stdin" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+
+
+class _Messages(io.FileIO):
+    """Standard error. What it does not take, as on a full disk, is lost: the work goes on, and the exit code says how
+    it ended."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return len(data)
 
 
 def _run() -> None:

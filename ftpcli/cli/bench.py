@@ -47,11 +47,11 @@ def command(
     require(video)
     no_other_threads()
     from ftpcli.annotation.bench import bench
+    from ftpcli.annotation.options import Options
 
     report = bench(
         video,
-        weights=weights,
-        detector=detector,
+        Options(weights=weights, detector=detector),
         engine=engine,
         device=device,
         precision=precision,

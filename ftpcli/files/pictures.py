@@ -1,4 +1,4 @@
-"""Reading a single picture file."""
+"""A single picture file, read and written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ftpcli.errors import InputError
+from ftpcli.errors import InputError, OutputError
+
+_JPEG_QUALITY = 95
 
 
 def read_picture(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -35,3 +37,12 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
             "that were annotated"
         )
     return image
+
+
+def encoded(image: np.ndarray, kind: str) -> bytes:
+    """An (H, W, 3) uint8 RGB picture as a "jpg" or "png" file. Raises OutputError."""
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if kind == "jpg" else []
+    done, data = cv2.imencode(f".{kind}", image[..., ::-1], quality)
+    if not done:
+        raise OutputError(f"a frame of {image.shape[1]}x{image.shape[0]} cannot be written as {kind}")
+    return data.tobytes()

@@ -71,7 +71,6 @@ class Estimator:
         Raises:
             InputError: the file is missing, damaged or not ours.
             UsageError: the engine, device or precision is not available.
-            FtpError: torch would hang in this process (``check_fork``).
         """
         path = weights_path(weights)
         computes = load_engine(path, engine=engine, device=device, precision=precision, **changes)

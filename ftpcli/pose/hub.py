@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ftpcli.choices import HUB_MODELS
-from ftpcli.errors import InputError, OutputError
+from ftpcli.errors import InputError, OutputError, one_line
 
 #: The weights' file in every one of the repositories.
 FILE = "model.safetensors"
@@ -57,7 +57,7 @@ def hub_file(name: str) -> Path:
                 f"{name}: cannot be kept in the hub's cache ({disk.strerror}); free some space"
             ) from error
         raise InputError(
-            f"{name}: cannot be fetched ({_first_line(error)}); on a machine with network download "
+            f"{name}: cannot be fetched ({one_line(error)}); on a machine with network download "
             f"https://huggingface.co/{repository}/resolve/{revision}/{FILE} and give it here: --weights {FILE}"
         ) from error
 
@@ -78,8 +78,3 @@ def _disk_error(error: BaseException | None) -> OSError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().partition("\n")[0]
-    return text if text and len(text) <= 120 else type(error).__name__

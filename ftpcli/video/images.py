@@ -44,6 +44,7 @@ class ImageFolderReader:
 
     info: VideoInfo
     expected: int | None
+    arrivals = None
 
     def __init__(
         self,

@@ -65,7 +65,12 @@ def test_bench(command: Callable[..., Ran], tiny_model: Path, random_detector: P
     ran = command(*given, "--json", "--overlay", "--against", "yolo26n-pose")
     assert ran.code == 0, ran.err
     report = json.loads(ran.out)
-    assert report["frames"] == 10 and report["wall"] > 0 and report["frames_per_second"] == 10 / report["wall"]
+    assert (
+        report["frames"] == 10
+        and report["poses"] > 0
+        and report["wall"] > 0
+        and report["frames_per_second"] == 10 / report["wall"]
+    )
     assert {"decode", "detect", "track", "write", "draw"} <= set(report["stages"])
     assert sum(one["share"] for one in report["stages"].values()) == pytest.approx(1, abs=0.02)
     assert report["against"]["speed_ratio_cpu"] == pytest.approx(report["against"]["cpu"] / report["cpu"])

@@ -60,7 +60,7 @@ def test_an_error_of_a_frame_names_the_file(tmp_path: Path, command: Callable[..
     write_poses(tmp_path / "a.jsonl", header(frames=4), [replace(frame, seconds=math.nan) for frame in frames(4)])
     for words in (("smooth", tmp_path / "a.jsonl", tmp_path / "b.jsonl"), ("convert", tmp_path / "a.jsonl", "b.trc")):
         run = command(*words)
-        assert run.code == 1 and re.match(rf"ftp: {tmp_path}/a\.jsonl: frame 0 has no time", run.lines[-1])
+        assert run.code == 1 and re.match(rf"ftp: {tmp_path}/a\.jsonl: frame 0: has no time", run.lines[-1])
 
 
 def test_progress_counts_the_frames_that_come(tmp_path: Path) -> None:
