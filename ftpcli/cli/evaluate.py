@@ -12,7 +12,7 @@ import typer
 
 from ftpcli.choices import Dataset, Metric, Precision
 from ftpcli.cli.progress import progress
-from ftpcli.device import no_other_threads
+from ftpcli.device import MOST_BATCH, no_other_threads
 from ftpcli.model.choices import Selector
 
 _FILES, _MODEL, _OUT = "Prediction files", "A model on a data set", "Output"
@@ -75,7 +75,7 @@ def command(
     precision: Annotated[
         Precision, typer.Option(help="auto: bf16 where the hardware has it.", rich_help_panel=_MODEL)
     ] = Precision.AUTO,
-    batch: Annotated[int, typer.Option(min=1, help="Windows at a time.", rich_help_panel=_MODEL)] = 16,
+    batch: Annotated[int, typer.Option(min=1, max=MOST_BATCH, help="Windows at a time.", rich_help_panel=_MODEL)] = 16,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the prediction files (default: beside the report).", rich_help_panel=_OUT),

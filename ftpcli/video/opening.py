@@ -14,7 +14,16 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from ftpcli.errors import InputError, UsageError
-from ftpcli.files.inputs import STANDARD, camera, describe, is_network_address, local_path, missing, network_refusal
+from ftpcli.files.inputs import (
+    STANDARD,
+    camera,
+    describe,
+    is_network_address,
+    local_path,
+    missing,
+    network_refusal,
+    refuse_pointer,
+)
 from ftpcli.records import VideoInfo
 from ftpcli.video.pictures import Orientation, sample_aspect_ratio
 
@@ -110,6 +119,7 @@ def _check_file(local: str, name: str) -> None:
         raise InputError(f"{name}: the file is empty")
     if not os.access(local, os.R_OK):
         raise InputError(f"{name}: no permission to read it")
+    refuse_pointer(local)
 
 
 def file_head(name: str) -> bytes:

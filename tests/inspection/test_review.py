@@ -130,7 +130,7 @@ def test_a_seek_beyond_the_length_that_the_browser_knows_so_far(browser: Browser
 
 @pytest.mark.parametrize("end", ["mkv", "mp4"])
 def test_sound_that_begins_later_than_the_pictures(end: str, browser: Browser, tmp_path: Path) -> None:
-    """Chromium cannot go to the frames before the sound in Matroska: the page says so, and what it shows stays right."""
+    """Chromium cannot go to the frames before the sound in Matroska: the page says so and shows true frames."""
     video = encode(tmp_path / f"a.{end}", count=30, audio="aac", audio_start=0.6)
     poses = poses_of(video, tmp_path / "a.jsonl")
     review(poses, tmp_path / "a.html", video)
