@@ -74,21 +74,31 @@ def test_named_files_exist(path: Path) -> None:
 
 
 @each_document
-def test_commands_and_options_exist(path: Path) -> None:
+def test_commands_can_be_given(path: Path) -> None:
+    """Each has the command, options, choices and number of arguments that the command line takes."""
+    from ftpcli.cli.app import WrongUsage, app
+
+    group = typer.main.get_command(app)
+    for words in commands(path):
+        redirected = next((at for at, word in enumerate(words) if word in ("<", ">", "|")), len(words))
+        name, *given = words[:redirected]
+        assert name in group.commands, f"ftp {name}"
+        try:
+            group.commands[name].make_context(name, [word for word in given if word != "..."])
+        except WrongUsage as error:
+            pytest.fail(f"ftp {shlex.join(words)}: {error.format_message()}")
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.name != "training-log.md"], ids=lambda p: p.name)
+def test_options_in_the_text_exist(path: Path) -> None:
     from ftpcli.cli.app import app
 
     group = typer.main.get_command(app)
-    known = {
-        name: {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-        for name, command in group.commands.items()
-    }
-    shared = {option for parameter in group.params for option in parameter.opts}
-    for words in commands(path):
-        name = next(word for word in words if not word.startswith("-"))
-        assert name in known, f"ftp {name}"
-        for word in words:
-            option = word.partition("=")[0]
-            assert not option.startswith("-") or option == "-" or option in known[name] | shared, f"ftp {name} {option}"
+    parameters = [*group.params, *(parameter for command in group.commands.values() for parameter in command.params)]
+    known = {"--help"} | {option for one in parameters for option in (*one.opts, *one.secondary_opts)}
+    for span in re.findall(r"`((?:ftp |--)[^`]+)`", _FENCE.sub("", path.read_text())):
+        for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", span):
+            assert option in known, span
 
 
 def test_commands_are_found() -> None:

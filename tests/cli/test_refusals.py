@@ -109,7 +109,7 @@ def test_what_git_lfs_left_in_a_file_s_place(
     write_poses("a.jsonl", header(frames=4), frames(4))
     encode(Path("clip.mp4"), count=4)
     Path("lfs").mkdir()
-    pointers = [f"lfs.{end}" for end in "mp4 safetensors pth onnx txt jsonl zip json".split()]
+    pointers = [f"lfs.{end}" for end in ("mp4", "safetensors", "pth", "onnx", "txt", "jsonl", "zip", "json")]
     for name in (*pointers, "lfs/0.jpg", "lfs/clips.json"):
         Path(name).write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n")
     before = sorted(os.listdir())
