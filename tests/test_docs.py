@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -167,6 +167,14 @@ def test_commands_of_the_recipes_run(
         can_replace = words[0] in ("convert", "smooth", "render", "review")
         ran = command(*words, *(["--overwrite"] if can_replace else []))
         assert ran.code == 0, (words, ran.err)
+
+
+def test_every_option_of_python_is_in_its_table() -> None:
+    from ftpcli import Options
+
+    rows = re.findall(r"^\| ([^|]+) \| [^|]* \| [^|]+ \|$", (ROOT / "docs" / "python.md").read_text(), re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert listed == {field.name for field in fields(Options)}
 
 
 def test_all_pages_are_in_the_site() -> None:
