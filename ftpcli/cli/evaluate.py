@@ -46,12 +46,14 @@ def command(
         str, typer.Option(help="Person boxes: gt (from the annotations) or detected:FILE.", rich_help_panel=_MODEL)
     ] = "gt",
     min_box_score: Annotated[
-        float, typer.Option(help="Leave out weaker detected boxes.", rich_help_panel=_MODEL)
+        float, typer.Option(min=0.0, max=1.0, help="Leave out weaker detected boxes.", rich_help_panel=_MODEL)
     ] = 0.2,
     single: Annotated[
         bool, typer.Option("--single", help="Replace neighbouring frames by the key frame.", rich_help_panel=_MODEL)
     ] = False,
-    blur: Annotated[int, typer.Option(min=0, help="Blur every picture by up to N pixels.", rich_help_panel=_MODEL)] = 0,
+    blur: Annotated[
+        int, typer.Option(min=0, max=1000, help="Blur every picture by up to N pixels.", rich_help_panel=_MODEL)
+    ] = 0,
     every: Annotated[
         int, typer.Option(min=1, help="Clips: estimate every N-th frame only (no jitter then).", rich_help_panel=_MODEL)
     ] = 1,

@@ -66,6 +66,8 @@ def test_one_line(
         ["eval", "--data", "a.jsonl", "--dataset", "coco", "--batch", "1000000000"],
         ["train", "--data", "poses=a.jsonl", "--out", "run", "--batch", "1000000000"],
         ["train", "--data", "poses=a.jsonl", "--out", "run", "--threads", "100000"],
+        ["train", "--data", "poses=a.jsonl", "--out", "run", "--depth", "1000000000"],
+        ["eval", "--data", "a.jsonl", "--dataset", "coco", "--blur", "1000000000"],
         ["train", "--data", "poses=a.jsonl", "--out", "run", "--workers", "100000"],
         ["train-detector", "--data", "a=a.jsonl", "--out", "run", "--batch", "1000000000"],
         ["train-detector", "--data", "a=a.jsonl", "--out", "run", "--threads", "100000"],
