@@ -23,10 +23,12 @@ from ftpcli.files.stages import Stage, in_stage, stage
 from ftpcli.people.cuts import Shots
 from ftpcli.people.gaps import FillGaps
 from ftpcli.people.sources import BoxesFile, DetectAndTrack, check_boxes
+from ftpcli.pose.claims import settle_claims
 from ftpcli.pose.smoothing import Smoothing
 from ftpcli.pose.views import HoldViews
 from ftpcli.pose.windows import Windows, held_frames
 from ftpcli.records import Frame, FramePoses, Header, RunInfo, SourceInfo, TrackedFrame, VideoInfo, Window
+from ftpcli.skeleton import Skeleton
 from ftpcli.version import __version__
 
 if TYPE_CHECKING:
@@ -225,8 +227,11 @@ class Annotation:
             self.replayed += len(chunk)
         else:
             poses = iter(self._estimator.estimate(windows, tokens))
+            skeleton = Skeleton("model", self._estimator.joints)
             records = [
-                FramePoses(t.frame.index, t.frame.pts, t.frame.seconds, tuple(islice(poses, len(mine))))
+                FramePoses(
+                    t.frame.index, t.frame.pts, t.frame.seconds, settle_claims([*islice(poses, len(mine))], skeleton)
+                )
                 for t, mine in chunk
             ]
         self.frames += len(chunk)
@@ -287,7 +292,7 @@ class Annotator:
                 None if self.options.detector == "default" else self.options.detector,
                 engine=self.estimator.engine.name,
                 device=self.estimator.device,
-                precision=self.estimator.precision,
+                precision="bf16" if self.estimator.precision == "bf16" else "fp32",
                 image_size=self.options.detector_size,
                 trust=trust,
             )
