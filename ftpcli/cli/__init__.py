@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
+#: How writing fails, by its names in errno.
+_OUTPUT_ERRORS = ("EBADF", "EIO", "ENOSPC", "EDQUOT", "EFBIG")
+
 
 def main() -> None:
     """Run the command line: an expected error is one line on stderr and its exit code.
@@ -72,7 +75,10 @@ def _run() -> None:
     except Exception as error:
         if os.environ.get("FTP_DEBUG"):
             raise
-        if isinstance(error, OSError) and error.filename is None:  # files raise errors that name them
+        from errno import errorcode
+
+        # Files raise errors that name them, the network's have other numbers or none.
+        if isinstance(error, OSError) and error.filename is None and errorcode.get(error.errno or 0) in _OUTPUT_ERRORS:
             _drop_output()
             error = FtpError(f"standard output: cannot be written ({error.strerror})")
         known = error if isinstance(error, FtpError) else unexpected(error)

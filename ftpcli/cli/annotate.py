@@ -17,7 +17,7 @@ from ftpcli.cli.drawing_options import Angles, BlurFaces, Show, Trails
 from ftpcli.cli.runs import STOPPING, one_by_one, side_by_side, tell_error
 from ftpcli.cli.signals import stop_signals
 from ftpcli.cli.targets import targets_of
-from ftpcli.device import choose_engine, cores, no_other_threads
+from ftpcli.device import MOST_BATCH, MOST_THREADS, choose_engine, cores, no_other_threads
 from ftpcli.errors import EXIT_SOME_FAILED, FtpError, UsageError
 from ftpcli.people.selection import Select
 from ftpcli.people.tracking import TrackerName
@@ -149,10 +149,11 @@ def command(
         int | None,
         _model(
             min=1,
+            max=MOST_THREADS,
             help="Inputs at a time, each in a process and thread of its own; half the cores unless given, on a GPU 1.",
         ),
     ] = None,
-    batch: Annotated[int, _model(min=1, help="People per pass of the model.")] = 16,
+    batch: Annotated[int, _model(min=1, max=MOST_BATCH, help="People per pass of the model.")] = 16,
 ) -> None:
     """Find and follow every person, and write their joints for every frame.
 

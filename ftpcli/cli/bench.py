@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ftpcli.choices import Engine, Precision
-from ftpcli.device import no_other_threads
+from ftpcli.device import MOST_BATCH, no_other_threads
 from ftpcli.errors import UsageError
 from ftpcli.files.inputs import require
 from ftpcli.model.choices import Preset
@@ -31,7 +31,7 @@ def command(
     engine: Annotated[Engine, typer.Option(help="auto, torch or onnx.")] = Engine.AUTO,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="As for annotate.")] = Precision.AUTO,
-    batch: Annotated[int, typer.Option(min=1, help="People at a time.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, max=MOST_BATCH, help="People at a time.")] = 16,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Annotate a clip several times and show what each stage costs.

@@ -13,7 +13,7 @@ import typer
 
 from ftpcli.choices import Dataset, Engine, Metric, Precision
 from ftpcli.cli.progress import progress
-from ftpcli.device import no_other_threads
+from ftpcli.device import MOST_BATCH, no_other_threads
 from ftpcli.model.choices import Selector
 
 _files = partial(typer.Option, rich_help_panel="Prediction files")
@@ -31,9 +31,9 @@ def command(
     images: Annotated[Path | None, _model(help="Folder of the pictures, where a COCO file lies elsewhere.")] = None,
     split: Annotated[str, _model(help="Which part of the data set.")] = "val",
     boxes: Annotated[str, _model(help="Person boxes: gt (from the annotations) or detected:FILE.")] = "gt",
-    min_box_score: Annotated[float, _model(help="Leave out weaker detected boxes.")] = 0.2,
+    min_box_score: Annotated[float, _model(min=0.0, max=1.0, help="Leave out weaker detected boxes.")] = 0.2,
     single: Annotated[bool, _model("--single", help="Replace neighbouring frames by the key frame.")] = False,
-    blur: Annotated[int, _model(min=0, help="Blur every picture by up to N pixels.")] = 0,
+    blur: Annotated[int, _model(min=0, max=1000, help="Blur every picture by up to N pixels.")] = 0,
     every: Annotated[int, _model(min=1, help="Clips: estimate every N-th frame only (no jitter then).")] = 1,
     hold_views: Annotated[float, _model(help="Clips: crops as of ftp annotate --hold-views.")] = 0.0,
     flip_test: Annotated[bool, _model("--flip-test", help="Average with the mirror image's heatmaps.")] = False,
@@ -43,7 +43,7 @@ def command(
     engine: Annotated[Engine, _model(help="onnx, in int8 by default, is annotate's on a CPU.")] = Engine.TORCH,
     device: Annotated[str, _model(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[Precision, _model(help="As for annotate.")] = Precision.AUTO,
-    batch: Annotated[int, _model(min=1, help="Windows at a time.")] = 16,
+    batch: Annotated[int, _model(min=1, max=MOST_BATCH, help="Windows at a time.")] = 16,
     out: Annotated[Path | None, _out(help="Folder for the prediction files (default: beside the report).")] = None,
     results: Annotated[
         Path | None, _out(help="COCO: write predictions here, as pycocotools' loadRes takes them.")

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from ftpcli.errors import InputError, OutputError
+from ftpcli.files.inputs import refuse_pointer
 
 _JPEG_QUALITY = 95
 
@@ -29,6 +30,7 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
         raise InputError(f"{path}: picture cannot be read ({error.strerror})") from None
     image = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB) if content.size else None
     if image is None:
+        refuse_pointer(path)
         raise InputError(f"{path}: not a picture, or damaged")
     height, width = image.shape[:2]
     if size not in (None, (width, height)):

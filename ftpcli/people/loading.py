@@ -15,9 +15,9 @@ import numpy as np
 from ftpcli.choices import Engine
 from ftpcli.device import Threads
 from ftpcli.errors import FtpError, InputError, UsageError, one_line
-from ftpcli.files.cache import cache_folder
+from ftpcli.files.cache import cache_folder, downloads_forbidden
 from ftpcli.files.graphs import Graphs, opened
-from ftpcli.files.inputs import require_file
+from ftpcli.files.inputs import refuse_pointer, require_file
 from ftpcli.files.tensors import sha256
 from ftpcli.people.inference import FLOOR, DetectorConfig, find_boxes, tidy
 
@@ -90,6 +90,7 @@ def load_detector(
         require_file(path)
         return NetworkDetector(path, device, precision, image_size, floor=floor, engine=engine)
     if path.exists():
+        refuse_pointer(path)
         if not path.name.endswith(_PLAIN + _CODE):
             raise InputError(f"{path}: not a detector; give .safetensors of ours, or .pt or .onnx of ultralytics")
         if not trust and not path.name.endswith(_PLAIN):
@@ -256,6 +257,8 @@ def _fetch(name: str) -> Path:
     target = cache_folder("detectors") / known
     if target.is_file():
         return target
+    if downloads_forbidden():
+        raise InputError(f"{name}: is not on this machine, and HF_HUB_OFFLINE is set; name a model file in its place")
     print(f"ftp: fetching {known} from ultralytics' releases on GitHub into {target.parent}", file=sys.stderr)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

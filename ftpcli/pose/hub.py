@@ -13,6 +13,7 @@ from typing import Any
 
 from ftpcli.choices import HUB_MODELS
 from ftpcli.errors import InputError, OutputError, one_line
+from ftpcli.files.cache import downloads_forbidden
 
 #: The weights' file in every one of the repositories.
 FILE = "model.safetensors"
@@ -46,8 +47,10 @@ def hub_file(name: str) -> Path:
         return cached
     short, _, revision = name.partition("@")
     repository, revision = HUB_MODELS[short], revision or "main"
-    print(f"ftp: fetching {FILE} of {repository} from the Hugging Face hub", file=sys.stderr)
     try:
+        if downloads_forbidden():
+            raise ConnectionError("HF_HUB_OFFLINE is set")
+        print(f"ftp: fetching {FILE} of {repository} from the Hugging Face hub", file=sys.stderr)
         # Written under another name and moved when whole; a lock makes a second download wait for the first.
         return Path(hf_hub_download(repository, FILE, revision=revision, token=False))
     except Exception as error:  # the hub's own errors, and those of its network library

@@ -22,6 +22,7 @@ from ftpcli.pose.weights import load_weights, save_weights, transfer
 from ftpcli.training.averages import State, mean_state
 from ftpcli.training.batches import Batch, Examples, collate, plain_batches
 from ftpcli.training.distributed import over_all, rank_and_world
+from ftpcli.training.initialise import fresh_model
 from ftpcli.training.log import Tell
 from ftpcli.training.loop import RunOptions, Stop, Trainer, never
 from ftpcli.training.losses import heatmap_loss, joint_weights
@@ -85,7 +86,7 @@ class PoseTrainer(Trainer):
         for path in run.average_with:
             if load_weights(path)[0] != config:
                 raise UsageError(f"--average-with {path}: weights of another configuration cannot be averaged")
-        model = FTPPose(config, run.pretrained).to(self.device)
+        model = fresh_model(config, run.pretrained).to(self.device)
         model.to(memory_format=torch.channels_last)
         make_fast(model)
         if recipe.drop_path:

@@ -23,6 +23,7 @@ from ftpcli.files.inputs import (
     local_path,
     missing,
     network_refusal,
+    refuse_pointer,
 )
 from ftpcli.records import VideoInfo
 from ftpcli.video.pictures import Orientation, sample_aspect_ratio
@@ -119,6 +120,7 @@ def _check_file(local: str, name: str) -> None:
         raise InputError(f"{name}: the file is empty")
     if not os.access(local, os.R_OK):
         raise InputError(f"{name}: no permission to read it")
+    refuse_pointer(local)
 
 
 def file_head(name: str) -> bytes:

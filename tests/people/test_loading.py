@@ -66,6 +66,10 @@ def test_only_a_model_name_uses_the_network_and_says_so(
         with pytest.raises(InputError, match="no such detector file"):
             load_detector(name)
     assert not asked and capsys.readouterr().err == ""
+    with monkeypatch.context() as offline, pytest.raises(InputError, match="HF_HUB_OFFLINE is set"):
+        offline.setenv("HF_HUB_OFFLINE", "1")
+        load_detector("yolo26n")
+    assert not asked and capsys.readouterr().err == ""
     with pytest.raises(InputError, match="cannot be fetched"):
         load_detector("yolo26n")
     assert asked == ["yolo26n.pt"] and "fetching yolo26n.pt" in capsys.readouterr().err
