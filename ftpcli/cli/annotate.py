@@ -13,10 +13,11 @@ import typer
 
 from ftpcli.choices import HUB_MODELS, Engine, Format, Joints, Picture, Precision
 from ftpcli.cli.drawing_options import Angles, BlurFaces, Show, Trails
-from ftpcli.cli.runs import STOPPING, one_by_one, side_by_side, tell_error
-from ftpcli.cli.signals import stop_signals
+from ftpcli.cli.many_options import Cluster, GpusPerJob, InputsFrom, Jobs
+from ftpcli.cli.many_options import Shard as ShardOption
+from ftpcli.cli.runs import run, tell_error
 from ftpcli.cli.targets import targets_of
-from ftpcli.device import choose_engine, cores, no_other_threads
+from ftpcli.device import no_other_threads
 from ftpcli.errors import EXIT_SOME_FAILED, FtpError, UsageError
 from ftpcli.people.selection import Select
 from ftpcli.people.tracking import TrackerName
@@ -87,21 +88,8 @@ def command(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the closing summary as JSON on stdout.", rich_help_panel=_OUTPUT)
     ] = False,
-    inputs_from: Annotated[
-        str | None,
-        typer.Option(
-            help="Inputs from a list, one path a line, or a .csv table with the columns path, start, end, boxes.",
-            rich_help_panel=_INPUT,
-        ),
-    ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            metavar="I/N",
-            help="Only the inputs whose names fall into share I of N, from 1 on.",
-            rich_help_panel=_INPUT,
-        ),
-    ] = None,
+    inputs_from: InputsFrom = None,
+    shard: ShardOption = None,
     start: Annotated[
         str | None, typer.Option(help="Begin at this time: seconds or hh:mm:ss.", rich_help_panel=_INPUT)
     ] = None,
@@ -219,23 +207,18 @@ def command(
     precision: Annotated[
         Precision, typer.Option(help="auto: bf16 where the hardware has it.", rich_help_panel=_MODEL)
     ] = Precision.AUTO,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Inputs at a time, each in a process and thread of its own; half the cores unless given, on a GPU 1.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = None,
+    jobs: Jobs = None,
+    cluster: Cluster = None,
+    gpus_per_job: GpusPerJob = None,
     batch: Annotated[int, typer.Option(min=1, help="People per pass of the model.", rich_help_panel=_MODEL)] = 16,
 ) -> None:
     """Find and follow every person, and write their joints for every frame.
 
     Exit code: 0 all done, 1 some inputs failed, 2 wrong usage, 130 or 143 interrupted, 141 standard output closed.
     """
+    from ftpcli.cli.cluster import check_cluster
     from ftpcli.files.inputs import (
         STANDARD,
-        can_reread,
         describe,
         parse_ids,
         parse_rate,
@@ -262,6 +245,7 @@ def command(
         raise errors[-1]
     if out is None:
         raise UsageError("--out is missing: a poses file (.jsonl, .json), a folder for several inputs, or - for stdout")
+    check_cluster(cluster, gpus_per_job, out, *(source.path for source in sources), show=show)
     if as_json and out == STANDARD:
         raise UsageError("--json: --out - writes to standard output already; name a file with one of them")
     if boxes is not None and several:
@@ -284,6 +268,7 @@ def command(
     if not quiet:  # what follows imports libraries and reads the models
         typer.echo("ftp: starting", err=True)
     no_other_threads()
+    from ftpcli.annotation.batch import Video
     from ftpcli.annotation.chain import Options
     from ftpcli.drawing.overlay import Style
     from ftpcli.pose.hub import is_hub_name
@@ -346,7 +331,7 @@ def command(
             own = replace(options, **source.own)
             Selection(source.name, own.start, own.end, every, own.duration)
             target.check(source.path, own.boxes, weights)
-            work.append((source, target))
+            work.append(Video(source, target))
         except FtpError as error:
             if not several:
                 raise
@@ -372,15 +357,7 @@ def command(
         "trust": trust,
         "allow_network": allow_network,
     }
-    if jobs is None:
-        on_cpu = device == "cpu" or choose_engine(engine, device, precision) == Engine.ONNX
-        jobs = cores() // 2 if on_cpu else 1
-    at_once = min(jobs, len(work)) if not show and all(can_reread(source.path) for source, _ in work) else 1
-    if at_once > 1:
-        with stop_signals(STOPPING) as stop:
-            done = side_by_side(at_once, settings, work, errors, quiet, stop, status)
-    else:
-        done, stop = one_by_one(settings, work, errors, quiet, status)
+    done, stop = run(settings, work, errors, quiet, status, jobs=jobs, cluster=cluster, gpus_per_job=gpus_per_job)
     if done and not quiet and boxes is None and detector == "default" and _at_a_terminal():
         from ftpcli.people.loading import stronger_detector
 
