@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from ftpcli.annotation import outputs
 from ftpcli.annotation.chain import Annotator
@@ -29,7 +29,10 @@ class Job(Protocol):
     Attributes:
         source: that it belongs to.
         out: the file that it makes; None is standard output.
+        shared: others do the work, and their progress is shown.
     """
+
+    shared: ClassVar[bool]
 
     @property
     def source(self) -> Source: ...
@@ -53,6 +56,7 @@ class Job(Protocol):
 class Video:
     """Annotate one source."""
 
+    shared: ClassVar[bool] = False
     source: Source
     target: Target
 

@@ -13,9 +13,9 @@ import typer
 
 from ftpcli.choices import HUB_MODELS, Engine, Format, Joints, Picture, Precision
 from ftpcli.cli.drawing_options import Angles, BlurFaces, Show, Trails
-from ftpcli.cli.many_options import Cluster, GpusPerJob, InputsFrom, Jobs
+from ftpcli.cli.many_options import Cluster, GpusPerJob, InputsFrom, Jobs, Split
 from ftpcli.cli.many_options import Shard as ShardOption
-from ftpcli.cli.runs import run, tell_error
+from ftpcli.cli.runs import Hands, run, tell_error
 from ftpcli.cli.targets import targets_of
 from ftpcli.device import no_other_threads
 from ftpcli.errors import EXIT_SOME_FAILED, FtpError, UsageError
@@ -210,6 +210,7 @@ def command(
     jobs: Jobs = None,
     cluster: Cluster = None,
     gpus_per_job: GpusPerJob = None,
+    split: Split = None,
     batch: Annotated[int, typer.Option(min=1, help="People per pass of the model.", rich_help_panel=_MODEL)] = 16,
 ) -> None:
     """Find and follow every person, and write their joints for every frame.
@@ -270,6 +271,7 @@ def command(
     no_other_threads()
     from ftpcli.annotation.batch import Video
     from ftpcli.annotation.chain import Options
+    from ftpcli.annotation.split import check_split
     from ftpcli.drawing.overlay import Style
     from ftpcli.pose.hub import is_hub_name
     from ftpcli.pose.weights import weights_path
@@ -331,6 +333,8 @@ def command(
             own = replace(options, **source.own)
             Selection(source.name, own.start, own.end, every, own.duration)
             target.check(source.path, own.boxes, weights)
+            if split is not None:
+                check_split(split, own, source, target)
             work.append(Video(source, target))
         except FtpError as error:
             if not several:
@@ -357,7 +361,8 @@ def command(
         "trust": trust,
         "allow_network": allow_network,
     }
-    done, stop = run(settings, work, errors, quiet, status, jobs=jobs, cluster=cluster, gpus_per_job=gpus_per_job)
+    hands = Hands(jobs, cluster, gpus_per_job, split)
+    done, stop = run(settings, work, errors, quiet, status, hands)
     if done and not quiet and boxes is None and detector == "default" and _at_a_terminal():
         from ftpcli.people.loading import stronger_detector
 

@@ -6,10 +6,12 @@ import logging
 import os
 import pickle
 import secrets
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
@@ -94,6 +96,7 @@ class RayWorkers:
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         import ray
 
+        before = signal.getsignal(signal.SIGTERM)
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
             if self._address == "local":
@@ -108,6 +111,9 @@ class RayWorkers:
         except Exception as error:  # Ray raises of all kinds
             why = str(error).strip().partition("\n")[0]
             raise FtpError(f"--cluster ray:{self._address}: cannot be joined ({why}); see the recipes") from error
+        finally:
+            with suppress(ValueError):  # not in the main thread
+                signal.signal(signal.SIGTERM, before)  # Ray sets its own
         there = ray.cluster_resources()
         if self._gpus is None:
             self._gpus = 1.0 if there.get("GPU") and not self._on_cpu else 0.0
@@ -230,7 +236,7 @@ class _RayWorker:
         self._actor = actor
         self._actor.serve.remote(content)
         self.next = self._actor.next.remote()
-        self._why = ""
+        self._short = False
 
     def recv(self) -> tuple[str, Any]:
         import ray
@@ -238,7 +244,7 @@ class _RayWorker:
         try:
             said = ray.get(self.next)
         except ray.exceptions.RayError as error:
-            self._why = next((line for line in str(error).splitlines() if "OOM" in line or "memory" in line), "")
+            self._short = isinstance(error, ray.exceptions.OutOfMemoryError)
             raise EOFError from error
         if said is None:
             raise EOFError
@@ -261,4 +267,4 @@ class _RayWorker:
         ray.kill(self._actor)
 
     def death(self) -> str:
-        return f"worker was lost ({self._why})" if self._why else "worker was lost"
+        return "worker ran out of memory" if self._short else "worker was lost"

@@ -44,3 +44,11 @@ GpusPerJob = Annotated[
         min=0.0, help="GPUs that a job on the cluster takes, as in 0.5; 1 where it has any.", rich_help_panel=_MODEL
     ),
 ]
+Split = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="One long video side by side, too: in stretches of so many seconds. Its file is that of a single run.",
+        rich_help_panel=_MODEL,
+    ),
+]

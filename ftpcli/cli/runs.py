@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,33 +27,51 @@ STOPPING = "stopping after this chunk"
 _EVERY = 0.2  # seconds between two looks at whether to stop
 
 
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """Who does the work; fields as the options of the same names."""
+
+    jobs: int | None = None
+    cluster: str | None = None
+    gpus_per_job: float | None = None
+    split: float | None = None
+
+
 def run(
     settings: Settings,
     work: Sequence[Video],
     errors: list[FtpError],
     quiet: bool,
     status: StatusFile | None,
-    *,
-    jobs: int | None,
-    cluster: str | None,
-    gpus_per_job: float | None,
+    hands: Hands,
 ) -> tuple[list[Summary], Stop]:
     """Annotate all sources as is asked for; failures are printed and kept in ``errors``, the others go on."""
     from ftpcli.files.inputs import can_reread
 
-    workers: Workers
-    if cluster is not None:
-        from ftpcli.cli.cluster import RayWorkers, parse_cluster
+    def workers(needed: int, status: StatusFile | None) -> Workers:
+        if hands.cluster is not None:
+            from ftpcli.cli.cluster import RayWorkers, parse_cluster
 
-        workers = RayWorkers(parse_cluster(cluster), jobs, gpus_per_job, len(work), settings, status)
-    else:
-        alone = not all(can_reread(job.source.path) and not job.target.show for job in work)
-        most = min(1 if alone else jobs or _usual_jobs(settings), len(work))
-        if most == 1:
-            return one_by_one(settings, work, errors, quiet, status)
-        workers = Processes(most, settings, status)
-    with workers, stop_signals(STOPPING) as stop:
-        return side_by_side(workers, work, errors, quiet, stop, status), stop
+            return RayWorkers(parse_cluster(hands.cluster), hands.jobs, hands.gpus_per_job, needed, settings, status)
+        return Processes(min(hands.jobs or _usual_jobs(settings), needed), settings, status)
+
+    def share(stretches: Sequence[Job], stop: Callable[[], bool]) -> None:
+        failed: list[FtpError] = []
+        with workers(len(stretches), None) as engine:
+            side_by_side(engine, stretches, failed, quiet, stop, told=False)
+        if failed:
+            raise failed[0]
+
+    if hands.split is not None:
+        from ftpcli.annotation.split import Split
+
+        return one_by_one(settings, [Split(video, hands.split, share) for video in work], errors, quiet, status)
+    alone = not all(can_reread(video.source.path) and not video.target.show for video in work)
+    engine = workers(1 if alone else len(work), status)
+    if isinstance(engine, Processes) and engine.most == 1:
+        return one_by_one(settings, work, errors, quiet, status)
+    with engine, stop_signals(STOPPING) as stop:
+        return side_by_side(engine, work, errors, quiet, stop, status), stop
 
 
 def _usual_jobs(settings: Settings) -> int:
@@ -81,7 +99,7 @@ def one_by_one(
     with stop_signals(STOPPING) as stop:
         while left and not stop():
             job = left.popleft()
-            with progress(short_name(job), quiet=quiet) as show:
+            with progress(short_name(job), quiet=quiet or job.shared) as show:
                 outcome = do(job, annotator, status, show, stop)
             if status and isinstance(outcome, BusyError):
                 busy.tell(job)
@@ -102,8 +120,9 @@ def side_by_side(
     work: Sequence[Job],
     errors: list[FtpError],
     quiet: bool,
-    stop: Stop,
+    stop: Callable[[], bool],
     status: StatusFile | None = None,
+    told: bool = True,
 ) -> list[Summary]:
     """The same with workers; one that dies fails the job that it was at, after the engine's retries, and no other.
 
@@ -146,7 +165,7 @@ def side_by_side(
                             note_failure(status, job, content)
                         kind = "done" if job is not None else "gone" if hand.ready or asked else "failed"
                     if kind == "ready":
-                        if not quiet and not outcomes and len(hands) == 1:
+                        if told and not quiet and not outcomes and len(hands) == 1:
                             typer.echo(content, err=True)
                         hand.ready = True
                     elif kind == "notice":
@@ -164,7 +183,8 @@ def side_by_side(
                             left.append((number, job))
                         else:
                             outcomes[number] = content
-                            _tell_outcome(content, quiet)
+                            if told:
+                                _tell_outcome(content, quiet)
                     if worker in hands and hand.ready and hand.job is None:
                         if left and not stop():
                             hand.number, hand.job = left.popleft()

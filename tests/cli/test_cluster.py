@@ -140,7 +140,7 @@ def test_what_cannot_be(
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 def test_a_signal_stops_and_keeps(models: tuple[object, ...], tmp_path: Path) -> None:
     """Ctrl-C goes to the whole group of processes."""
-    listed, out = make_list(tmp_path, 2, 800), tmp_path / "out"
+    listed, out = make_list(tmp_path, 2, 300), tmp_path / "out"
     words = ["annotate", "--inputs-from", listed, "--out", out, "--cluster", "ray", "--jobs", 2, *models]
     run = subprocess.Popen(
         [sys.executable, "-c", MAIN, *map(str, words)],
