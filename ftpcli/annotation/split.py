@@ -28,7 +28,7 @@ from ftpcli.annotation.fingerprint import fingerprint
 from ftpcli.annotation.options import Options
 from ftpcli.annotation.outputs import Interrupted, Progress, Summary, Target, annotate_file
 from ftpcli.errors import InputError, OutputError, UsageError
-from ftpcli.files.inputs import STANDARD, Source, is_network_address
+from ftpcli.files.inputs import Source, can_reread
 from ftpcli.files.output import make_folder, name_beside
 from ftpcli.files.status import StatusFile
 from ftpcli.formats.partfile import PartRecord, PartWriter, read_part
@@ -54,9 +54,8 @@ def check_split(seconds: float, options: Options, source: Source, target: Target
         f"--tracker {tracker}: looks at pictures; choose another one": tracker.sees and options.boxes is None,
         "--overlay, --show: draw the finished file with ftp render": target.overlay is not None or target.show,
         "--frames: write them with ftp convert": target.frames is not None,
-        f"{source.path}: is for one output file of a video file": source.kind != "video"
-        or source.path == STANDARD
-        or is_network_address(source.path)
+        f"{source.path}: is for video files and output files": source.kind != "video"
+        or not can_reread(source.path)
         or target.out is None,
         "give at least 1 second": seconds < 1,
     }

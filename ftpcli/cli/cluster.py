@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ftpcli.cli.workers import Settings
     from ftpcli.files.status import StatusFile
 
-_PATIENCE = 4.0  # seconds to connect, and again to answer
+_PATIENCE = 3.0, 6.0  # seconds to connect, and to answer
 _OBJECTS = 80 << 20  # bytes of memory for Ray's store, which holds nothing of ours
 #: A worker is one process of one thread, see ``device.no_other_threads``.
 _ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")}
@@ -138,6 +138,8 @@ class RayWorkers:
         import ray
 
         of = {worker.next: worker for worker in workers if isinstance(worker, _RayWorker)}
+        if not of:
+            return []
         ready, _ = ray.wait(list(of), num_returns=len(of), timeout=0)
         if not ready:
             ready, _ = ray.wait(list(of), timeout=seconds)
@@ -151,9 +153,9 @@ def _check_answer(address: str) -> None:
     host, _, port = address.rpartition(":")
     refused = f"--cluster ray:{address}: no Ray answers there"
     try:
-        socket.create_connection((host, int(port)), _PATIENCE).close()
+        socket.create_connection((host, int(port)), _PATIENCE[0]).close()
         command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-        asked = subprocess.run(command, capture_output=True, timeout=_PATIENCE, text=True)
+        asked = subprocess.run(command, capture_output=True, timeout=_PATIENCE[1], text=True)
     except (OSError, OverflowError, subprocess.TimeoutExpired) as error:
         why = "; is it the head's address, with the port that 'ray start --head' names?"
         raise FtpError(refused + why) from error

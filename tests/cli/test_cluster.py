@@ -137,6 +137,26 @@ def test_what_cannot_be(
     assert not list((tmp_path / "out").glob("*.jsonl"))
 
 
+def test_a_worker_of_another_version_can_say_so(tmp_path: Path) -> None:
+    """One that has none of our modules but the version's."""
+    from ray import cloudpickle
+
+    from ftpcli.cli.cluster import _actor
+
+    (tmp_path / "ftpcli").mkdir()
+    (tmp_path / "ftpcli" / "__init__.py").touch()
+    (tmp_path / "ftpcli" / "version.py").write_text('__version__ = "0.0.1"')
+    (tmp_path / "actor").write_bytes(cloudpickle.dumps(_actor()))
+    code = "from ray import cloudpickle; a = cloudpickle.loads(open('actor', 'rb').read())(); a.serve(b''); "
+    code += "import sys; print(a.next(), [name for name in sys.modules if name.startswith('ftpcli')])"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert "('unfit', 'worker on " in ran.stdout and "has ftp 0.0.1, this is " in ran.stdout
+    assert "['ftpcli', 'ftpcli.version']" in ran.stdout
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 def test_a_signal_stops_and_keeps(models: tuple[object, ...], tmp_path: Path) -> None:
     """Ctrl-C goes to the whole group of processes."""

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ftpcli.people.cuts import Shots, _Look
+from ftpcli.people.cuts import Shots, _Look, thumbnail
 from ftpcli.records import Frame, TrackedFrame
 from ftpcli.video import open_source
 from samples.make_sample import make_sample

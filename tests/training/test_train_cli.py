@@ -225,7 +225,18 @@ def test_two_machines(tmp_path: Path) -> None:
     more = ["--data", f"coco={make_coco(tmp_path / 'coco')}", "--stem", "patch", "--branches", "none", "--frames", "1"]
     more += ["--heatmap", "softmax", "--depth", "4", "--threads", "1", "--ema", "0", "--log-every", "1"]
     for steps, resume in ((3, []), (5, ["--resume"])):
-        command = [*launch, "-m", "ftpcli", "train", *TINY, *more, "--steps", str(steps), "--out", str(tmp_path / "run")]
+        command = [
+            *launch,
+            "-m",
+            "ftpcli",
+            "train",
+            *TINY,
+            *more,
+            "--steps",
+            str(steps),
+            "--out",
+            str(tmp_path / "run"),
+        ]
         machines = [
             subprocess.Popen([*command, *resume], stderr=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)
         ]
