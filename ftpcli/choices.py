@@ -49,11 +49,12 @@ class Joints(StrEnum):
 
 
 class Precision(StrEnum):
-    """Number formats of the models; auto is bf16 where the hardware has it."""
+    """Number formats of the models; auto is bf16 where the hardware has it, int8 in ONNX Runtime."""
 
     AUTO = "auto"
     FP32 = "fp32"
     BF16 = "bf16"
+    INT8 = "int8"  # of the pose model's stem, in ONNX Runtime
 
 
 class Engine(StrEnum):

@@ -68,9 +68,9 @@ def choose_engine(name: str, device: str, precision: str) -> Engine:
     if name not in tuple(Engine):
         raise UsageError(f"--engine {name}: choose one of {', '.join(Engine)}")
     on_cpu = device == "cpu" or (device == "auto" and (name == Engine.ONNX or not _accelerator_possible()))
-    fits, missing = on_cpu and precision in (Precision.AUTO, Precision.FP32), missing_package()
+    fits, missing = on_cpu and precision != Precision.BF16, missing_package()
     if name == Engine.ONNX and not fits:
-        raise UsageError(f"--engine onnx: computes on the CPU in fp32, not with --device {device}, {precision}")
+        raise UsageError(f"--engine onnx: computes on the CPU in fp32 or int8, not with --device {device}, {precision}")
     if name == Engine.ONNX and missing:
         raise UsageError(f"--engine onnx: {missing} is missing; pip install 'ftp-pose[onnx]'")
     if name == Engine.AUTO:
@@ -118,6 +118,8 @@ def choose_precision(name: str, device: torch.device) -> str:
 
     if name not in tuple(Precision):
         raise UsageError(f"--precision {name}: choose one of {', '.join(Precision)}")
+    if name == Precision.INT8:
+        raise UsageError("--precision int8: ONNX Runtime computes it, on the CPU; add --engine onnx --device cpu")
     if name != Precision.AUTO:
         return str(name)
     if device.type == "cuda":

@@ -27,6 +27,7 @@ from ftpcli.training.sources import DataSpec, open_data
 VARIANTS: dict[str, dict[str, Any]] = {
     "both branches": {},
     "low-resolution branch alone": {"branches": "low"},
+    "neighbours pruned": {"branches": "low", "coarse_blocks": 0, "keep_key": True},
     "finer maps": {"fine_maps": True},
     "grid": {"selector": "grid"},
     "random": {"selector": "random"},

@@ -113,12 +113,15 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="clips: every N-th frame only (no jitter then)")
     parser.add_argument("--single", action="store_true", help="neighbours replaced by the key frame")
     parser.add_argument("--blur", type=int, default=0, help="blur every picture by up to so many pixels")
+    parser.add_argument("--engine", default="torch", help="torch or onnx")
+    parser.add_argument("--precision", default="auto", help="fp32, or int8 with onnx, its default")
     parser.add_argument("--flip-test", action="store_true", help="average with the mirror image's heatmaps")
     parser.add_argument("--rounds", type=int, default=30, help="frames that the time is measured on")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     try:
-        models = [Estimator.load(name, device="cpu", flip_test=arguments.flip_test) for name in arguments.weights]
+        options = {"engine": arguments.engine, "precision": arguments.precision, "flip_test": arguments.flip_test}
+        models = [Estimator.load(name, device="cpu", **options) for name in arguments.weights]
         how = (arguments.data, arguments.every, arguments.single, arguments.blur)
         found = [accuracy(model, *how) for model in models]
     except FtpError as error:

@@ -296,7 +296,7 @@ class Annotator:
                 None if self.options.detector == "default" else self.options.detector,
                 engine=self.estimator.engine.name,
                 device=self.estimator.device,
-                precision=self.estimator.precision,
+                precision="bf16" if self.estimator.precision == "bf16" else "fp32",
                 image_size=self.options.detector_size,
                 trust=trust,
             )

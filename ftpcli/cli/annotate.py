@@ -205,7 +205,8 @@ def command(
     ] = Engine.AUTO,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MODEL)] = "auto",
     precision: Annotated[
-        Precision, typer.Option(help="auto: bf16 where the hardware has it.", rich_help_panel=_MODEL)
+        Precision,
+        typer.Option(help="auto: int8 on the onnx engine; on torch bf16 where it is native.", rich_help_panel=_MODEL),
     ] = Precision.AUTO,
     jobs: Jobs = None,
     cluster: Cluster = None,

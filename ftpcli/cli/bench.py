@@ -24,7 +24,7 @@ def command(
     detector: Annotated[str, typer.Option(help="As for annotate.")] = "default",
     engine: Annotated[Engine, typer.Option(help="auto, torch or onnx.")] = Engine.AUTO,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[Precision, typer.Option(help="auto, fp32 or bf16.")] = Precision.AUTO,
+    precision: Annotated[Precision, typer.Option(help="As for annotate.")] = Precision.AUTO,
     batch: Annotated[int, typer.Option(min=1, help="People at a time.")] = 16,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:

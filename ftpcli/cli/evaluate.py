@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ftpcli.choices import Dataset, Metric, Precision
+from ftpcli.choices import Dataset, Engine, Metric, Precision
 from ftpcli.cli.progress import progress
 from ftpcli.device import no_other_threads
 from ftpcli.model.choices import Selector
@@ -71,10 +71,11 @@ def command(
     selector: Annotated[
         Selector | None, typer.Option(help="How pruning picks tokens, other than trained.", rich_help_panel=_MODEL)
     ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="onnx, in int8 by default, is annotate's on a CPU.", rich_help_panel=_MODEL)
+    ] = Engine.TORCH,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MODEL)] = "auto",
-    precision: Annotated[
-        Precision, typer.Option(help="auto: bf16 where the hardware has it.", rich_help_panel=_MODEL)
-    ] = Precision.AUTO,
+    precision: Annotated[Precision, typer.Option(help="As for annotate.", rich_help_panel=_MODEL)] = Precision.AUTO,
     batch: Annotated[int, typer.Option(min=1, help="Windows at a time.", rich_help_panel=_MODEL)] = 16,
     out: Annotated[
         Path | None,
@@ -158,6 +159,7 @@ def command(
                 result = evaluate_model(
                     options,
                     weights,
+                    engine=engine,
                     device=device,
                     precision=precision,
                     batch=batch,

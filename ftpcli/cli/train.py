@@ -91,6 +91,7 @@ class ModelOptions:
     branches: Annotated[Branches | None, typer.Option(help="none: backbone and head; low: the baseline.")] = None
     high_ratio: Annotated[int | None, typer.Option(help="Pruning, high resolution.")] = None
     low_ratio: Annotated[int | None, typer.Option(help="Pruning, low resolution.")] = None
+    keep_key: Annotated[bool | None, typer.Option(help="Low resolution: prune the neighbours alone.")] = None
     selector: Annotated[Selector | None, typer.Option(help="How pruning picks tokens.")] = None
     temperature: Annotated[
         str | None, typer.Option(help=f"tau of pruning: a number, or {ADAPTIVE} for each sample's own.")

@@ -13,6 +13,7 @@ def evaluate_model(
     options: RunOptions,
     weights: str = "default",
     *,
+    engine: str = "torch",
     device: str = "auto",
     precision: str = "auto",
     batch: int = 16,
@@ -31,9 +32,10 @@ def evaluate_model(
         return _detector(options, weights, device)
     from ftpcli.pose.estimator import Estimator
 
-    model = Estimator.load(weights, device=device, precision=precision, batch=batch, flip_test=flip_test, **changes)
+    how: dict[str, Any] = {"engine": engine, "device": device, "precision": precision}
+    model = Estimator.load(weights, batch=batch, flip_test=flip_test, **how, **changes)
     result = evaluate_pose_model(model, options, progress)
-    return result | {"device": str(model.device), "precision": model.precision}
+    return result | {"engine": model.engine.name, "device": str(model.device), "precision": model.precision}
 
 
 def evaluate_pose_model(model: PoseModel, options: RunOptions, progress: Progress | None = None) -> dict[str, Any]:

@@ -92,6 +92,7 @@ def graph(
     given: str,
     result: str,
     dynamic: tuple[int, ...] = (0,),
+    tolerance: float = TOLERANCE,
 ) -> tuple[bytes, float]:
     """A module of one input and one output as a graph, and how far its numbers are from torch's.
 
@@ -100,12 +101,13 @@ def graph(
         examples: of its input; the numbers are compared on all of them.
         given, result: names of input and output.
         dynamic: dimensions of the input that may have other sizes than the first example's; 0 is the batch.
+        tolerance: how far the numbers may be from torch's, as a share of the largest.
 
     Returns:
         the graph, and the largest difference as a share of the largest number.
 
     Raises:
-        ExportError: that cannot be done, or the difference is beyond ``TOLERANCE``.
+        ExportError: that cannot be done, or the difference is beyond ``tolerance``.
     """
     import torch
 
@@ -131,10 +133,10 @@ def graph(
     run = Runner(stream.getvalue())
     pairs = [(run(example.numpy()), right) for example, right in zip(examples, expected, strict=True)]
     difference = max(float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-6)) for a, b in pairs)
-    if not difference <= TOLERANCE:  # NaN is none
+    if not difference <= tolerance:  # NaN is none
         raise ExportError(
             f"{result}: ONNX Runtime differs from torch by {difference:.1e} of the largest value, beyond "
-            f"{TOLERANCE:g}; use --engine torch"
+            f"{tolerance:g}; use --engine torch"
         )
     return stream.getvalue(), difference
 

@@ -11,7 +11,7 @@ from ftpcli.model.choices import ADAPTIVE, Branches, Codec, Head, Heatmap, Prese
 from ftpcli.skeleton import COCO17, PERSON19
 
 #: Left out of :meth:`ModelConfig.to_dict` where they are not changed.
-_SELDOM = ("fine_maps", "heads", "class_token", "patch_padding", "head", "codec")
+_SELDOM = ("fine_maps", "keep_key", "heads", "class_token", "patch_padding", "head", "codec")
 
 
 def check_size(height: int, width: int) -> None:
@@ -39,6 +39,7 @@ class ModelConfig:
         shared_blocks: blocks after pruning, one set of parameters for both branches.
         upsample: of the key frame's token grid, per side: 2 (four times the tokens) or 4 (four times a side).
         high_ratio, low_ratio: the pruning ratio epsilon of each branch (Table III); 1 keeps every token.
+        keep_key: the low-resolution branch keeps the key frame whole, and prunes the other frames.
         neighbours: k of eq. 1, the token itself not counted.
         temperature: tau of eq. 1; None is the token width, because LayerNormed tokens are about sqrt(2 C) apart
             and rho would vanish for all of them with tau = 1. ``adaptive`` is the median of a sample's mean squared
@@ -84,6 +85,7 @@ class ModelConfig:
     heatmap: str = "gaussian"
     joints: tuple[str, ...] = PERSON19.joints
     fine_maps: bool = False
+    keep_key: bool = False
     heads: int | None = None
     class_token: bool = True
     patch_padding: int = 0
@@ -175,7 +177,9 @@ PRESETS: dict[Preset, ModelConfig] = {
         depth=1,
         image_size=(240, 160),
         branches=Branches.LOW,
+        coarse_blocks=0,
         shared_blocks=1,
+        keep_key=True,
         cross_mlp_ratio=2.0,
         heatmap="softmax",
     ),

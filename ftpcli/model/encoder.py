@@ -76,6 +76,17 @@ class MultiGrainedFeatureEncoder(nn.Module):
         c = self.config
         return select_tokens(tokens, ratio, c.selector, c.neighbours, c.temperature)
 
+    def _select_low(self, tokens: Tensor, count: int) -> Tensor:
+        """(B, T count, C) tokens of all frames -> (B, n) indices of those that are kept."""
+        frames, ratio = tokens.shape[1] // count, self.config.low_ratio
+        if not self.config.keep_key or frames == 1:
+            return self._select(tokens, ratio)
+        first = frames // 2 * count
+        others = self._select(torch.cat([tokens[:, :first], tokens[:, first + count :]], dim=1), ratio)
+        others = others + count * (others >= first)
+        own = torch.arange(first, first + count, device=tokens.device) + torch.zeros_like(others[:, :1])
+        return torch.cat([own, others], dim=1)
+
     def _refine(self, tokens: Tensor) -> Tensor:
         for block in self.shared:
             tokens = block(tokens)
@@ -103,7 +114,7 @@ class MultiGrainedFeatureEncoder(nn.Module):
         x = given = (tokens + self.time[None, :, None]).reshape(batch, frames * count, width) + place
         for block in self.coarse:
             x = block(x)
-        index = self._select(x - place, self.config.low_ratio)
+        index = self._select_low(x - place, count)
         low = self._refine(gather_tokens(x, index))
         refined = x.to(low.dtype).scatter(1, index[:, :, None].expand(-1, -1, width), low)
         middle = frames // 2

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pixel_unshuffle
 
+from ftpcli.model.quantised import Joint
+
 #: What the crops' normalisation took away: ImageNet's mean and deviation, as in ``ftpcli.crops``.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: Channels of the finest map, which MoveNet's own heads read, and of the maps below it.
@@ -40,11 +42,11 @@ class _InvertedResidual(nn.Module):
             nn.ReLU6(inplace=True),
             nn.Conv2d(inner, outputs, 1),
         )
-        self.residual = stride == 1 and inputs == outputs
+        self.joint = Joint() if stride == 1 and inputs == outputs else None
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.layers(x)
-        return x + y if self.residual else y
+        y: Tensor = self.layers(x)
+        return y if self.joint is None else self.joint(x + y)
 
 
 class Separable(nn.Sequential):
@@ -71,6 +73,8 @@ class MoveNetTrunk(nn.Module):
     token_channels = 16 * FINE + 4 * _MIDDLE + _COARSE
     #: Blocks after which the pyramid takes the maps of strides 4, 8 and 16.
     taps = (2, 5, 9)
+    #: What 8 bits are enough for. The pyramid's maps are few, and joints are read off them.
+    quantised = ("first", "blocks", "last")
     _scale: Tensor
     _shift: Tensor
 

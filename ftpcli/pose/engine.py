@@ -24,7 +24,7 @@ class PoseEngine(Protocol):
         name: ``torch`` or ``onnx``.
         config: of the model.
         device: as torch names it, such as ``cpu`` or ``cuda:1``.
-        precision: ``fp32`` or ``bf16``.
+        precision: ``fp32``, ``bf16`` or ``int8``.
         provenance: what the weights file says of its training.
         threads: shares crops and windows out: ``encode`` and ``decode`` get what is a part of it.
     """
@@ -64,7 +64,7 @@ def load_engine(
         from ftpcli.pose.onnx_engine import OnnxEngine
 
         try:
-            return OnnxEngine.load(path, **changes)
+            return OnnxEngine.load(path, precision=precision, **changes)
         except ExportError as error:
             if engine == Engine.ONNX:
                 raise

@@ -9,11 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ftpcli.choices import Precision
+from ftpcli.errors import InputError
 from ftpcli.files.graphs import TOLERANCE, Graphs, graph
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.model.fuse import fuse_batch_norms
+from ftpcli.model.quantised import quantise
 from ftpcli.pose.crops import normalise
 from ftpcli.pose.weights import build_model
+
+#: As ``TOLERANCE``, for graphs of 8 bits. A number halfway between two steps is rounded up or down as its last bit has
+#: it, and each rounding moves those of the next layers: the joints move less than by quantisation itself.
+ROUNDED_TOLERANCE = 0.25
 
 
 class _Encode(nn.Module):
@@ -38,29 +45,44 @@ class _Decode(nn.Module):
         return self.model.decode(tokens)
 
 
-def export_pose(path: Path, read: Callable[[], None] = lambda: None, **changes: Any) -> Graphs:
+def export_pose(
+    path: Path, read: Callable[[], None] = lambda: None, *, precision: str = Precision.FP32, **changes: Any
+) -> Graphs:
     """The graphs of a weights file, for any number of crops and windows at a time.
 
     Args:
         read: called when the file has been read.
+        precision: ``int8`` quantises the stem, for which ``ftp train`` has left its ranges in the file; ``auto`` does
+            where they are there.
         changes: options of the model that keep its tensors, see ``ftpcli.pose.weights.build_model``.
 
     Raises:
-        InputError: the file is damaged or not ours.
+        InputError: the file is damaged or not ours, or has no ranges.
         FtpError: the graphs' numbers are not torch's.
     """
     model, provenance = build_model(path, **changes)
     read()
-    return pose_graphs(model, provenance)
+    if precision == Precision.AUTO:
+        precision = Precision.INT8 if "ranges" in provenance else Precision.FP32
+    try:
+        return pose_graphs(model, provenance, precision)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: has no whole ranges for --precision int8 ({error}); take fp32") from error
 
 
-def pose_graphs(model: FTPPose, provenance: dict[str, Any]) -> Graphs:
-    """See :func:`export_pose`."""
+def pose_graphs(model: FTPPose, provenance: dict[str, Any], precision: str = Precision.FP32) -> Graphs:
+    """See :func:`export_pose`. Raises ValueError where ranges are missing or damaged."""
     model = fuse_batch_norms(model)
+    rounds = precision == Precision.INT8
+    if rounds:
+        if model.backbone.trunk is None:
+            raise ValueError("only the movenet stem can be quantised")
+        quantise(model.backbone.trunk, provenance.get("ranges", {}))
     config = model.config
     pixels = torch.Generator().manual_seed(0)
     crops = torch.randint(0, 256, (3, *config.image_size, 3), dtype=torch.uint8, generator=pixels)
-    encode, encode_difference = graph(_Encode(model), [crops, crops[:1]], "crops", "tokens")
+    tolerance = ROUNDED_TOLERANCE if rounds else TOLERANCE
+    encode, encode_difference = graph(_Encode(model), [crops, crops[:1]], "crops", "tokens", tolerance=tolerance)
     frames = config.frames if config.branches != "none" else 1
     with torch.no_grad():
         tokens = model.encode(normalise(crops, crops.device))
@@ -69,7 +91,8 @@ def pose_graphs(model: FTPPose, provenance: dict[str, Any]) -> Graphs:
     about = {
         "config": config.to_dict(),
         "provenance": provenance,
-        "tolerance": TOLERANCE,
+        "precision": str(precision),
+        "tolerance": {"encode": tolerance, "decode": TOLERANCE},
         "difference": {"encode": encode_difference, "decode": decode_difference},
     }
     return Graphs(about, {"encode": encode, "decode": decode})

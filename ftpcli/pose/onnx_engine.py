@@ -21,24 +21,26 @@ _PART = 2
 class OnnxEngine:
     """See :class:`ftpcli.pose.engine.PoseEngine`. Tokens are (N, C) float32 arrays."""
 
-    name, device, precision = "onnx", "cpu", "fp32"
+    name, device = "onnx", "cpu"
 
     def __init__(self, about: dict[str, Any], graphs: dict[str, Runner]) -> None:
         self.config = ModelConfig.from_dict(about["config"])
         self.provenance: dict[str, Any] = about["provenance"]
+        self.precision: str = about["precision"]
         self.threads = Threads(_PART, torch=False)
         self._encode, self._decode = graphs["encode"], graphs["decode"]
 
     @classmethod
-    def load(cls, path: Path, **changes: Any) -> OnnxEngine:
+    def load(cls, path: Path, *, precision: str = "auto", **changes: Any) -> OnnxEngine:
         """From a weights file, see ``load_engine``: its graphs are made once and kept."""
 
         def make(read: Callable[[], None]) -> Graphs:
             from ftpcli.pose.export import export_pose
 
-            return export_pose(path, read, **changes)
+            return export_pose(path, read, precision=precision, **changes)
 
-        return cls(*opened("pose model", {"sha256": sha256(path), "changes": changes}, make))
+        key = {"sha256": sha256(path), "precision": precision, "changes": changes}
+        return cls(*opened("pose model", key, make))
 
     def encode(self, crops: np.ndarray) -> Sequence[Tokens]:
         return list(self._encode(crops))

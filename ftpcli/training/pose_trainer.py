@@ -13,6 +13,7 @@ from ftpcli.errors import UsageError
 from ftpcli.files.tensors import sha256
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
+from ftpcli.model.quantised import measure_ranges
 from ftpcli.pose.weights import load_weights, save_weights, transfer
 from ftpcli.training.averages import State, mean_state
 from ftpcli.training.batches import Batch, Examples, collate
@@ -28,6 +29,9 @@ from ftpcli.training.sources.common import Source
 from ftpcli.training.token_cache import TokenCache, Tokens
 from ftpcli.training.validation import validate
 from ftpcli.version import __version__
+
+#: Crops that the ranges of quantisation are measured on.
+_RANGE_CROPS = 64
 
 
 @dataclass(slots=True)
@@ -85,6 +89,7 @@ class PoseTrainer(Trainer):
     def __init__(self, run: Run, tell: Tell) -> None:
         super().__init__(run, run.recipe, run.out, tell)
         self.settings, self.recipe, self.validates = run, run.recipe, bool(run.validation)
+        self._sample: Batch | None = None
         recipe, config, world = run.recipe, run.config, rank_and_world()[1]
         if recipe.batch % (world * recipe.accumulate):
             raise UsageError(f"batch {recipe.batch} does not divide by {world} processes x {recipe.accumulate}")
@@ -213,10 +218,25 @@ class PoseTrainer(Trainer):
             "recipe": run.recipe.to_dict(),
             "data": [[Path(source.name).name, len(source), weight] for source, weight in run.sources],
             "init": sha256(run.init) if run.init else None,
+            **self._ranges(state),
             **run.provenance,
             **more,
         }
         save_weights(run.out / f"{name}.safetensors", state, run.config, provenance)
+
+    def _ranges(self, state: State) -> dict[str, Any]:
+        """What the stem's quantisation needs to know, from the run's first examples; nothing for other stems."""
+        trunk, config, recipe = self.model.backbone.trunk, self.settings.config, self.recipe
+        if trunk is None:
+            return {}
+        if self._sample is None:
+            how, joints = recipe.augmentation, config.joints
+            found = Examples(self.mixture, config.image_size, 1, how, recipe.seed, joints, config.codec)
+            rows = (found[number] for number in range(_RANGE_CROPS))
+            self._sample = collate([row for row in rows if row is not None])
+        crops = self._sample.windows(self.device)[:, 0]
+        with self.weights(state):
+            return {"ranges": measure_ranges(trunk, crops.split(8))}
 
     def _measure(self, state: State) -> tuple[dict[str, Any], float]:
         """PCK on every validation source with these weights, and the mean of the ``all`` figures."""

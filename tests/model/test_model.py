@@ -62,6 +62,21 @@ def test_ratios_keep_the_paper_s_token_counts(ratio: int) -> None:
     assert encoded.key.shape == (1, 192, 192)
 
 
+def test_the_key_frame_may_be_kept_whole() -> None:
+    """Then its neighbours alone are pruned, and every token of the key frame is refined."""
+    config = SMALL.replace(branches="low", coarse_blocks=0, keep_key=True)
+    torch.manual_seed(0)
+    encoder = FTPPose(config).encoder
+    assert encoder is not None
+    count = config.grid[0] * config.grid[1]
+    tokens = torch.randn(2, 3 * count, config.width)
+    index = encoder._select_low(tokens, count)
+    assert index.shape == (2, count + 2 * count // config.low_ratio)
+    for row in index.tolist():
+        assert len(set(row)) == len(row) and set(range(count, 2 * count)) < set(row) <= set(range(3 * count))
+    assert torch.equal(encoder._select_low(tokens[:, :count], count), encoder._select(tokens[:, :count], 6))
+
+
 def test_encode_then_decode_is_forward() -> None:
     model = build(SMALL)
     windows = torch.randn(2, 3, 3, 64, 48)

@@ -37,6 +37,7 @@ KINDS = {
     "movenet": CONFIG.replace(stem="movenet", depth=1, fine_maps=True),
     "movenet_alone": CONFIG.replace(stem="movenet", depth=0, frames=1, branches="none"),
     "low": CONFIG.replace(depth=1, branches="low", low_ratio=1),
+    "neighbours": CONFIG.replace(depth=1, coarse_blocks=0, keep_key=True),
     "grid": CONFIG.replace(depth=1, selector="grid", upsample=4),
     "random": CONFIG.replace(depth=1, selector="random"),
     "adaptive": CONFIG.replace(depth=1, temperature="adaptive", frames=5, heatmap="gaussian"),
