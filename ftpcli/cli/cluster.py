@@ -94,6 +94,7 @@ class RayWorkers:
         if self._address == "local":  # other users and machines are not let in
             os.environ.setdefault("RAY_AUTH_MODE", "token")
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+            os.environ.setdefault("RAY_worker_niceness", "0")  # as with --jobs
         import ray
 
         before = signal.getsignal(signal.SIGTERM)
@@ -102,7 +103,11 @@ class RayWorkers:
             if self._address == "local":
                 cpus = min(self._jobs or cores(), self._needed)
                 quiet |= {"num_cpus": cpus, "object_store_memory": _OBJECTS, "_node_ip_address": "127.0.0.1"}
-                ray.init("local", include_dashboard=False, **quiet)
+                try:
+                    ray.init("local", include_dashboard=False, **quiet)
+                except Exception:  # a machine that is busy may take longer than the 30 s that Ray waits
+                    ray.shutdown()
+                    ray.init("local", include_dashboard=False, **quiet)
             else:
                 _check_answer(self._address)
                 ray.init(self._address, **quiet)

@@ -195,7 +195,7 @@ def side_by_side(
                             worker.send(None)
                             worker.close()
                             del hands[worker]
-                if not left:  # nobody waits for models that nobody needs any more
+                if not left or stop():  # nobody waits for models that nobody needs any more
                     for worker in [worker for worker, hand in hands.items() if not hand.ready]:
                         worker.kill()
                         del hands[worker]

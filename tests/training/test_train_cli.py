@@ -224,25 +224,11 @@ def test_two_machines(tmp_path: Path) -> None:
     assert f"127.0.0.1:{port}" in launch and launch[launch.index("--nnodes") + 1] == "2"
     more = ["--data", f"coco={make_coco(tmp_path / 'coco')}", "--stem", "patch", "--branches", "none", "--frames", "1"]
     more += ["--heatmap", "softmax", "--depth", "4", "--threads", "1", "--ema", "0", "--log-every", "1"]
-    for steps, resume in ((3, []), (5, ["--resume"])):
-        command = [
-            *launch,
-            "-m",
-            "ftpcli",
-            "train",
-            *TINY,
-            *more,
-            "--steps",
-            str(steps),
-            "--out",
-            str(tmp_path / "run"),
-        ]
-        machines = [
-            subprocess.Popen([*command, *resume], stderr=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)
-        ]
-        said = [machine.communicate(timeout=400)[1] for machine in machines]
-        assert [machine.returncode for machine in machines] == [0, 0], said
-    assert [row["step"] for row in rows(tmp_path / "run", "step")] == [1, 2, 3, 4, 5]  # one of the two writes
+    words = [*launch, "-m", "ftpcli", "train", *TINY, *more, "--steps", "3", "--out", str(tmp_path / "run")]
+    machines = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)]
+    said = [machine.communicate(timeout=400)[1] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    assert [row["step"] for row in rows(tmp_path / "run", "step")] == [1, 2, 3]  # one of the two writes
 
 
 def test_an_encoder_is_trained_on_vitpose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
