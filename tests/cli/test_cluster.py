@@ -203,7 +203,9 @@ def test_two_hundred_clips(models: tuple[object, ...], command: Callable[..., Ra
     whole = plain.read_text().replace("clip000.mp4", "CLIP")
     for path in (path for path in out.glob("*.jsonl") if path.is_file()):
         assert path.read_text().replace(f"{path.stem}.mp4", "CLIP") == whole, path
-    assert len(noted(out)) == 198 and not list(out.glob("*.part*"))
+    # A worker that is killed between an output and its line leaves the line to the next one.
+    assert len([path for path in out.glob("*.jsonl") if path.is_file()]) == 198 == summed_up(str(out))["done"]
+    assert len(noted(out)) >= 197 and not list(out.glob("*.part*"))
 
     before = {path.name: path.stat().st_mtime_ns for path in out.glob("*.jsonl") if path.is_file()}
     for name in ("clip100.jsonl", "clip150.jsonl"):
