@@ -65,6 +65,7 @@ class TrackedFrame:
     detections: np.ndarray | None = None  # (N, 5) float32 xyxy and score of all detections; None without a detector
     stored: FramePoses | None = None  # what an interrupted run had estimated
     shot: int = 0  # number of camera cuts before it
+    thumbnail: np.ndarray | None = None  # what cuts are looked for in, see people.cuts; None: made from the image
 
 
 @dataclass(frozen=True, slots=True, eq=False)

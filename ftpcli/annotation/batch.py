@@ -1,4 +1,5 @@
-"""One source of many: with its own times and boxes, and noted in the status file of its outputs' folder."""
+"""What a worker is given to do: one source of many, with its own times and boxes, and noted in the status file of its
+outputs' folder."""
 
 from __future__ import annotations
 
@@ -6,8 +7,9 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol, Self
 
 from ftpcli.annotation import outputs
 from ftpcli.annotation.chain import Annotator
@@ -16,6 +18,63 @@ from ftpcli.annotation.outputs import Progress, Summary, Target
 from ftpcli.errors import InputError, OutputError
 from ftpcli.files.inputs import Source
 from ftpcli.files.status import StatusFile
+
+Tell = Callable[[Progress], None]
+Stop = Callable[[], bool]
+
+
+class Job(Protocol):
+    """A piece of work that any process with the models can do.
+
+    Attributes:
+        source: that it belongs to.
+        out: the file that it makes; None is standard output.
+        shared: others do the work, and their progress is shown.
+    """
+
+    shared: ClassVar[bool]
+
+    @property
+    def source(self) -> Source: ...
+    @property
+    def out(self) -> Path | None: ...
+
+    def run(self, annotator: Annotator, status: StatusFile | None, tell: Tell, stop: Stop) -> Summary | None:
+        """Do it. Raises FtpError; what was stored stays."""
+        ...
+
+    def again(self, begun: bool) -> Self:
+        """The same for another process, once the first was lost: what that had stored is not computed again.
+
+        Args:
+            begun: whether it had stored something.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """Annotate one source."""
+
+    shared: ClassVar[bool] = False
+    source: Source
+    target: Target
+
+    @property
+    def out(self) -> Path | None:
+        return self.target.out
+
+    def run(self, annotator: Annotator, status: StatusFile | None, tell: Tell, stop: Stop) -> Summary:
+        if self.source.own:
+            annotator = annotator.with_options(**self.source.own)
+        if status is None:
+            return outputs.annotate_file(annotator, self.source.path, self.target, tell=tell, stop=stop)
+        return annotate_noted(annotator, self.source, self.target, status, tell=tell, stop=stop)
+
+    def again(self, begun: bool) -> Self:
+        # Where nothing is stored yet, what --overwrite replaces may be another run's.
+        return replace(self, target=replace(self.target, resume=begun or not self.target.overwrite))
+
 
 _OTHER = {"input": "from another video", "options": "with other options, models or another version"}
 
@@ -26,8 +85,8 @@ def annotate_noted(
     target: Target,
     status: StatusFile,
     *,
-    tell: Callable[[Progress], None] = lambda progress: None,
-    stop: Callable[[], bool] = lambda: False,
+    tell: Tell = lambda progress: None,
+    stop: Stop = lambda: False,
 ) -> Summary:
     """As ``annotate_file``, and ``status`` gets a line once the output is whole.
 

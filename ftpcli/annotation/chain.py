@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
@@ -58,10 +58,11 @@ class Annotated:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stored:
-    """What an interrupted run had worked out for a frame, see :class:`Annotated`."""
+    """What an interrupted run had worked out for a frame, see :class:`Annotated`, or the parts of a split one."""
 
     raw: FramePoses
     detections: np.ndarray | None
+    thumbnail: np.ndarray | None = None
 
 
 #: Frames of a live source that are worked on together: more would make the first of them wait.
@@ -170,18 +171,32 @@ class Annotation:
                 are not asked again about those frames; all other stages are, so that their state is that of an
                 unbroken run.
         """
-        frames = self._detected(iter(stored))
-        if self._options.cuts:
-            frames = Shots(self.chunk_frames)(frames)
-        keys, tokens = in_stage(Stage.TRACK, self._keys(frames)), self._estimator.tokens()
-        while chunk := list(islice(keys, self.chunk_frames)):
-            yield self._annotate(chunk, tokens)
+        known = getattr(self._source, "stored", None)
+        yield from self.estimated(self.followed(known() if known else stored))
         # Where the run ends early, the people of a boxes file may be in later frames.
         if self._options.end is None and self._options.duration is None:
             self._people.check_end(self._source.decoded)
         self.close()
 
-    def _detected(self, stored: Iterator[Stored]) -> Iterator[TrackedFrame]:
+    def followed(self, stored: Iterable[Stored] = ()) -> Iterator[TrackedFrame]:
+        """Frames with their people. Every shot goes through the stages as a video of its own."""
+        frames = self.detected(iter(stored))
+        if self._options.cuts:
+            frames = Shots(self.chunk_frames)(frames)
+        for _, shot in groupby(frames, key=lambda tracked: tracked.shot):
+            for step in self._steps:
+                shot = step(shot)
+            yield from shot
+
+    def estimated(self, frames: Iterator[TrackedFrame]) -> Iterator[list[Annotated]]:
+        """Chunks of followed frames with the poses of their people; no window reaches into another shot."""
+        shots = groupby(frames, key=lambda tracked: tracked.shot)
+        keys = in_stage(Stage.TRACK, (key for _, shot in shots for key in Windows(self._estimator.window)(shot)))
+        tokens = self._estimator.tokens()
+        while chunk := list(islice(keys, self.chunk_frames)):
+            yield self._annotate(chunk, tokens)
+
+    def detected(self, stored: Iterator[Stored]) -> Iterator[TrackedFrame]:
         """Frames with their detections, and with their poses where an interrupted run had them.
 
         As many frames as a chunk has are looked at together; stored ones come in whole chunks, so that all frames of
@@ -203,16 +218,9 @@ class Annotation:
                 found = iter(self._people.detect(new) if new else [])
             del new  # each frame is released as it is yielded
             for one in known:
-                yield TrackedFrame(group.popleft(), detections=one.detections, stored=one.raw)
+                yield TrackedFrame(group.popleft(), detections=one.detections, stored=one.raw, thumbnail=one.thumbnail)
             for look in looked[len(known) :]:
                 yield TrackedFrame(group.popleft(), detections=next(found) if look else None)
-
-    def _keys(self, frames: Iterator[TrackedFrame]) -> Iterator[Key]:
-        """Key frames with their windows. Every shot goes through the stages as a video of its own."""
-        for _, shot in groupby(frames, key=lambda tracked: tracked.shot):
-            for step in self._steps:
-                shot = step(shot)
-            yield from Windows(self._estimator.window)(shot)
 
     def _begin_shot(self, shot: int) -> None:
         """What looks back at frames before begins afresh."""
@@ -274,6 +282,7 @@ class Annotator:
 
         self.options = options or Options()
         self.allow_network = allow_network
+        self._reader: Callable[[str], FrameSource] | None = None
         if self.options.boxes is not None:
             check_boxes(self.options.boxes)
         self.estimator = Estimator.load(
@@ -306,6 +315,12 @@ class Annotator:
             other.detector = None
         return other
 
+    def reading(self, reader: Callable[[str], FrameSource]) -> Annotator:
+        """The same models; sources are opened by ``reader``."""
+        other = copy.copy(self)
+        other._reader = reader
+        return other
+
     def open(self, source: str) -> Annotation:
         """Open a video, a folder of pictures, or ``-`` for standard input.
 
@@ -316,15 +331,11 @@ class Annotator:
         from ftpcli.video.live import LiveReader, is_live
 
         o = self.options
-        frames = open_source(
-            source,
-            fps=o.fps,
-            rotate=o.rotate,
-            start=o.start,
-            end=o.end,
-            every=o.every,
-            duration=o.duration,
-            allow_network=self.allow_network,
+        times: dict[str, Any] = {"start": o.start, "end": o.end, "every": o.every, "duration": o.duration}
+        frames = (
+            self._reader(source)
+            if self._reader
+            else open_source(source, fps=o.fps, rotate=o.rotate, allow_network=self.allow_network, **times)
         )
         frames.__enter__()
         try:

@@ -14,10 +14,11 @@ import typer
 
 from ftpcli.choices import HUB_MODELS, Engine, Format, Joints, Picture, Precision
 from ftpcli.cli.drawing_options import Angles, BlurFaces, Show, Trails
-from ftpcli.cli.runs import STOPPING, one_by_one, side_by_side, tell_error
-from ftpcli.cli.signals import stop_signals
+from ftpcli.cli.many_options import Cluster, GpusPerJob, InputsFrom, Jobs, Split
+from ftpcli.cli.many_options import Shard as ShardOption
+from ftpcli.cli.runs import Hands, run, tell_error
 from ftpcli.cli.targets import targets_of
-from ftpcli.device import MOST_BATCH, MOST_THREADS, choose_engine, cores, no_other_threads
+from ftpcli.device import MOST_BATCH, no_other_threads
 from ftpcli.errors import EXIT_SOME_FAILED, FtpError, UsageError
 from ftpcli.people.selection import Select
 from ftpcli.people.tracking import TrackerName
@@ -76,13 +77,8 @@ def command(
     ] = False,
     quiet: Annotated[bool, _output("--quiet", "-q", help="Warnings and errors only.")] = False,
     as_json: Annotated[bool, _output("--json", help="Print the closing summary as JSON on stdout.")] = False,
-    inputs_from: Annotated[
-        str | None,
-        _input(help="Inputs from a list, one path a line, or a .csv table with the columns path, start, end, boxes."),
-    ] = None,
-    shard: Annotated[
-        str | None, _input(metavar="I/N", help="Only the inputs whose names fall into share I of N, from 1 on.")
-    ] = None,
+    inputs_from: InputsFrom = None,
+    shard: ShardOption = None,
     start: Annotated[str | None, _input(help="Begin at this time: seconds or hh:mm:ss.")] = None,
     end: Annotated[str | None, _input(help="End before this time.")] = None,
     duration: Annotated[str | None, _input(help="End so long after the first frame.")] = None,
@@ -145,23 +141,19 @@ def command(
     precision: Annotated[
         Precision, _model(help="auto: int8 on the onnx engine; on torch bf16 where it is native.")
     ] = Precision.AUTO,
-    jobs: Annotated[
-        int | None,
-        _model(
-            min=1,
-            max=MOST_THREADS,
-            help="Inputs at a time, each in a process and thread of its own; half the cores unless given, on a GPU 1.",
-        ),
-    ] = None,
+    jobs: Jobs = None,
+    cluster: Cluster = None,
+    gpus_per_job: GpusPerJob = None,
+    split: Split = None,
     batch: Annotated[int, _model(min=1, max=MOST_BATCH, help="People per pass of the model.")] = 16,
 ) -> None:
     """Find and follow every person, and write their joints for every frame.
 
     Exit code: 0 all done, 1 some inputs failed, 2 wrong usage, 130 or 143 interrupted, 141 standard output closed.
     """
+    from ftpcli.cli.cluster import check_cluster
     from ftpcli.files.inputs import (
         STANDARD,
-        can_reread,
         describe,
         parse_ids,
         parse_rate,
@@ -188,6 +180,7 @@ def command(
         raise errors[-1]
     if out is None:
         raise UsageError("--out is missing: a poses file (.jsonl, .json), a folder for several inputs, or - for stdout")
+    check_cluster(cluster, gpus_per_job, out, *(source.path for source in sources), show=show)
     if as_json and out == STANDARD:
         raise UsageError("--json: --out - writes to standard output already; name a file with one of them")
     if boxes is not None and several:
@@ -210,7 +203,9 @@ def command(
     if not quiet:  # what follows imports libraries and reads the models
         typer.echo("ftp: starting", err=True)
     no_other_threads()
+    from ftpcli.annotation.batch import Video
     from ftpcli.annotation.chain import Options
+    from ftpcli.annotation.split import check_split
     from ftpcli.drawing.overlay import Style
     from ftpcli.pose.hub import is_hub_name
     from ftpcli.pose.weights import weights_path
@@ -272,7 +267,9 @@ def command(
             own = replace(options, **source.own)
             Selection(source.name, own.start, own.end, every, own.duration)
             target.check(source.path, own.boxes, weights)
-            work.append((source, target))
+            if split is not None:
+                check_split(split, own, source, target)
+            work.append(Video(source, target))
         except FtpError as error:
             if not several:
                 raise
@@ -298,15 +295,8 @@ def command(
         "trust": trust,
         "allow_network": allow_network,
     }
-    if jobs is None:
-        on_cpu = device == "cpu" or choose_engine(engine, device, precision) == Engine.ONNX
-        jobs = cores() // 2 if on_cpu else 1
-    at_once = min(jobs, len(work)) if not show and all(can_reread(source.path) for source, _ in work) else 1
-    if at_once > 1:
-        with stop_signals(STOPPING) as stop:
-            done = side_by_side(at_once, settings, work, errors, quiet, stop, status)
-    else:
-        done, stop = one_by_one(settings, work, errors, quiet, status)
+    hands = Hands(jobs, cluster, gpus_per_job, split)
+    done, stop = run(settings, work, errors, quiet, status, hands)
     if done and not quiet and boxes is None and detector == "default" and _at_a_terminal():
         from ftpcli.people.loading import stronger_detector
 

@@ -1,43 +1,87 @@
-"""Runs of ``ftp annotate`` over its inputs: one after the other, or side by side in processes."""
+"""Runs of ``ftp annotate`` over its inputs: one after the other, or side by side on workers."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import time
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import typer
 
-from ftpcli.cli.progress import Report, bars, progress
+from ftpcli.choices import Engine
+from ftpcli.cli.progress import End, Report, bars, progress
 from ftpcli.cli.signals import Stop, stop_signals
-from ftpcli.errors import BusyError, FtpError, OutputError, counted, unexpected
+from ftpcli.cli.workers import Processes, Worker, Workers, device_line, do, note_failure, short_name
+from ftpcli.device import choose_engine, cores
+from ftpcli.errors import BusyError, FtpError, counted
 
 if TYPE_CHECKING:
-    from ftpcli.annotation.chain import Annotator
-    from ftpcli.annotation.outputs import Progress, Summary, Target
-    from ftpcli.files.inputs import Source
+    from ftpcli.annotation.batch import Job, Video
+    from ftpcli.annotation.outputs import Summary
+    from ftpcli.cli.workers import Settings
     from ftpcli.files.status import StatusFile
-
-    #: Keywords of Annotator.
-    Settings = dict[str, Any]
-    Work = list[tuple[Source, Target]]
 
 #: What the first signal says.
 STOPPING = "stopping after this chunk"
 _EVERY = 0.2  # seconds between two looks at whether to stop
-_PAUSE = 0.5  # seconds after a look at an output that another run is writing
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """Who does the work; fields as the options of the same names."""
+
+    jobs: int | None = None
+    cluster: str | None = None
+    gpus_per_job: float | None = None
+    split: float | None = None
+
+
+def run(
+    settings: Settings,
+    work: Sequence[Video],
+    errors: list[FtpError],
+    quiet: bool,
+    status: StatusFile | None,
+    hands: Hands,
+) -> tuple[list[Summary], Stop]:
+    """Annotate all sources as is asked for; failures are printed and kept in ``errors``, the others go on."""
+    from ftpcli.files.inputs import can_reread
+
+    def workers(needed: int, status: StatusFile | None) -> Workers:
+        if hands.cluster is not None:
+            from ftpcli.cli.cluster import RayWorkers, parse_cluster
+
+            return RayWorkers(parse_cluster(hands.cluster), hands.jobs, hands.gpus_per_job, needed, settings, status)
+        return Processes(min(hands.jobs or _usual_jobs(settings), needed), settings, status)
+
+    def share(stretches: Sequence[Job], stop: Callable[[], bool]) -> None:
+        failed: list[FtpError] = []
+        with workers(len(stretches), None) as engine:
+            side_by_side(engine, stretches, failed, quiet, stop, told=False)
+        if failed:
+            raise failed[0]
+
+    if hands.split is not None:
+        from ftpcli.annotation.split import Split
+
+        return one_by_one(settings, [Split(video, hands.split, share) for video in work], errors, quiet, status)
+    alone = not all(can_reread(video.source.path) and not video.target.show for video in work)
+    engine = workers(1 if alone else len(work), status)
+    if isinstance(engine, Processes) and engine.most == 1:
+        return one_by_one(settings, work, errors, quiet, status)
+    with engine, stop_signals(STOPPING) as stop:
+        return side_by_side(engine, work, errors, quiet, stop, status), stop
+
+
+def _usual_jobs(settings: Settings) -> int:
+    device = settings["device"]
+    on_cpu = device == "cpu" or choose_engine(settings["engine"], device, settings["precision"]) == Engine.ONNX
+    return max(1, cores() // 2) if on_cpu else 1
 
 
 def one_by_one(
-    settings: Settings, work: Work, errors: list[FtpError], quiet: bool, status: StatusFile | None = None
+    settings: Settings, work: Sequence[Job], errors: list[FtpError], quiet: bool, status: StatusFile | None = None
 ) -> tuple[list[Summary], Stop]:
     """Annotate one source after the other; a failure is printed and kept in ``errors``, the others go on.
 
@@ -45,217 +89,143 @@ def one_by_one(
     Signals end the program at once while the models load, and from then on after the chunk that is at work.
     """
     from ftpcli.annotation.chain import Annotator
-    from ftpcli.annotation.outputs import Interrupted
+    from ftpcli.annotation.outputs import Interrupted, Summary
 
     annotator = Annotator(**settings)
-    annotator.estimator.notice = _tell_notice
+    annotator.estimator.notice = tell_notice
     if not quiet:
-        typer.echo(_device(annotator), err=True)
-    done, left, busy = [], deque(work), _Busy(quiet)
+        typer.echo(device_line(annotator), err=True)
+    done, left, busy = list[Summary](), deque(work), _Busy(quiet)
     with stop_signals(STOPPING) as stop:
         while left and not stop():
-            source, target = left.popleft()
-            with progress(_name(source), quiet=quiet) as show:
-                outcome = _annotate(annotator, source, target, status, show, stop)
+            job = left.popleft()
+            with progress(short_name(job), quiet=quiet or job.shared) as show:
+                outcome = do(job, annotator, status, show, stop)
             if status and isinstance(outcome, BusyError):
-                busy.tell(source)
-                left.append((source, target))
-            elif isinstance(outcome, FtpError):
-                tell_error(outcome)
-                if isinstance(outcome, Interrupted):
-                    break
+                busy.tell(job)
+                left.append(job)
+                continue
+            _tell_outcome(outcome, quiet)
+            if isinstance(outcome, Interrupted):
+                break
+            if isinstance(outcome, FtpError):
                 errors.append(outcome)
-            else:
+            elif outcome is not None:
                 done.append(outcome)
-                _tell_summary(outcome, quiet)
     return done, stop
 
 
 def side_by_side(
-    jobs: int,
-    settings: Settings,
-    work: Work,
+    engine: Workers,
+    work: Sequence[Job],
     errors: list[FtpError],
     quiet: bool,
-    stop: Stop,
+    stop: Callable[[], bool],
     status: StatusFile | None = None,
+    told: bool = True,
 ) -> list[Summary]:
-    """The same with so many processes of one thread each; one that dies fails the source that it was at, no other.
+    """The same with workers; one that dies fails the job that it was at, after the engine's retries, and no other.
 
-    The first one loads the models before the others start, so that what is made once for all is made once.
+    The first one loads the models before the others start, so that what is made once for all is made once. A worker
+    has one job at a time, and gets the next one when that is done.
     """
     from ftpcli.annotation.outputs import Interrupted
 
-    left, outcomes, busy = deque(enumerate(work)), dict[int, "Summary | FtpError"](), _Busy(quiet)
-    workers: dict[Connection, _Worker] = {}
+    left, outcomes, busy = deque(enumerate(work)), dict[int, "Summary | FtpError | None"](), _Busy(quiet)
+    hands: dict[Worker, _Hand] = {}
+    losses: Counter[int | None] = Counter()
     asked = False
-    with _one_thread(), bars(len(work), quiet=quiet) as begin:
+    with bars(len(work), quiet=quiet) as begin:
         try:
-            while workers or (left and not stop()):
-                if left and not stop() and len(workers) < jobs and all(one.ready for one in workers.values()):
-                    worker = _Worker(settings, status)
-                    workers[worker.pipe] = worker
+            while hands or (left and not stop()):
+                if left and not stop() and len(hands) < engine.most and (not hands or _any_ready(hands)):
+                    hands[engine.start()] = _Hand()
                 if stop() and not asked:
                     asked = True
-                    for worker in workers.values():
-                        worker.process.terminate()
-                for pipe in wait(list(workers), _EVERY):
-                    assert isinstance(pipe, Connection)
-                    worker = workers[pipe]
+                    for worker in hands:
+                        worker.stop()
+                for worker in engine.wait(list(hands), _EVERY):
+                    hand = hands[worker]
                     try:
-                        kind, content = pipe.recv()
-                    except (EOFError, OSError):  # it died
-                        content = worker.death(asked)
-                        kind = "done" if worker.number is not None else "gone" if worker.ready or asked else "failed"
-                        if worker.number is not None:
-                            _note_failure(status, work[worker.number], content)
-                        del workers[pipe]
+                        kind, content = worker.recv()
+                    except EOFError:
+                        del hands[worker]
+                        job, name = (hand.job, hand.job.source.path) if hand.job else (None, "a job")
+                        content = FtpError(f"{name}: its {worker.death()}; {engine.advice}")
+                        if asked:
+                            content = Interrupted(f"{name}: stopped")
+                        elif losses[hand.number] < engine.retries:
+                            losses[hand.number] += 1
+                            tell_notice(f"{name}: its {worker.death()}; another one goes on")
+                            if job is not None and hand.number is not None:
+                                hand.end()
+                                left.appendleft((hand.number, job.again(hand.begun)))
+                            continue
+                        elif job is not None:
+                            note_failure(status, job, content)
+                        kind = "done" if job is not None else "gone" if hand.ready or asked else "failed"
                     if kind == "ready":
-                        if not quiet and not outcomes and len(workers) == 1:
+                        if told and not quiet and not outcomes and len(hands) == 1:
                             typer.echo(content, err=True)
-                        worker.ready = True
+                        hand.ready = True
                     elif kind == "notice":
-                        _tell_notice(content)
+                        tell_notice(content)
                     elif kind == "progress":
-                        worker.show(*content)
+                        hand.begun = True
+                        hand.show(*content)
                     elif kind == "failed":  # to load the models
                         raise content
-                    elif kind == "done" and worker.number is not None:
-                        worker.end()
-                        number, worker.number = worker.number, None
+                    elif kind == "done" and hand.job is not None and hand.number is not None:
+                        hand.end()
+                        number, job, hand.job, hand.number = hand.number, hand.job, None, None
                         if status and isinstance(content, BusyError):
-                            busy.tell(work[number][0])
-                            left.append((number, work[number]))
+                            busy.tell(job)
+                            left.append((number, job))
                         else:
                             outcomes[number] = content
-                            if isinstance(content, FtpError):
-                                tell_error(content)
-                            else:
-                                _tell_summary(content, quiet)
-                    if pipe in workers and worker.ready and worker.number is None:
+                            if told:
+                                _tell_outcome(content, quiet)
+                    if worker in hands and hand.ready and hand.job is None:
                         if left and not stop():
-                            worker.number, (source, target) = left.popleft()
-                            worker.show, worker.end = begin(_name(source))
-                            worker.name = source.path
-                            with suppress(OSError):  # it died: the pipe says so next
-                                pipe.send((source, target))
+                            hand.number, hand.job = left.popleft()
+                            hand.begun = False
+                            hand.show, hand.end = begin(short_name(hand.job))
+                            worker.send(hand.job)
                         else:
-                            with suppress(OSError):
-                                pipe.send(None)
-                            worker.process.join()
-                            del workers[pipe]
+                            worker.send(None)
+                            worker.close()
+                            del hands[worker]
+                if not left or stop():  # nobody waits for models that nobody needs any more
+                    for worker in [worker for worker, hand in hands.items() if not hand.ready]:
+                        worker.kill()
+                        del hands[worker]
         finally:
-            for worker in workers.values():
-                worker.process.kill()
+            for worker in hands:
+                worker.kill()
     ended = [outcomes[number] for number in sorted(outcomes)]
     errors += [one for one in ended if isinstance(one, FtpError) and not isinstance(one, Interrupted)]
-    return [one for one in ended if not isinstance(one, FtpError)]
+    return [one for one in ended if one is not None and not isinstance(one, FtpError)]
 
 
-class _Worker:
-    """A process that annotates the sources that it is sent."""
+@dataclass(slots=True)
+class _Hand:
+    """What is known of a worker.
 
-    process: BaseProcess
+    Attributes:
+        job, number: that it is at, and its place in the work.
+        begun: the job has stored something.
+    """
 
-    def __init__(self, settings: Settings, status: StatusFile | None) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, other = context.Pipe()
-        self.process = context.Process(target=_serve, args=(other, settings, status), daemon=True)
-        self.process.start()
-        other.close()
-        self.ready = False
-        self.number: int | None = None  # of the source that it is at
-        self.name = ""
-        self.show: Report = lambda done, total, note: None
-        self.end = lambda: None
-
-    def death(self, asked: bool) -> FtpError:
-        """What to say of a process that has ended without a word."""
-        from ftpcli.annotation.outputs import Interrupted
-
-        self.process.join()
-        if asked:
-            return Interrupted(f"{self.name or 'a job'}: stopped")
-        code = self.process.exitcode or 0
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        return FtpError(
-            f"{self.name or 'a job'}: its process {how}; go on with --resume, with fewer --jobs if memory ran out"
-        )
+    ready: bool = False
+    number: int | None = None
+    job: Job | None = None
+    begun: bool = False
+    show: Report = lambda done, total, note: None
+    end: End = lambda: None
 
 
-def _serve(pipe: Connection, settings: Settings, status: StatusFile | None) -> None:
-    """A worker's life."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes: the first one passes it on
-    from ftpcli.device import no_other_threads
-
-    no_other_threads()
-    with stop_signals() as stop:
-        from ftpcli.annotation.chain import Annotator
-
-        try:
-            annotator = Annotator(**settings)
-        except FtpError as error:
-            pipe.send(("failed", error))
-            return
-        annotator.estimator.notice = lambda text: pipe.send(("notice", text))
-        pipe.send(("ready", _device(annotator)))
-        while (item := pipe.recv()) is not None:
-            source, target = item
-            outcome = _annotate(annotator, source, target, status, lambda *state: pipe.send(("progress", state)), stop)
-            pipe.send(("done", outcome))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Processes that start in the block compute in one thread."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        yield
-    finally:
-        del os.environ["OMP_NUM_THREADS"]
-        if before is not None:
-            os.environ["OMP_NUM_THREADS"] = before
-
-
-def _annotate(
-    annotator: Annotator, source: Source, target: Target, status: StatusFile | None, show: Report, stop: Stop
-) -> Summary | FtpError:
-    """One source; what is wrong with it must not take the others with it."""
-    from ftpcli.annotation.batch import annotate_noted
-    from ftpcli.annotation.outputs import annotate_file
-
-    def tell(state: Progress) -> None:
-        show(state.frames, state.total, f"{state.people} poses")
-
-    try:
-        if source.own:
-            annotator = annotator.with_options(**source.own)
-        if status is None:
-            return annotate_file(annotator, source.path, target, tell=tell, stop=stop)
-        return annotate_noted(annotator, source, target, status, tell=tell, stop=stop)
-    except BusyError as error:
-        time.sleep(_PAUSE)
-        return error
-    except FtpError as error:
-        failure = error
-    except BrokenPipeError:
-        raise
-    except Exception as error:
-        if os.environ.get("FTP_DEBUG"):
-            raise
-        failure = FtpError(f"{source.path}: {unexpected(error)}")
-    _note_failure(status, (source, target), failure)
-    return failure
-
-
-def _note_failure(status: StatusFile | None, work: tuple[Source, Target], error: FtpError) -> None:
-    from ftpcli.annotation.outputs import Interrupted
-
-    source, target = work
-    if status and target.out and not isinstance(error, Interrupted):
-        with suppress(OutputError):  # the error itself is printed
-            status.append("failed", source=source.name, out=target.out.name, error=str(error))
+def _any_ready(hands: dict[Worker, _Hand]) -> bool:
+    return any(hand.ready for hand in hands.values())
 
 
 class _Busy:
@@ -264,29 +234,26 @@ class _Busy:
     def __init__(self, quiet: bool) -> None:
         self._told = quiet
 
-    def tell(self, source: Source) -> None:
+    def tell(self, job: Job) -> None:
         if not self._told:
-            typer.echo(f"ftp: {source.name}: another run is at work on it; looking again after the others", err=True)
+            name = job.source.name
+            typer.echo(f"ftp: {name}: another run is at work on it; looking again after the others", err=True)
         self._told = True
 
 
-def _name(source: Source) -> str:
-    from ftpcli.files.inputs import describe
-
-    return Path(describe(source.path)).name
-
-
-def _device(annotator: Annotator) -> str:
-    e = annotator.estimator
-    return f"ftp: on {e.device} in {e.precision} ({e.engine.name}), weights {e.provenance['name']}"
-
-
-def _tell_notice(text: str) -> None:
+def tell_notice(text: str) -> None:
     typer.echo(f"ftp: warning: {text}", err=True)
 
 
 def tell_error(error: FtpError) -> None:
     typer.echo(f"ftp: {error}", err=True)
+
+
+def _tell_outcome(outcome: Summary | FtpError | None, quiet: bool) -> None:
+    if isinstance(outcome, FtpError):
+        tell_error(outcome)
+    elif outcome is not None:
+        _tell_summary(outcome, quiet)
 
 
 def _tell_summary(summary: Summary, quiet: bool) -> None:

@@ -40,6 +40,27 @@ def part_path(out: str | os.PathLike[str]) -> Path:
     return name_beside(out, "", ".part.jsonl")
 
 
+def read_part(path: str | os.PathLike[str]) -> Iterator[PartRecord]:
+    """The records of a part file that nobody writes any more, one at a time. Raises InputError."""
+    try:
+        handle = open(path, "rb")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise InputError(f"{os.fspath(path)}: cannot be read ({error.strerror})") from error
+    with handle:
+        lines, after = Lines(handle, os.fspath(path)), -1
+        header, _ = decode_header(lines.text(lines.next() or b""), lines.where, NAME)
+        while (line := lines.next()) is not None:
+            record = _decode(lines, line, header, after)
+            after = record.frame.index
+            yield record
+
+
+def _decode(lines: Lines, line: bytes, header: Header, after: int) -> PartRecord:
+    value = checks.parse(lines.text(line), lines.where)
+    frame = decode_record(value, len(header.joints), lines.where, after, exact=True)
+    return PartRecord(frame, checks.as_object(value.get("private", {}), "'private'", lines.where))
+
+
 class PartWriter:
     """A locked, open part file. A context manager: leaving it closes the file, and keeps it if it holds a record.
 
@@ -135,17 +156,12 @@ class PartWriter:
             line = lines.next()
             if line is None or not line.endswith(b"\n"):
                 return None
-            frame = self._decode(lines.text(line), lines.where, self.last_index).frame
+            frame = _decode(lines, line, self.header, self.last_index).frame
         except InputError:
             return None
         self.records += 1
         self.last_index = frame.index
         return len(line)
-
-    def _decode(self, text: str, where: str, after: int) -> PartRecord:
-        value = checks.parse(text, where)
-        frame = decode_record(value, len(self.header.joints), where, after, exact=True)
-        return PartRecord(frame, checks.as_object(value.get("private", {}), "'private'", where))
 
     def _compare(self, stored: Any, wanted: Mapping[str, Any]) -> None:
         before = _flat(stored if isinstance(stored, dict) else {})
@@ -231,7 +247,7 @@ class PartWriter:
                 line = lines.next()
                 if line is None:
                     raise InputError(f"{self.path}: was cut while the run was reading it")
-                record = self._decode(lines.text(line), lines.where, after)
+                record = _decode(lines, line, self.header, after)
                 after = record.frame.index
                 end += len(line)
                 yield record, end

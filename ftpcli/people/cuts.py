@@ -25,6 +25,17 @@ _SIDE = 32  # pixels, longer side of the thumbnails that are compared
 _FLASH = 2  # frames: unlike pictures for so short a time are a flash, not a shot
 
 
+def thumbnail(image: np.ndarray) -> np.ndarray:
+    """(h, w, 3) uint8, whose longer side is 32 pixels, of a picture of any size, (H, W, 3) uint8 RGB; a fraction of a
+    millisecond, because most pixels are passed over."""
+    step = max(1, min(image.shape[:2]) // (3 * _SIDE))
+    image = np.ascontiguousarray(image[::step, ::step])
+    height, width = image.shape[:2]
+    scale = _SIDE / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+
+
 class _Look(NamedTuple):
     """What is compared of a picture."""
 
@@ -32,16 +43,11 @@ class _Look(NamedTuple):
     luma: np.ndarray  # (n,) float32, mean 0 and length 1
 
     @classmethod
-    def of(cls, image: np.ndarray) -> Self:
-        """(H, W, 3) uint8 RGB; a fraction of a millisecond at any size, because most pixels are passed over."""
-        step = max(1, min(image.shape[:2]) // (3 * _SIDE))
-        image = np.ascontiguousarray(image[::step, ::step])
-        height, width = image.shape[:2]
-        scale = _SIDE / max(height, width)
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(-1, 3)
-        colours = np.bincount((small // 43) @ np.array([36, 6, 1]), minlength=216) / len(small)
-        luma = small.mean(axis=1, dtype=np.float32)
+    def of(cls, small: np.ndarray) -> Self:
+        """Of a thumbnail."""
+        pixels = small.reshape(-1, 3)
+        colours = np.bincount((pixels // 43) @ np.array([36, 6, 1]), minlength=216) / len(pixels)
+        luma = pixels.mean(axis=1, dtype=np.float32)
         luma -= luma.mean()
         return cls(colours, luma / max(float(np.linalg.norm(luma)), 1e-6))
 
@@ -90,7 +96,8 @@ class Shots:
             return replace(tracked, shot=shot)
 
         for tracked in frames:
-            held.append((tracked, _Look.of(tracked.frame.image)))
+            small = thumbnail(tracked.frame.image) if tracked.thumbnail is None else tracked.thumbnail
+            held.append((tracked, _Look.of(small)))
             del tracked  # a name for the newest frame would keep it alive until the next one replaces it
             if len(held) > self._most:
                 yield first()

@@ -145,6 +145,7 @@ class VideoReader:
             stream.codec_context.open(strict=False)
         except (av.error.FFmpegError, ValueError, MemoryError) as error:
             raise InputError(f"{self._name}: its {stream.codec_context.name} video cannot be decoded") from error
+        self._stream = stream
         pictures = self._decode(self._container, stream)
         first = next(pictures, None)
         if first is None:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ftpcli.people.cuts import Shots, _Look
+from ftpcli.people.cuts import Shots, _Look, thumbnail
 from ftpcli.records import Frame, TrackedFrame
 from ftpcli.video import open_source
 from samples.make_sample import make_sample
@@ -94,7 +94,7 @@ def test_a_jump_cut_is_a_cut() -> None:
     """The same scene from nearer by: colours stay alike."""
     far = [view(A, i) for i in range(12)]
     near = [closer(view(A, 12 + i), 1.3) for i in range(8)]
-    looks = [_Look.of(far[-1]), _Look.of(near[0])]
+    looks = [_Look.of(thumbnail(far[-1])), _Look.of(thumbnail(near[0]))]
     assert looks[0].change(looks[1]) < 0.3  # by this alone it would be none
     assert shots(noisy(far + near)) == [0] * 12 + [1] * 8
 

@@ -212,6 +212,25 @@ def test_two_processes_give_the_loss_of_one_with_the_double_batch(tmp_path: Path
     assert curves[0][0] == pytest.approx(curves[1][0], rel=0.01)
 
 
+def test_two_machines(tmp_path: Path) -> None:
+    """The documentation's line, as both machines would run it: they meet over TCP, here on the loopback."""
+    line = next(one for one in (ROOT / "docs" / "training.md").read_text().splitlines() if "--rdzv-endpoint" in one)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = line.partition(" -m ftpcli train ")[0].split()
+    changed = {"10.0.0.5:29500": f"127.0.0.1:{port}", "4": "1"}
+    launch = [sys.executable, "-m", "torch.distributed.run", *(changed.get(word, word) for word in words[1:])]
+    assert f"127.0.0.1:{port}" in launch and launch[launch.index("--nnodes") + 1] == "2"
+    more = ["--data", f"coco={make_coco(tmp_path / 'coco')}", "--stem", "patch", "--branches", "none", "--frames", "1"]
+    more += ["--heatmap", "softmax", "--depth", "4", "--threads", "1", "--ema", "0", "--log-every", "1"]
+    words = [*launch, "-m", "ftpcli", "train", *TINY, *more, "--steps", "3", "--out", str(tmp_path / "run")]
+    machines = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)]
+    said = [machine.communicate(timeout=400)[1] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    assert [row["step"] for row in rows(tmp_path / "run", "step")] == [1, 2, 3]  # one of the two writes
+
+
 def test_an_encoder_is_trained_on_vitpose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The temporal recipe puts both branches behind it and leaves the backbone as it is; the codec goes along."""
     import torch

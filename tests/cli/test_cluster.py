@@ -1,0 +1,223 @@
+"""``--cluster ray``: the files of a plain run, whatever becomes of workers, inputs and outputs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from ftpcli.files.status import NAME, summed_up
+from tests.support.odd_videos import encode
+from tests.support.tiny import Ran, mot_boxes
+
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def make_list(folder: Path, count: int, frames: int = 8) -> Path:
+    """A table of so many clips with boxes."""
+    boxes = mot_boxes(folder / "boxes.txt", frames)
+    first = encode(folder / "clip000.mp4", count=frames, size=(96, 64))
+    for number in range(1, count):
+        (folder / f"clip{number:03}.mp4").write_bytes(first.read_bytes())
+    rows = [f"{folder}/clip{number:03}.mp4,{boxes}" for number in range(count)]
+    (folder / "list.csv").write_text("\n".join(["path,boxes", *rows]))
+    return folder / "list.csv"
+
+
+MAIN = "from ftpcli.cli import main; main()"
+
+
+def start(*words: object, code: str = MAIN) -> subprocess.Popen[str]:
+    """In a process of its own: Ray reads its variables when it is imported."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "annotate", *map(str, words)],
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=ROOT,
+    )  # fmt: skip
+
+
+def noted(out: Path, state: str = "done") -> list[dict[str, object]]:
+    path = out / NAME
+    every = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [line for line in every if line["state"] == state and not line.get("already")]
+
+
+def workers_of(process: int) -> list[int]:
+    """Ray's processes, below this one, that do our work."""
+    parents, names = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            _, _, fields = (folder / "stat").read_text().rpartition(") ")
+            names[int(folder.name)] = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        parents[int(folder.name)] = int(fields.split()[1])
+
+    def below(number: int) -> bool:
+        return number == process or (number in parents and number > 1 and below(parents[number]))
+
+    return [number for number, name in names.items() if name.startswith(b"ray::Actor") and below(number)]
+
+
+@pytest.fixture
+def models(tiny_model: Path) -> tuple[object, ...]:
+    return "--weights", tiny_model, "--format", "jsonl", "--device", "cpu"
+
+
+def test_the_files_are_those_of_a_plain_run(
+    models: tuple[object, ...], command: Callable[..., Ran], tmp_path: Path
+) -> None:
+    """Also with relative paths; a second call does nothing."""
+    listed = make_list(tmp_path, 3)
+    assert command("annotate", "--inputs-from", listed, "--out", tmp_path / "plain", "--jobs", 1, *models).code == 0
+    out = tmp_path / "out"
+    words = ("--inputs-from", os.path.relpath(listed, ROOT), "--out", os.path.relpath(out, ROOT), "--skip-done")
+    for calls in (1, 2):
+        run = start(*words, "--cluster", "ray", "--jobs", 2, *models)
+        said = run.communicate(timeout=300)[1]
+        assert run.returncode == 0 and said.count("is whole already") == (0, 3)[calls - 1], said
+        assert len(said.splitlines()) == 5, said  # nothing of Ray's own
+    for name in ("clip000.jsonl", "clip001.jsonl", "clip002.jsonl"):
+        assert (out / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+    assert b'"keypoints"' in (out / "clip000.jsonl").read_bytes() and len(noted(out)) == 3
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """An address where somebody takes calls and says nothing."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_what_cannot_be(
+    models: tuple[object, ...],
+    command: Callable[..., Ran],
+    silent: str,
+    tmp_path: Path,
+) -> None:
+    listed = ("--inputs-from", make_list(tmp_path, 2), "--out", tmp_path / "out", *models)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{free.getsockname()[1]}"
+    for more, code, says in [
+        (("--cluster", "dask"), 2, "--cluster dask: give ray, ray:auto, or ray:HOST:PORT"),
+        (("--cluster", "ray:host"), 2, "--cluster ray:host: give ray"),
+        (("--gpus-per-job", "1"), 2, "--gpus-per-job 1: is for --cluster"),
+        (("--cluster", f"ray:{nobody}"), 1, f"--cluster ray:{nobody}: no Ray answers there"),
+        (("--cluster", f"ray:{silent}"), 1, f"--cluster ray:{silent}: no Ray answers there"),
+    ]:
+        began = time.monotonic()
+        ran = command("annotate", *listed, *more)
+        assert ran.code == code and len(ran.lines) == 1 and says in ran.lines[0], ran.err
+        assert time.monotonic() - began < 10
+    ran = command("annotate", tmp_path / "clip000.mp4", "--out", "-", "--cluster", "ray", "--device", "cpu")
+    assert ran.code == 2 and "reads and writes files, no pipes" in ran.err
+
+    run = start(*listed, "--cluster", "ray", "--gpus-per-job", "0.5", "-q")
+    assert (
+        run.communicate(timeout=300)[1] == "ftp: --gpus-per-job 0.5: the cluster has 0 GPUs\n" and run.returncode == 2
+    )
+    run = start(
+        *listed, "--cluster", "ray", "-q", code=f"import ftpcli.cli.cluster as c; c.__version__ = '9.9'; {MAIN}"
+    )
+    said = run.communicate(timeout=300)[1]
+    assert run.returncode == 1 and "has ftp " in said and ", this is 9.9; install" in said and said.count("\n") == 1
+    assert not list((tmp_path / "out").glob("*.jsonl"))
+
+
+def test_a_worker_of_another_version_can_say_so(tmp_path: Path) -> None:
+    """One that has none of our modules but the version's."""
+    from ray import cloudpickle
+
+    from ftpcli.cli.cluster import _actor
+
+    (tmp_path / "ftpcli").mkdir()
+    (tmp_path / "ftpcli" / "__init__.py").touch()
+    (tmp_path / "ftpcli" / "version.py").write_text('__version__ = "0.0.1"')
+    (tmp_path / "actor").write_bytes(cloudpickle.dumps(_actor()))
+    code = "from ray import cloudpickle; a = cloudpickle.loads(open('actor', 'rb').read())(); a.serve(b''); "
+    code += "import sys; print(a.next(), [name for name in sys.modules if name.startswith('ftpcli')])"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert "('unfit', 'worker on " in ran.stdout and "has ftp 0.0.1, this is " in ran.stdout
+    assert "['ftpcli', 'ftpcli.version']" in ran.stdout
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_a_signal_stops_and_keeps(models: tuple[object, ...], tmp_path: Path) -> None:
+    """Ctrl-C goes to the whole group of processes."""
+    listed, out = make_list(tmp_path, 2, 300), tmp_path / "out"
+    words = ["annotate", "--inputs-from", listed, "--out", out, "--cluster", "ray", "--jobs", 2, *models]
+    run = subprocess.Popen(
+        [sys.executable, "-c", MAIN, *map(str, words)],
+        stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True,
+    )  # fmt: skip
+    until = time.monotonic() + 300
+    while len(list(out.glob("*.part.jsonl")) if out.exists() else []) < 2 and time.monotonic() < until:
+        time.sleep(0.02)
+    os.killpg(run.pid, signal.SIGINT)
+    said = run.communicate(timeout=300)[1]
+    assert run.returncode == 130 and said.count("; they are kept in ") == 2, said
+    run = start(*words[1:], "--resume")
+    said = run.communicate(timeout=300)[1]
+    assert run.returncode == 0 and said.count("of them from the interrupted run") == 2, said
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_two_hundred_clips(models: tuple[object, ...], command: Callable[..., Ran], tmp_path: Path) -> None:
+    """A worker killed, an input damaged, an output that cannot be written; a second call; two masters at once."""
+    listed, out = make_list(tmp_path, 200), tmp_path / "out"
+    (tmp_path / "clip007.mp4").write_bytes(b"nothing" * 100)
+    (out / "clip011.jsonl").mkdir(parents=True)  # where root may write, too, nothing can take its place
+    words = ("--inputs-from", listed, "--out", out, "--skip-done", "--cluster", "ray", "--jobs", 4, *models)
+    run = start(*words)
+    until = time.monotonic() + 600
+    while len(noted(out)) < 30 and time.monotonic() < until and run.poll() is None:
+        time.sleep(0.02)
+    os.kill(workers_of(run.pid)[0], signal.SIGKILL)
+    said = run.communicate(timeout=1500)[1]
+    assert run.returncode == 1, said
+    if "its worker was lost; another one goes on" not in said:
+        assert "was lost" not in said  # it was between two inputs
+    failed = {str(one["source"]): str(one["error"]) for one in summed_up(str(out))["failed"]}
+    assert sorted(map(os.path.basename, failed)) == ["clip007.mp4", "clip011.mp4"]
+    assert all(f"ftp: {error}\n" in said for error in failed.values())
+    plain = tmp_path / "plain.jsonl"
+    boxes = ("--boxes", tmp_path / "boxes.txt")
+    assert command("annotate", tmp_path / "clip000.mp4", *boxes, "--out", plain, *models).code == 0
+    whole = plain.read_text().replace("clip000.mp4", "CLIP")
+    for path in (path for path in out.glob("*.jsonl") if path.is_file()):
+        assert path.read_text().replace(f"{path.stem}.mp4", "CLIP") == whole, path
+    # A worker that is killed between an output and its line leaves the line to the next one.
+    assert len([path for path in out.glob("*.jsonl") if path.is_file()]) == 198 == summed_up(str(out))["done"]
+    assert len(noted(out)) >= 197 and not list(out.glob("*.part*"))
+
+    before = {path.name: path.stat().st_mtime_ns for path in out.glob("*.jsonl") if path.is_file()}
+    for name in ("clip100.jsonl", "clip150.jsonl"):
+        (out / name).unlink()
+    (out / "clip011.jsonl").rmdir()
+    (tmp_path / "clip007.mp4").write_bytes((tmp_path / "clip000.mp4").read_bytes())
+    runs = [start(*words[:-9], "--skip-done", "--cluster", "ray", "--jobs", 2, *models) for _ in range(2)]
+    texts = [run.communicate(timeout=1500)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], texts
+    now = {path.name: path.stat().st_mtime_ns for path in out.glob("*.jsonl")}
+    assert len(now) == 200 and {name for name in now if now[name] != before.get(name)} == {
+        "clip007.jsonl", "clip011.jsonl", "clip100.jsonl", "clip150.jsonl"
+    }  # fmt: skip
+    done = Counter(line["out"] for line in noted(out))
+    assert done.pop("clip100.jsonl") == done.pop("clip150.jsonl") == 2 and set(done.values()) == {1}
