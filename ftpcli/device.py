@@ -18,6 +18,8 @@ from ftpcli.files.stages import current, stage
 if TYPE_CHECKING:
     import torch
 
+#: Most windows at a time, and most threads or processes, that can be meant: more is a slip, or takes the machine down.
+MOST_BATCH, MOST_THREADS = 4096, 1024
 T = TypeVar("T")
 R = TypeVar("R")
 #: Fewest parts, where there are that many items.

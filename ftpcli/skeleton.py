@@ -97,27 +97,10 @@ COCO17 = Skeleton("coco17", ("nose", "left_eye", "right_eye", "left_ear", "right
 PERSON19 = Skeleton("person19", (*COCO17.joints, "head_bottom", "head_top"))
 #: Slots of PoseTrack 2018/2021 files. The ears are never annotated.
 POSETRACK17 = Skeleton("posetrack17", ("nose", "head_bottom", "head_top", "left_ear", "right_ear", *_LIMBS))
+_LEGS = ("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle")
+_ARMS = ("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist")
 #: Joint ids 0..14 of PoseTrack 2017 files and of the poseval program.
-POSETRACK15 = Skeleton(
-    "posetrack15",
-    (
-        "right_ankle",
-        "right_knee",
-        "right_hip",
-        "left_hip",
-        "left_knee",
-        "left_ankle",
-        "right_wrist",
-        "right_elbow",
-        "right_shoulder",
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "head_bottom",
-        "nose",
-        "head_top",
-    ),
-)
+POSETRACK15 = Skeleton("posetrack15", (*_LEGS, *_ARMS, "head_bottom", "nose", "head_top"))
 #: The twelve joints that PCK figures are pooled over.
 BODY12 = _LIMBS
 

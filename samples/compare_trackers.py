@@ -189,7 +189,11 @@ def from_scenes(
             race, truth = Race(rate, detector.score), []
             for number, (image, seen, unseen) in enumerate(scene(seed, rate, seconds, SIZES[boxes])):
                 truth.append((seen, unseen))
-                found = labels_as_found(seen, 1000 * seed + number) if boxes == "labels" else detector.detect(image)
+                found = (
+                    labels_as_found(seen, 1000 * seed + number)
+                    if boxes == "labels"
+                    else detector.detect_batch([image])[0]
+                )
                 race.step(image, found)
             for rival, rows in race.results().items():
                 results[f"scenes, {boxes}", rate][rival].add(truth, rows)
@@ -202,7 +206,7 @@ def from_clips(detector: Any, folder: Path, most: int) -> dict[tuple[str, float]
     clips = [clip for clip in json.loads((folder / "clips.json").read_text())["clips"] if clip["split"] == "val"]
     for clip in clips[:most]:
         with open_source(folder / clip["file"]) as source:
-            frames = [(frame.image, detector.detect(frame.image)) for frame in source]
+            frames = [(frame.image, detector.detect_batch([frame.image])[0]) for frame in source]
         for every in (1, 5):
             race, truth = Race(clip["fps"] / every, detector.score), []
             for (image, detections), points in list(zip(frames, clip["keypoints"], strict=False))[::every]:
@@ -222,7 +226,10 @@ def from_video(detector: Any, path: Path) -> dict[tuple[str, float], Any]:
     with open_source(path) as source:
         rate = float(source.info.average_rate or 30)
         frames = [
-            (cv2.resize(frame.image, None, fx=0.5, fy=0.5), detector.detect(frame.image) * np.array([0.5] * 4 + [1]))
+            (
+                cv2.resize(frame.image, None, fx=0.5, fy=0.5),
+                detector.detect_batch([frame.image])[0] * np.array([0.5] * 4 + [1]),
+            )
             for frame in source
         ]
     reference: list[Rows] = []
@@ -243,7 +250,7 @@ def with_skips(detector: Any, looks: list[int], count: int, seconds: float, rate
     print("| frames/s | looks at one of | HOTA | AssA | switches | missed | late |\n|---|---|---|---|---|---|---|")
     for rate in rates:
         scenes = [list(scene(seed, rate, seconds, SIZES["detector"])) for seed in range(count)]
-        found = [[detector.detect(image) for image, _, _ in frames] for frames in scenes]
+        found = [[detector.detect_batch([image])[0] for image, _, _ in frames] for frames in scenes]
         for every in looks:
             score, missed, late = Score(), 0, []
             for frames, boxes in zip(scenes, found, strict=True):

@@ -6,13 +6,15 @@
 Every other option goes to ``ftp train`` as it is; the model is ``--preset base`` and the recipe ``paper`` unless said.
 Each data set is trained on by itself and evaluated on its validation part with the boxes of ``--boxes`` (those of the
 annotations unless ``detected:FILE``; {set} in FILE is 17, 18 or 21), by the rules of the data set's own program.
-What is done already is not done again: a run that was stopped goes on.
+What is done already is not done again: a run that was stopped goes on. Other options need another folder.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -32,12 +34,14 @@ def ftp(*words: object) -> None:
 
 def trained(run: Path, data: str, options: list[str]) -> Path:
     """The weights of a training run, begun, gone on with, or finished before."""
-    weights = run / "last.safetensors"
-    if not (run / "finished").is_file():
+    finished, words = run / "finished", shlex.join(["--data", data, *options])
+    if not finished.is_file():
         resume = ["--resume"] if (run / "checkpoint.pt").is_file() else []
         ftp("train", "--data", data, "--out", run, *options, *resume)
-        (run / "finished").touch()
-    return weights
+        finished.write_text(words)
+    elif finished.read_text() != words:
+        sys.exit(f"table_one: {run} was trained with {finished.read_text()}; choose another folder")
+    return run / "last.safetensors"
 
 
 def average_precision(report: dict[str, Any]) -> list[float]:
@@ -62,9 +66,10 @@ def main() -> None:
         if root is None:
             continue
         kind, run = f"posetrack{name}", options.out / f"posetrack{name}"
-        weights, report = trained(run, f"{kind}={root}", rest), options.out / f"{kind}.json"
+        boxes = options.boxes.replace("{set}", name)
+        report = options.out / f"{kind}_{'-'.join(re.findall('[A-Za-z0-9_]+', boxes))}.json"
+        weights = trained(run, f"{kind}={root}", rest)
         if not report.is_file():
-            boxes = options.boxes.replace("{set}", name)
             ftp("eval", "--data", root, "--dataset", kind, "--weights", weights, "--boxes", boxes, "--report", report)
         table.append((kind, average_precision(json.loads(report.read_text()))))
     if not table:

@@ -41,19 +41,23 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 #: Folders, modules and tests that run whole commands, train, load the default weights or another program: not part of
-#: ``-m quick``.
+#: ``-m quick``, which does not import those modules either.
 _LONG = (
     "annotation/",
     "cli/",
     "datasets/test_posetrack_index",
+    "drawing/test_drawer.py::test_the_commands",
     "drawing/test_render",
+    "evaluation/test_calibrate_confidence.py::test_the_mapping_goes",
     "evaluation/test_cli",
+    "evaluation/test_compare_weights",
     "evaluation/test_hostile",
     "evaluation/test_model",
     "formats/test_formats_hostile",
     "formats/test_tools.py::test_ultralytics_trains",
     "inspection/test_review.py::test_every_frame_has_its_own_skeleton",
     "model/test_model",
+    "model/test_quantised.py::test_onnx_runtime",
     "model/test_vitpose",
     "people/test_cuts",
     "people/test_gaps",
@@ -61,6 +65,7 @@ _LONG = (
     "people/test_loading",
     "people/test_people.py::test_replayed_detections",
     "pose/test_estimator",
+    "pose/test_filters.py::test_annotate",
     "pose/test_foreign.py::test_an_encoder",
     "pose/test_hub",
     "pose/test_onnx_engine",
@@ -73,12 +78,19 @@ _LONG = (
     "test_samples",
     "test_speed",
     "training/detector/",
+    "training/test_ablation",
     "training/test_initialise",
     "training/test_loop",
     "training/test_pose_trainer",
     "training/test_train_cli",
     "video/",
 )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    name = collection_path.relative_to(ROOT / "tests").as_posix() if collection_path.suffix == ".py" else ""
+    long = tuple(part for part in _LONG if "::" not in part)
+    return True if config.option.markexpr == "quick" and name.startswith(long) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

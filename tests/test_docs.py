@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,21 +74,31 @@ def test_named_files_exist(path: Path) -> None:
 
 
 @each_document
-def test_commands_and_options_exist(path: Path) -> None:
+def test_commands_can_be_given(path: Path) -> None:
+    """Each has the command, options, choices and number of arguments that the command line takes."""
+    from ftpcli.cli.app import WrongUsage, app
+
+    group = typer.main.get_command(app)
+    for words in commands(path):
+        redirected = next((at for at, word in enumerate(words) if word in ("<", ">", "|")), len(words))
+        name, *given = words[:redirected]
+        assert name in group.commands, f"ftp {name}"
+        try:
+            group.commands[name].make_context(name, [word for word in given if word != "..."])
+        except WrongUsage as error:
+            pytest.fail(f"ftp {shlex.join(words)}: {error.format_message()}")
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.name != "training-log.md"], ids=lambda p: p.name)
+def test_options_in_the_text_exist(path: Path) -> None:
     from ftpcli.cli.app import app
 
     group = typer.main.get_command(app)
-    known = {
-        name: {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-        for name, command in group.commands.items()
-    }
-    shared = {option for parameter in group.params for option in parameter.opts}
-    for words in commands(path):
-        name = next(word for word in words if not word.startswith("-"))
-        assert name in known, f"ftp {name}"
-        for word in words:
-            option = word.partition("=")[0]
-            assert not option.startswith("-") or option == "-" or option in known[name] | shared, f"ftp {name} {option}"
+    parameters = [*group.params, *(parameter for command in group.commands.values() for parameter in command.params)]
+    known = {"--help"} | {option for one in parameters for option in (*one.opts, *one.secondary_opts)}
+    for span in re.findall(r"`((?:ftp |--)[^`]+)`", _FENCE.sub("", path.read_text())):
+        for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", span):
+            assert option in known, span
 
 
 def test_commands_are_found() -> None:
@@ -157,6 +167,14 @@ def test_commands_of_the_recipes_run(
         can_replace = words[0] in ("convert", "smooth", "render", "review")
         ran = command(*words, *(["--overwrite"] if can_replace else []))
         assert ran.code == 0, (words, ran.err)
+
+
+def test_every_option_of_python_is_in_its_table() -> None:
+    from ftpcli import Options
+
+    rows = re.findall(r"^\| ([^|]+) \|[^|]*\| [^|]+ \|$", (ROOT / "docs" / "python.md").read_text(), re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert listed == {field.name for field in fields(Options)}
 
 
 def test_all_pages_are_in_the_site() -> None:

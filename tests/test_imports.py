@@ -94,31 +94,31 @@ def test_commands_import_late() -> None:
         assert not early, (path, early)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["annotate", "--help"], ["train", "--help"]])
-def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+def test_help_loads_nothing_heavy() -> None:
     code = (
-        "import sys; sys.argv[0] = 'ftp'\n"
+        "import sys\n"
         "from ftpcli.cli import main\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
-        f"heavy = set({sorted(HEAVY)}) & sys.modules.keys()\n"
-        "assert not heavy, heavy"
+        "for words in ('--help', '--version', 'annotate --help', 'train --help'):\n"
+        "    sys.argv = ['ftp', *words.split()]\n"
+        "    try:\n        main()\n    except SystemExit as end:\n        assert not end.code\n"
+        f"    heavy = set({sorted(HEAVY)}) & sys.modules.keys()\n"
+        "    assert not heavy, (words, heavy)"
     )
-    run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 0, run.stderr
-    assert "ftp" in run.stdout.lower()
+    assert run.stdout.count("Usage: ftp") == 3
 
 
 def test_help_is_quick() -> None:
     """Under half a second of processor time, whatever else the machine does."""
     resource = pytest.importorskip("resource")
-    subprocess.run([sys.executable, "-m", "ftpcli", "--help"], capture_output=True, cwd=ROOT, check=True)  # compiles
-    spent = []
-    for _ in range(3):
+    spent: list[float] = []
+    while len(spent) < 4 and not (spent and spent[-1] < 0.5 * _slowness()):  # the first one may have to compile
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-m", "ftpcli", "--help"], capture_output=True, cwd=ROOT, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(spent) < 0.5 * _slowness(), spent
+    assert len(spent) < 4, spent
 
 
 def _slowness() -> float:

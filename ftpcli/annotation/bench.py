@@ -29,17 +29,13 @@ class Round:
 
 def bench(
     video: str,
+    options: Options,
     *,
-    weights: str = "default",
-    detector: str = "default",
-    engine: str = "auto",
-    device: str = "auto",
-    precision: str = "auto",
-    batch: int = 16,
     overlay: bool = False,
     against: str | None = None,
     rounds: int = 3,
     tell: Callable[[str], None] = lambda line: None,
+    **computing: Any,
 ) -> dict[str, Any]:
     """Annotate a clip again and again, into a temporary folder, in turn with the other program; medians.
 
@@ -49,13 +45,13 @@ def bench(
         against: a pose model of ultralytics, see :class:`ftpcli.people.yolo_pose.YoloPose`.
         rounds: that count.
         tell: takes a line for each round.
+        computing: ``engine`` and so on of :class:`Annotator`.
 
     Raises:
         FtpError: see ``annotate_file``.
     """
     began, spent = time.perf_counter(), time.process_time()
-    options = Options(weights=weights, detector=detector)
-    annotator = Annotator(options, engine=engine, device=device, precision=precision, batch=batch)
+    annotator = Annotator(options, **computing)
     start = Round(time.perf_counter() - began, time.process_time() - spent, {})
     ours: list[Round] = []
     theirs: list[Round] = []

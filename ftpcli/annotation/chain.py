@@ -23,10 +23,12 @@ from ftpcli.files.stages import Stage, in_stage, stage
 from ftpcli.people.cuts import Shots
 from ftpcli.people.gaps import FillGaps
 from ftpcli.people.sources import BoxesFile, DetectAndTrack, check_boxes
+from ftpcli.pose.claims import settle_claims
 from ftpcli.pose.smoothing import Smoothing
 from ftpcli.pose.views import HoldViews
 from ftpcli.pose.windows import Windows, held_frames
 from ftpcli.records import Frame, FramePoses, Header, RunInfo, SourceInfo, TrackedFrame, VideoInfo, Window
+from ftpcli.skeleton import Skeleton
 from ftpcli.version import __version__
 
 if TYPE_CHECKING:
@@ -107,17 +109,17 @@ class Annotation:
     @property
     def live(self) -> bool:
         """Whether the source goes on without waiting."""
-        return hasattr(self._source, "arrivals")
+        return self._source.arrivals is not None
 
     def delays(self, chunk: list[Annotated]) -> list[float]:
         """Seconds from the arrival of each frame of a live source until now; nothing for other sources."""
-        now, arrivals = time.monotonic(), getattr(self._source, "arrivals", {})
+        now, arrivals = time.monotonic(), self._source.arrivals or {}
         return [now - arrivals.pop(one.frame.index) for one in chunk if one.frame.index in arrivals]
 
     @property
     def frame_name(self) -> Callable[[int], str] | None:
         """File name of a frame's picture, where the source is a folder of pictures."""
-        return getattr(self._source, "frame_name", None)
+        return self._source.frame_name
 
     @property
     def header(self) -> Header:
@@ -233,8 +235,11 @@ class Annotation:
             self.replayed += len(chunk)
         else:
             poses = iter(self._estimator.estimate(windows, tokens))
+            skeleton = Skeleton("model", self._estimator.joints)
             records = [
-                FramePoses(t.frame.index, t.frame.pts, t.frame.seconds, tuple(islice(poses, len(mine))))
+                FramePoses(
+                    t.frame.index, t.frame.pts, t.frame.seconds, settle_claims([*islice(poses, len(mine))], skeleton)
+                )
                 for t, mine in chunk
             ]
         self.frames += len(chunk)

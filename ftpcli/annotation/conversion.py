@@ -14,7 +14,7 @@ from typing import Any
 from ftpcli.annotation.suggestions import suggest
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.poses import open_poses
-from ftpcli.errors import FtpError, InputError, UsageError
+from ftpcli.errors import InputError, UsageError, naming
 from ftpcli.files.inputs import numbered_images, refuse_standard
 from ftpcli.files.output import make_folder
 from ftpcli.files.output_folder import OutputFolder, output_folder
@@ -22,7 +22,7 @@ from ftpcli.formats import SINKS, check_joints, check_output, format_of, lacking
 from ftpcli.formats.base import WriteOptions
 from ftpcli.formats.csv import CsvSink
 from ftpcli.formats.names import PictureNames, picture_file, source_name
-from ftpcli.records import FramePoses, Header, SourceInfo
+from ftpcli.records import FramePoses, Header
 from ftpcli.version import __version__
 
 #: A change to the frames on their way.
@@ -97,7 +97,7 @@ def convert(
         reader = stack.enter_context(open_poses(source, video))
         if reader.records == 0:
             raise InputError(f"{reader.path}: holds no frames")
-        given = _paired(reader, video, fps, stack) if video is not None else _Alone(reader, fps)
+        given = _Alone(reader, fps) if video is None else _Paired(reader, video, fps, stack)
         done = {"command": "convert", "from": reader.format, "to": str(name)} if step is None else step
         run = reader.header.run
         header = Header(
@@ -119,7 +119,7 @@ def convert(
             frames = change(frames)
         if target is not None:
             frames = _written(frames, target, given, picture)
-        try:
+        with naming(reader.path):
             write_poses(
                 out,
                 header,
@@ -133,10 +133,6 @@ def convert(
                 image=image,
                 notice=notices.append,
             )
-        except FtpError as error:
-            if str(error).startswith("frame "):  # filters and writers do not know whose it is
-                raise type(error)(f"{reader.path}: {error}") from error
-            raise
         warnings = [f"{reader.path}: {line}" for line in reader.warnings] + [f"{result.out}: {n}" for n in notices]
         if fps is not None and (reader.timed if video is None else not os.path.isdir(video)):
             warnings.append(
@@ -177,13 +173,17 @@ class _Alone:
 class _Paired(_Alone):
     """The frames of a video, with their pictures and the people that the file has in them."""
 
-    def __init__(self, reader: PosesReader, frames: Any, pairs: Any) -> None:
+    def __init__(
+        self, reader: PosesReader, video: str | os.PathLike[str], fps: Fraction | None, stack: ExitStack
+    ) -> None:
+        from ftpcli.drawing.rendering import Pairing
+
         super().__init__(reader, None)
-        known = reader.header.source
-        self._pairs = pairs
-        self.source = replace(known, path=known.path or Path(frames.info.path).name).of_video(frames.info)
+        self._pairs = Pairing.of(reader, video, stack, fps=fps)
+        known, info = reader.header.source, self._pairs.frames.info
+        self.source = replace(known, path=known.path or Path(info.path).name).of_video(info)
         self._image: Any = None
-        self.total = pairs.total
+        self.total = self._pairs.total
 
     def __iter__(self) -> Iterator[FramePoses]:
         for frame, poses in self._pairs:
@@ -191,21 +191,9 @@ class _Paired(_Alone):
             yield FramePoses(frame.index, frame.pts, frame.seconds, tuple(poses))
 
     def image(self, kind: str) -> bytes:
-        from ftpcli.formats.pictures import encoded
+        from ftpcli.files.pictures import encoded
 
         return encoded(self._image, kind)
-
-
-def _paired(reader: PosesReader, video: str | os.PathLike[str], fps: Fraction | None, stack: ExitStack) -> _Paired:
-    from ftpcli.drawing.rendering import Pairing
-    from ftpcli.video import open_source
-
-    known: SourceInfo = reader.header.source
-    if fps is None and os.path.isdir(video) and known.time_base:
-        fps = 1 / known.time_base
-    frames = open_source(video, rotate=known.rotation, fps=fps if os.path.isdir(video) else None)
-    stack.enter_context(frames)
-    return _Paired(reader, frames, Pairing(reader, frames))
 
 
 def _chosen(

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from ftpcli.datasets.header import encode_run, encode_source
 from ftpcli.errors import InputError
 from ftpcli.formats import open_poses
-from ftpcli.formats.header import encode_run, encode_source
 from ftpcli.records import Header
 
 #: Known only once the source has been read to its end.

@@ -82,6 +82,8 @@ class Options:
             raise UsageError(f"--detect-every {self.detect_every}: must lie between 1 and {_MOST_SKIPPED}")
         if self.detect_every > 1 and self.boxes is not None:
             raise UsageError(f"--detect-every {self.detect_every}: --boxes {self.boxes} takes the detector's place")
+        if self.detector_size is not None and not 32 <= self.detector_size <= 4096:
+            raise UsageError(f"--detector-size {self.detector_size}: must lie between 32 and 4096 pixels")
         if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise UsageError(f"--min-score {self.min_score}: must lie between 0 and 1")
         if not 0 <= self.fill_gaps <= LONGEST:

@@ -16,7 +16,7 @@ from ftpcli.annotation.chain import Annotated, Annotation, Annotator, Stored
 from ftpcli.annotation.fingerprint import fingerprint
 from ftpcli.annotation.finished import finished
 from ftpcli.annotation.pictures_out import drawn
-from ftpcli.errors import BusyError, FtpError, InputError, OutputError, UsageError
+from ftpcli.errors import BusyError, FtpError, InputError, OutputError, UsageError, naming
 from ftpcli.files.inputs import STANDARD, can_reread, describe
 from ftpcli.files.output import check_target, make_folder
 from ftpcli.files.output_folder import OutputFolder, output_folder
@@ -24,6 +24,7 @@ from ftpcli.files.stages import Stage, stage
 from ftpcli.formats import PartWriter, StandardOutput, check_joints, check_output, format_of, joints_of, part_path
 from ftpcli.formats.joints import raw_pose
 from ftpcli.formats.names import picture_file, source_name
+from ftpcli.formats.writer import write_poses
 from ftpcli.people.selection import Chosen
 from ftpcli.pose.smoothing import Smoothing
 from ftpcli.records import FramePoses, Header, SourceInfo
@@ -192,7 +193,7 @@ def annotate_file(
                     with stage(Stage.DRAW):
                         video.draw(chunk)
                 if pictures is not None:
-                    from ftpcli.formats.pictures import encoded
+                    from ftpcli.files.pictures import encoded
 
                     for one in chunk:
                         name = picture_file(one.frame.index, target.picture)
@@ -221,7 +222,8 @@ def annotate_file(
             chosen = output.choose(header.source)
             said = (*header.source.warnings, *stopped, *(chosen.lines if chosen else ()))
             header = replace(header, source=replace(header.source, warnings=said))
-            notices = output.finish(header)
+            with naming(describe(source)):
+                notices = output.finish(header)
     return Summary(
         source=source,
         out=STANDARD if target.out is None else str(target.out),
@@ -329,17 +331,18 @@ class _Part:
         """Write the output; one line, if any, about what it could not hold."""
         assert self._target.out is not None
         notices: list[str] = []
-        self._part.finish(
+        write_poses(
             self._target.out,
+            header,
+            self._changed(record.frame for record in self._part.stored()),
             self._target.format,
-            header=header,
             joints=self._target.joints,
             overwrite=self._target.overwrite,
             frame_name=None if self._target.frames else self._annotation.frame_name,
             picture=self._target.picture,
             notice=notices.append,
-            change=self._changed,
         )
+        self._part.discard()
         return notices + [f"--smooth: {line}" for line in (self._filter.said() if self._filter else ())]
 
     def _changed(self, frames: Iterator[FramePoses]) -> Iterator[FramePoses]:

@@ -6,6 +6,7 @@ What comes earlier still, while Python itself starts, no program can catch.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -14,6 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
+
+#: How writing fails, by its names in errno.
+_OUTPUT_ERRORS = ("EBADF", "EIO", "ENOSPC", "EDQUOT", "EFBIG")
 
 
 def main() -> None:
@@ -30,12 +34,28 @@ def _prepare_streams() -> None:
     """A closed standard stream would give its number to a file, into which libraries then print; and a character that
     a terminal lacks must not end the program."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
-        stream = getattr(sys, name)
+        stream: Any = getattr(sys, name)
         if stream is None:  # opened so that writing to a closed standard output is an error
             os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)  # takes the lowest free number
             setattr(sys, name, open(number, "r" if name == "stdin" else "w", closefd=False))  # noqa: SIM115
+        elif name == "stderr" and stream == sys.__stderr__:
+            raw = io.BufferedWriter(_Messages(number, "w", closefd=False))
+            sys.stderr = io.TextIOWrapper(raw, stream.encoding, "replace", line_buffering=True)
         elif name != "stdin" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+
+
+class _Messages(io.FileIO):
+    """Standard error. What it does not take, as on a full disk, is lost: the work goes on, and the exit code says how
+    it ended."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return len(data)
 
 
 def _run() -> None:
@@ -55,7 +75,10 @@ def _run() -> None:
     except Exception as error:
         if os.environ.get("FTP_DEBUG"):
             raise
-        if isinstance(error, OSError) and error.filename is None:  # files raise errors that name them
+        from errno import errorcode
+
+        # Files raise errors that name them, the network's have other numbers or none.
+        if isinstance(error, OSError) and error.filename is None and errorcode.get(error.errno or 0) in _OUTPUT_ERRORS:
             _drop_output()
             error = FtpError(f"standard output: cannot be written ({error.strerror})")
         known = error if isinstance(error, FtpError) else unexpected(error)

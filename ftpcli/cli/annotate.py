@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,13 +18,17 @@ from ftpcli.cli.many_options import Cluster, GpusPerJob, InputsFrom, Jobs, Split
 from ftpcli.cli.many_options import Shard as ShardOption
 from ftpcli.cli.runs import Hands, run, tell_error
 from ftpcli.cli.targets import targets_of
-from ftpcli.device import no_other_threads
+from ftpcli.device import MOST_BATCH, no_other_threads
 from ftpcli.errors import EXIT_SOME_FAILED, FtpError, UsageError
 from ftpcli.people.selection import Select
 from ftpcli.people.tracking import TrackerName
 from ftpcli.pose.smoothing import Smoothing
 
-_INPUT, _PEOPLE, _CHOICE, _MODEL, _OUTPUT = "Input", "People", "Who goes into the file", "Model", "Output"
+_input = partial(typer.Option, rich_help_panel="Input")
+_people = partial(typer.Option, rich_help_panel="People")
+_choice = partial(typer.Option, rich_help_panel="Who goes into the file")
+_model = partial(typer.Option, rich_help_panel="Model")
+_output = partial(typer.Option, rich_help_panel="Output")
 
 
 def command(
@@ -35,184 +40,112 @@ def command(
     ] = None,
     out: Annotated[
         str | None,
-        typer.Option(
+        _output(
             "--out",
             "-o",
             help="Required: a poses file, a folder for several inputs, or - for JSON Lines on standard output.",
-            rich_help_panel=_OUTPUT,
         ),
     ] = None,
     format: Annotated[
         Format | None,
-        typer.Option(
+        _output(
             metavar="<form>",
             help=f"{', '.join(Format)}. Without it the name of --out decides: .jsonl is jsonl (all 19 joints), .csv "
             "csv and so on; .json and folders are coco.",
-            rich_help_panel=_OUTPUT,
         ),
     ] = None,
-    joints: Annotated[
-        Joints, typer.Option(help="COCO, YOLO, CVAT: COCO's 17 joints, or all.", rich_help_panel=_OUTPUT)
-    ] = Joints.DEFAULT,
+    joints: Annotated[Joints, _output(help="COCO, YOLO, CVAT: COCO's 17 joints, or all.")] = Joints.DEFAULT,
     overlay: Annotated[
-        str | None,
-        typer.Option(
-            help="Also draw skeletons into this video (.mp4, .mov, .mkv); a folder where --out is one.",
-            rich_help_panel=_OUTPUT,
-        ),
+        str | None, _output(help="Also draw skeletons into this video (.mp4, .mov, .mkv); a folder where --out is one.")
     ] = None,
     blur_faces: BlurFaces = False,
     trails: Trails = 0.0,
     angles: Angles = False,
     show: Show = False,
     frames: Annotated[
-        str | None,
-        typer.Option(help="Also write the frames into this folder, as the output names them.", rich_help_panel=_OUTPUT),
+        str | None, _output(help="Also write the frames into this folder, as the output names them.")
     ] = None,
-    picture: Annotated[Picture, typer.Option(help="Kind of the frames' files.", rich_help_panel=_OUTPUT)] = Picture.JPG,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_OUTPUT)
-    ] = False,
+    picture: Annotated[Picture, _output(help="Kind of the frames' files.")] = Picture.JPG,
+    overwrite: Annotated[bool, _output("--overwrite", help="Replace existing files.")] = False,
     resume: Annotated[
         bool,
-        typer.Option(
+        _output(
             "--resume",
             "--skip-done",
             help="Go on: whole outputs of this very run are passed over, an interrupted one is continued.",
-            rich_help_panel=_OUTPUT,
         ),
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Warnings and errors only.", rich_help_panel=_OUTPUT)
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the closing summary as JSON on stdout.", rich_help_panel=_OUTPUT)
-    ] = False,
+    quiet: Annotated[bool, _output("--quiet", "-q", help="Warnings and errors only.")] = False,
+    as_json: Annotated[bool, _output("--json", help="Print the closing summary as JSON on stdout.")] = False,
     inputs_from: InputsFrom = None,
     shard: ShardOption = None,
-    start: Annotated[
-        str | None, typer.Option(help="Begin at this time: seconds or hh:mm:ss.", rich_help_panel=_INPUT)
-    ] = None,
-    end: Annotated[str | None, typer.Option(help="End before this time.", rich_help_panel=_INPUT)] = None,
-    duration: Annotated[
-        str | None, typer.Option(help="End so long after the first frame.", rich_help_panel=_INPUT)
-    ] = None,
-    every: Annotated[int, typer.Option(min=1, help="Look at one frame of this many.", rich_help_panel=_INPUT)] = 1,
-    rotate: Annotated[
-        int | None,
-        typer.Option(help="Degrees counterclockwise in place of the video's own rotation.", rich_help_panel=_INPUT),
-    ] = None,
-    fps: Annotated[
-        str | None, typer.Option(help="Rate of an image folder, as in 25 or 30000/1001.", rich_help_panel=_INPUT)
-    ] = None,
-    allow_network: Annotated[
-        bool, typer.Option("--allow-network", help="Accept addresses as inputs.", rich_help_panel=_INPUT)
-    ] = False,
+    start: Annotated[str | None, _input(help="Begin at this time: seconds or hh:mm:ss.")] = None,
+    end: Annotated[str | None, _input(help="End before this time.")] = None,
+    duration: Annotated[str | None, _input(help="End so long after the first frame.")] = None,
+    every: Annotated[int, _input(min=1, help="Look at one frame of this many.")] = 1,
+    rotate: Annotated[int | None, _input(help="Degrees counterclockwise in place of the video's own rotation.")] = None,
+    fps: Annotated[str | None, _input(help="Rate of an image folder, as in 25 or 30000/1001.")] = None,
+    allow_network: Annotated[bool, _input("--allow-network", help="Accept addresses as inputs.")] = False,
     detector: Annotated[
-        str,
-        typer.Option(
-            help="default (bundled), a model file, or an ultralytics model's name, which is then downloaded.",
-            rich_help_panel=_PEOPLE,
-        ),
+        str, _people(help="default (bundled), a model file, or an ultralytics model's name, which is then downloaded.")
     ] = "default",
-    detector_size: Annotated[
-        int | None, typer.Option(help="Longer side of the detector's input, pixels.", rich_help_panel=_PEOPLE)
-    ] = None,
+    detector_size: Annotated[int | None, _people(help="Longer side of the detector's input, pixels.")] = None,
     detect_every: Annotated[
-        int,
-        typer.Option(
-            help="The detector looks at one frame of this many; people move on straight lines between.",
-            rich_help_panel=_PEOPLE,
-        ),
+        int, _people(help="The detector looks at one frame of this many; people move on straight lines between.")
     ] = 1,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Open detector files that can run code (.pt).", rich_help_panel=_PEOPLE)
-    ] = False,
-    tracker: Annotated[
-        TrackerName, typer.Option(help="Who is who from frame to frame.", rich_help_panel=_PEOPLE)
-    ] = TrackerName.BYTETRACK,
+    trust: Annotated[bool, _people("--trust", help="Open detector files that can run code (.pt).")] = False,
+    tracker: Annotated[TrackerName, _people(help="Who is who from frame to frame.")] = TrackerName.BYTETRACK,
     appearance: Annotated[
         bool,
-        typer.Option(
+        _people(
             "--appearance",
             help=f"Also by the colours of clothes: {', '.join(name for name in TrackerName if name.sees)}.",
-            rich_help_panel=_PEOPLE,
         ),
     ] = False,
-    min_score: Annotated[
-        float | None, typer.Option(help="Detections from this score on may be people.", rich_help_panel=_PEOPLE)
-    ] = None,
-    cuts: Annotated[
-        bool, typer.Option(help="A camera cut ends tracks; nothing is taken across it.", rich_help_panel=_PEOPLE)
-    ] = True,
+    min_score: Annotated[float | None, _people(help="Detections from this score on may be people.")] = None,
+    cuts: Annotated[bool, _people(help="A camera cut ends tracks; nothing is taken across it.")] = True,
     fill_gaps: Annotated[
-        float,
-        typer.Option(
-            help="Seconds: people missed for so long are filled in where they are found again; 0 for none.",
-            rich_help_panel=_PEOPLE,
-        ),
+        float, _people(help="Seconds: people missed for so long are filled in where they are found again; 0 for none.")
     ] = 0.2,
-    boxes: Annotated[
-        str | None,
-        typer.Option(help="MOT text or a poses file in place of detector and tracker.", rich_help_panel=_PEOPLE),
-    ] = None,
-    people: Annotated[
-        int | None, typer.Option(help="At most so many at any time, whole tracks.", rich_help_panel=_CHOICE)
-    ] = None,
-    select: Annotated[
-        Select | None, typer.Option(help="Whom --people prefers; largest without it.", rich_help_panel=_CHOICE)
-    ] = None,
-    ids: Annotated[
-        str | None, typer.Option(help="Only the people with these ids, as in 3,7.", rich_help_panel=_CHOICE)
-    ] = None,
-    min_track: Annotated[
-        float, typer.Option(help="Seconds: nobody who is there for less.", rich_help_panel=_CHOICE)
-    ] = 0.0,
-    join: Annotated[
-        float, typer.Option(help="Seconds: parts of a track that lie so far apart get one id.", rich_help_panel=_CHOICE)
-    ] = 0.0,
+    boxes: Annotated[str | None, _people(help="MOT text or a poses file in place of detector and tracker.")] = None,
+    people: Annotated[int | None, _choice(help="At most so many at any time, whole tracks.")] = None,
+    select: Annotated[Select | None, _choice(help="Whom --people prefers; largest without it.")] = None,
+    ids: Annotated[str | None, _choice(help="Only the people with these ids, as in 3,7.")] = None,
+    min_track: Annotated[float, _choice(help="Seconds: nobody who is there for less.")] = 0.0,
+    join: Annotated[float, _choice(help="Seconds: parts of a track that lie so far apart get one id.")] = 0.0,
     weights: Annotated[
         str,
-        typer.Option(
+        _model(
             help=f"default (bundled), a file of ftp train or of ViTPose, or a model that is then downloaded: "
-            f"{', '.join(HUB_MODELS)} (usyd-community/NAME on the Hugging Face hub; NAME@COMMIT for a revision).",
-            rich_help_panel=_MODEL,
+            f"{', '.join(HUB_MODELS)} (usyd-community/NAME on the Hugging Face hub; NAME@COMMIT for a revision)."
         ),
     ] = "default",
     flip_test: Annotated[
-        bool,
-        typer.Option(
-            "--flip-test", help="Also look at the mirror image: better, half as fast.", rich_help_panel=_MODEL
-        ),
+        bool, _model("--flip-test", help="Also look at the mirror image: better, half as fast.")
     ] = False,
     hold_views: Annotated[
         float,
-        typer.Option(
+        _model(
             help="Share of a person's size by which the box may move before the model's crops follow; 0 for at once "
-            "(slower).",
-            rich_help_panel=_MODEL,
+            "(slower)."
         ),
     ] = 0.05,
-    smooth: Annotated[
-        Smoothing, typer.Option(help="Filter each person's joints over time.", rich_help_panel=_MODEL)
-    ] = Smoothing.NONE,
+    smooth: Annotated[Smoothing, _model(help="Filter each person's joints over time.")] = Smoothing.NONE,
     engine: Annotated[
         Engine,
-        typer.Option(
-            help="What computes the networks; auto: ONNX Runtime (onnx) on a CPU where it is installed, else torch.",
-            rich_help_panel=_MODEL,
+        _model(
+            help="What computes the networks; auto: ONNX Runtime (onnx) on a CPU where it is installed, else torch."
         ),
     ] = Engine.AUTO,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MODEL)] = "auto",
+    device: Annotated[str, _model(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[
-        Precision,
-        typer.Option(help="auto: int8 on the onnx engine; on torch bf16 where it is native.", rich_help_panel=_MODEL),
+        Precision, _model(help="auto: int8 on the onnx engine; on torch bf16 where it is native.")
     ] = Precision.AUTO,
     jobs: Jobs = None,
     cluster: Cluster = None,
     gpus_per_job: GpusPerJob = None,
     split: Split = None,
-    batch: Annotated[int, typer.Option(min=1, help="People per pass of the model.", rich_help_panel=_MODEL)] = 16,
+    batch: Annotated[int, _model(min=1, max=MOST_BATCH, help="People per pass of the model.")] = 16,
 ) -> None:
     """Find and follow every person, and write their joints for every frame.
 

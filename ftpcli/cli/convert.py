@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,17 +12,15 @@ from ftpcli.choices import Format, Joints, Picture
 from ftpcli.cli.progress import progress
 from ftpcli.errors import UsageError
 
-_OUTPUT, _PART, _VIDEO = "Output", "What is taken", "The video"
+_output = partial(typer.Option, rich_help_panel="Output")
+_part = partial(typer.Option, rich_help_panel="What is taken")
+_video = partial(typer.Option, rich_help_panel="The video")
 
 PosesFile = Annotated[Path, typer.Argument(help="The poses: JSON Lines, COCO, CocoVID or PoseTrack of any tool.")]
 OutputPath = Annotated[Path, typer.Argument(help="The file or folder to write.")]
-JointsOption = Annotated[
-    Joints, typer.Option(help="COCO, YOLO, CVAT: COCO's 17 joints, or all.", rich_help_panel=_OUTPUT)
-]
-OverwriteOption = Annotated[
-    bool, typer.Option("--overwrite", "--force", help="Replace an existing file.", rich_help_panel=_OUTPUT)
-]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only.", rich_help_panel=_OUTPUT)]
+JointsOption = Annotated[Joints, _output(help="COCO, YOLO, CVAT: COCO's 17 joints, or all.")]
+OverwriteOption = Annotated[bool, _output("--overwrite", "--force", help="Replace an existing file.")]
+QuietOption = Annotated[bool, _output("--quiet", "-q", help="Warnings and errors only.")]
 
 
 def command(
@@ -29,43 +28,25 @@ def command(
     out: OutputPath,
     format: Annotated[
         Format | None,
-        typer.Option(
+        _output(
             "--to",
             "--format",
             metavar="<form>",
             help=f"{', '.join(Format)}. Without it the name of OUT decides; .json is coco.",
-            rich_help_panel=_OUTPUT,
         ),
     ] = None,
-    wide: Annotated[
-        bool, typer.Option("--wide", help="CSV: one row a person and frame.", rich_help_panel=_OUTPUT)
-    ] = False,
-    angles: Annotated[
-        bool,
-        typer.Option("--angles", help="CSV, Parquet: also the angles of joints, degrees.", rich_help_panel=_OUTPUT),
-    ] = False,
+    wide: Annotated[bool, _output("--wide", help="CSV: one row a person and frame.")] = False,
+    angles: Annotated[bool, _output("--angles", help="CSV, Parquet: also the angles of joints, degrees.")] = False,
     joints: JointsOption = Joints.DEFAULT,
-    ids: Annotated[
-        str | None, typer.Option("--ids", help="Only the people with these ids, as in 3,7.", rich_help_panel=_PART)
-    ] = None,
-    every: Annotated[int, typer.Option(min=1, help="Take one frame of this many.", rich_help_panel=_PART)] = 1,
-    suggest: Annotated[
-        int | None,
-        typer.Option(min=1, help="Take so many frames, those most worth correcting.", rich_help_panel=_PART),
-    ] = None,
-    video: Annotated[
-        Path | None,
-        typer.Option(help="What the poses are of: gives sizes, true times and pictures.", rich_help_panel=_VIDEO),
-    ] = None,
+    ids: Annotated[str | None, _part("--ids", help="Only the people with these ids, as in 3,7.")] = None,
+    every: Annotated[int, _part(min=1, help="Take one frame of this many.")] = 1,
+    suggest: Annotated[int | None, _part(min=1, help="Take so many frames, those most worth correcting.")] = None,
+    video: Annotated[Path | None, _video(help="What the poses are of: gives sizes, true times and pictures.")] = None,
     frames: Annotated[
-        Path | None,
-        typer.Option(help="Also write the frames into this folder, as the output names them.", rich_help_panel=_VIDEO),
+        Path | None, _video(help="Also write the frames into this folder, as the output names them.")
     ] = None,
-    picture: Annotated[Picture, typer.Option(help="Kind of the frames' files.", rich_help_panel=_VIDEO)] = Picture.JPG,
-    fps: Annotated[
-        str | None,
-        typer.Option(help="Frames per second, for poses without times and image folders.", rich_help_panel=_VIDEO),
-    ] = None,
+    picture: Annotated[Picture, _video(help="Kind of the frames' files.")] = Picture.JPG,
+    fps: Annotated[str | None, _video(help="Frames per second, for poses without times and image folders.")] = None,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,7 +41,7 @@ def examine() -> dict[str, Any]:
     from importlib.metadata import PackageNotFoundError, version
 
     from ftpcli.cli.weights import known_weights
-    from ftpcli.files.cache import cache_folder
+    from ftpcli.files.cache import cache_folder, downloads_forbidden
     from ftpcli.files.inputs import cameras
     from ftpcli.people.loading import BUNDLED
     from ftpcli.version import __version__
@@ -64,7 +63,7 @@ def examine() -> dict[str, Any]:
         "engines": {"torch": libraries["torch"], "onnx": libraries["onnxruntime"]},
         "codecs": codecs(),
         "caches": [_cache(detectors), _cache(_hub_cache())],
-        "offline": os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE"),
+        "offline": downloads_forbidden(),
         "weights": known_weights(),
         "detectors": {
             "bundled": str(BUNDLED) if BUNDLED.is_file() else None,
@@ -125,7 +124,7 @@ def _show(found: dict[str, Any]) -> None:
         ("engines", names(found["engines"])),
         *((f"video {way}", names(found["codecs"][way])) for way in ("read", "written")),
         *(("cache", f"{c['folder']}: {c['files']} files, {c['bytes'] / 1e6:.0f} MB") for c in found["caches"]),
-        ("offline", "yes, HF_HUB_OFFLINE is set" if found["offline"] else "no; downloads only of what you name"),
+        ("offline", "yes, by HF_HUB_OFFLINE" if found["offline"] else "no; downloads only of what you name"),
         ("weights here", names({name: one["here"] for name, one in found["weights"].items()})),
         ("detectors here", names(found["detectors"])),
         ("cameras", ", ".join(found["cameras"]) or "none"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -12,86 +13,44 @@ import typer
 
 from ftpcli.choices import Dataset, Engine, Metric, Precision
 from ftpcli.cli.progress import progress
-from ftpcli.device import no_other_threads
+from ftpcli.device import MOST_BATCH, no_other_threads
 from ftpcli.model.choices import Selector
 
-_FILES, _MODEL, _OUT = "Prediction files", "A model on a data set", "Output"
+_files = partial(typer.Option, rich_help_panel="Prediction files")
+_model = partial(typer.Option, rich_help_panel="A model on a data set")
+_out = partial(typer.Option, rich_help_panel="Output")
 
 
 def command(
-    annotations: Annotated[
-        Path | None, typer.Option(help="Annotation file or folder of files.", rich_help_panel=_FILES)
-    ] = None,
-    predictions: Annotated[
-        Path | None,
-        typer.Option(help="Prediction file or folder with files of the same names.", rich_help_panel=_FILES),
-    ] = None,
-    metric: Annotated[
-        Metric | None,
-        typer.Option(help="What to measure. Data sets have a metric of their own.", rich_help_panel=_FILES),
-    ] = None,
-    weights: Annotated[
-        str, typer.Option(help="Weights file, or 'default' for the bundled ones.", rich_help_panel=_MODEL)
-    ] = "default",
-    data: Annotated[
-        Path | None, typer.Option(help="The data set's folder (COCO: also a file).", rich_help_panel=_MODEL)
-    ] = None,
-    dataset: Annotated[Dataset | None, typer.Option(help="What --data is.", rich_help_panel=_MODEL)] = None,
-    images: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the pictures, where a COCO file lies elsewhere.", rich_help_panel=_MODEL),
-    ] = None,
-    split: Annotated[str, typer.Option(help="Which part of the data set.", rich_help_panel=_MODEL)] = "val",
-    boxes: Annotated[
-        str, typer.Option(help="Person boxes: gt (from the annotations) or detected:FILE.", rich_help_panel=_MODEL)
-    ] = "gt",
-    min_box_score: Annotated[
-        float, typer.Option(help="Leave out weaker detected boxes.", rich_help_panel=_MODEL)
-    ] = 0.2,
-    single: Annotated[
-        bool, typer.Option("--single", help="Replace neighbouring frames by the key frame.", rich_help_panel=_MODEL)
-    ] = False,
-    blur: Annotated[int, typer.Option(min=0, help="Blur every picture by up to N pixels.", rich_help_panel=_MODEL)] = 0,
-    every: Annotated[
-        int, typer.Option(min=1, help="Clips: estimate every N-th frame only (no jitter then).", rich_help_panel=_MODEL)
-    ] = 1,
-    hold_views: Annotated[
-        float,
-        typer.Option(help="Clips: crops as of ftp annotate --hold-views.", rich_help_panel=_MODEL),
-    ] = 0.0,
-    flip_test: Annotated[
-        bool, typer.Option("--flip-test", help="Average with the mirror image's heatmaps.", rich_help_panel=_MODEL)
-    ] = False,
-    high_ratio: Annotated[
-        int | None, typer.Option(min=1, help="Pruning other than trained: high resolution.", rich_help_panel=_MODEL)
-    ] = None,
-    low_ratio: Annotated[
-        int | None, typer.Option(min=1, help="Pruning other than trained: low resolution.", rich_help_panel=_MODEL)
-    ] = None,
-    selector: Annotated[
-        Selector | None, typer.Option(help="How pruning picks tokens, other than trained.", rich_help_panel=_MODEL)
-    ] = None,
-    engine: Annotated[
-        Engine, typer.Option(help="onnx, in int8 by default, is annotate's on a CPU.", rich_help_panel=_MODEL)
-    ] = Engine.TORCH,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MODEL)] = "auto",
-    precision: Annotated[Precision, typer.Option(help="As for annotate.", rich_help_panel=_MODEL)] = Precision.AUTO,
-    batch: Annotated[int, typer.Option(min=1, help="Windows at a time.", rich_help_panel=_MODEL)] = 16,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the prediction files (default: beside the report).", rich_help_panel=_OUT),
-    ] = None,
+    annotations: Annotated[Path | None, _files(help="Annotation file or folder of files.")] = None,
+    predictions: Annotated[Path | None, _files(help="Prediction file or folder with files of the same names.")] = None,
+    metric: Annotated[Metric | None, _files(help="What to measure. Data sets have a metric of their own.")] = None,
+    weights: Annotated[str, _model(help="Weights file, or 'default' for the bundled ones.")] = "default",
+    data: Annotated[Path | None, _model(help="The data set's folder (COCO: also a file).")] = None,
+    dataset: Annotated[Dataset | None, _model(help="What --data is.")] = None,
+    images: Annotated[Path | None, _model(help="Folder of the pictures, where a COCO file lies elsewhere.")] = None,
+    split: Annotated[str, _model(help="Which part of the data set.")] = "val",
+    boxes: Annotated[str, _model(help="Person boxes: gt (from the annotations) or detected:FILE.")] = "gt",
+    min_box_score: Annotated[float, _model(min=0.0, max=1.0, help="Leave out weaker detected boxes.")] = 0.2,
+    single: Annotated[bool, _model("--single", help="Replace neighbouring frames by the key frame.")] = False,
+    blur: Annotated[int, _model(min=0, max=1000, help="Blur every picture by up to N pixels.")] = 0,
+    every: Annotated[int, _model(min=1, help="Clips: estimate every N-th frame only (no jitter then).")] = 1,
+    hold_views: Annotated[float, _model(help="Clips: crops as of ftp annotate --hold-views.")] = 0.0,
+    flip_test: Annotated[bool, _model("--flip-test", help="Average with the mirror image's heatmaps.")] = False,
+    high_ratio: Annotated[int | None, _model(min=1, help="Pruning other than trained: high resolution.")] = None,
+    low_ratio: Annotated[int | None, _model(min=1, help="Pruning other than trained: low resolution.")] = None,
+    selector: Annotated[Selector | None, _model(help="How pruning picks tokens, other than trained.")] = None,
+    engine: Annotated[Engine, _model(help="onnx, in int8 by default, is annotate's on a CPU.")] = Engine.TORCH,
+    device: Annotated[str, _model(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    precision: Annotated[Precision, _model(help="As for annotate.")] = Precision.AUTO,
+    batch: Annotated[int, _model(min=1, max=MOST_BATCH, help="Windows at a time.")] = 16,
+    out: Annotated[Path | None, _out(help="Folder for the prediction files (default: beside the report).")] = None,
     results: Annotated[
-        Path | None,
-        typer.Option(help="COCO: write predictions here, as pycocotools' loadRes takes them.", rich_help_panel=_OUT),
+        Path | None, _out(help="COCO: write predictions here, as pycocotools' loadRes takes them.")
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write the report as JSON.", rich_help_panel=_OUT)] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_OUT)
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="On stderr warnings and errors only.", rich_help_panel=_OUT)
-    ] = False,
+    report: Annotated[Path | None, _out(help="Write the report as JSON.")] = None,
+    overwrite: Annotated[bool, _out("--overwrite", help="Replace existing files.")] = False,
+    quiet: Annotated[bool, _out("--quiet", "-q", help="On stderr warnings and errors only.")] = False,
 ) -> None:
     """Score prediction files against annotations, or a model on a data set.
 

@@ -24,9 +24,9 @@ def command(
     Exit code: 0 done, 1 the file cannot be read, 2 wrong usage.
     """
     from ftpcli.annotation import suggestions
+    from ftpcli.datasets.header import encode_run, encode_source
     from ftpcli.datasets.poses import open_poses
     from ftpcli.formats.base import dumps
-    from ftpcli.formats.header import encode_run, encode_source
     from ftpcli.inspection.summary import summarise
 
     with open_poses(poses) as reader:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from ftpcli.device import MOST_THREADS
+
 _INPUT, _MODEL = "Input", "Model"
 
 InputsFrom = Annotated[
@@ -25,6 +27,7 @@ Jobs = Annotated[
     int | None,
     typer.Option(
         min=1,
+        max=MOST_THREADS,
         help="Inputs at a time, each in a process and thread of its own; half the cores unless given, on a GPU 1.",
         rich_help_panel=_MODEL,
     ),

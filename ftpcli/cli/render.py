@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,60 +13,36 @@ from ftpcli.cli.drawing_options import Angles, BlurFaces, Trails
 from ftpcli.cli.progress import progress
 from ftpcli.errors import UsageError, counted
 
-_INPUT, _DRAWING, _OUTPUT = "Input", "Drawing", "Output"
+_input = partial(typer.Option, rich_help_panel="Input")
+_drawing = partial(typer.Option, rich_help_panel="Drawing")
+_output = partial(typer.Option, rich_help_panel="Output")
 
 
 def command(
     video: Annotated[str, typer.Argument(help="The video or image folder that was annotated; - for standard input.")],
     poses: Annotated[Path, typer.Argument(help="Its poses: JSON Lines, COCO or PoseTrack.")],
     out: Annotated[
-        str | None,
-        typer.Option(
-            "--out", "-o", help="Required: the video to write, .mp4, .m4v, .mov or .mkv.", rich_help_panel=_OUTPUT
-        ),
+        str | None, _output("--out", "-o", help="Required: the video to write, .mp4, .m4v, .mov or .mkv.")
     ] = None,
-    black: Annotated[
-        bool, typer.Option("--black", help="Draw on black instead of the picture.", rich_help_panel=_DRAWING)
-    ] = False,
-    threshold: Annotated[
-        float,
-        typer.Option(min=0.0, max=1.0, help="Leave out joints with a lower confidence.", rich_help_panel=_DRAWING),
-    ] = 0.3,
-    no_boxes: Annotated[bool, typer.Option("--no-boxes", help="Draw no boxes.", rich_help_panel=_DRAWING)] = False,
-    no_ids: Annotated[bool, typer.Option("--no-ids", help="Draw no ids.", rich_help_panel=_DRAWING)] = False,
-    ids: Annotated[
-        str | None,
-        typer.Option("--ids", help="Draw only the people with these ids, as in 3,7.", rich_help_panel=_DRAWING),
-    ] = None,
+    black: Annotated[bool, _drawing("--black", help="Draw on black instead of the picture.")] = False,
+    threshold: Annotated[float, _drawing(min=0.0, max=1.0, help="Leave out joints with a lower confidence.")] = 0.3,
+    no_boxes: Annotated[bool, _drawing("--no-boxes", help="Draw no boxes.")] = False,
+    no_ids: Annotated[bool, _drawing("--no-ids", help="Draw no ids.")] = False,
+    ids: Annotated[str | None, _drawing("--ids", help="Draw only the people with these ids, as in 3,7.")] = None,
     blur_faces: BlurFaces = False,
     trails: Trails = 0.0,
     angles: Angles = False,
-    codec: Annotated[
-        Codec, typer.Option(help="h264 plays everywhere, hevc is smaller.", rich_help_panel=_OUTPUT)
-    ] = Codec.H264,
-    crf: Annotated[
-        int, typer.Option(min=0, max=51, help="Quality: 0 is best, higher is smaller.", rich_help_panel=_OUTPUT)
-    ] = 20,
+    codec: Annotated[Codec, _output(help="h264 plays everywhere, hevc is smaller.")] = Codec.H264,
+    crf: Annotated[int, _output(min=0, max=51, help="Quality: 0 is best, higher is smaller.")] = 20,
     preset: Annotated[
         Speed | None,
-        typer.Option(
-            help="Encoder speed: the slower, the smaller. Default: fast, above half a megapixel veryfast.",
-            rich_help_panel=_OUTPUT,
-        ),
+        _output(help="Encoder speed: the slower, the smaller. Default: fast, above half a megapixel veryfast."),
     ] = None,
-    no_audio: Annotated[bool, typer.Option("--no-audio", help="Leave the sound out.", rich_help_panel=_OUTPUT)] = False,
-    fps: Annotated[
-        str | None, typer.Option(help="Rate of an image folder, as in 25 or 30000/1001.", rich_help_panel=_INPUT)
-    ] = None,
-    allow_network: Annotated[
-        bool, typer.Option("--allow-network", help="Accept an address as the video.", rich_help_panel=_INPUT)
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing file.", rich_help_panel=_OUTPUT)
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Warnings and errors only.", rich_help_panel=_OUTPUT)
-    ] = False,
+    no_audio: Annotated[bool, _output("--no-audio", help="Leave the sound out.")] = False,
+    fps: Annotated[str | None, _input(help="Rate of an image folder, as in 25 or 30000/1001.")] = None,
+    allow_network: Annotated[bool, _input("--allow-network", help="Accept an address as the video.")] = False,
+    overwrite: Annotated[bool, _output("--overwrite", help="Replace an existing file.")] = False,
+    quiet: Annotated[bool, _output("--quiet", "-q", help="Warnings and errors only.")] = False,
 ) -> None:
     """Draw skeletons, boxes and ids on the video that the poses were made from.
 

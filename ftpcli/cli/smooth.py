@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -12,32 +13,20 @@ from ftpcli.cli.progress import progress
 from ftpcli.errors import UsageError
 from ftpcli.pose.smoothing import Smoothing
 
-_OUTPUT, _FILTER = "Output", "Filter"
+_output = partial(typer.Option, rich_help_panel="Output")
+_filter = partial(typer.Option, rich_help_panel="Filter")
 
 
 def command(
     poses: PosesFile,
     out: OutputPath,
-    filter: Annotated[
-        Smoothing, typer.Option("--filter", help="none: only outliers and gaps.", rich_help_panel=_FILTER)
-    ] = Smoothing.BUTTERWORTH,
-    cutoff: Annotated[float, typer.Option(help="Hz, of butterworth and gaussian.", rich_help_panel=_FILTER)] = 6.0,
-    window: Annotated[
-        float, typer.Option(help="Seconds, of savgol, median and outliers.", rich_help_panel=_FILTER)
-    ] = 0.2,
-    fill_gaps: Annotated[
-        float,
-        typer.Option(help="Seconds: joints and people missing for so long are filled in.", rich_help_panel=_FILTER),
-    ] = 0.0,
-    outliers: Annotated[
-        bool, typer.Option("--outliers", help="Take out joints that leap away first (Hampel).", rich_help_panel=_FILTER)
-    ] = False,
-    fps: Annotated[
-        str | None, typer.Option(help="Frames per second, for poses without times.", rich_help_panel=_FILTER)
-    ] = None,
-    format: Annotated[
-        Format | None, typer.Option("--to", "--format", help="As of ftp convert.", rich_help_panel=_OUTPUT)
-    ] = None,
+    filter: Annotated[Smoothing, _filter("--filter", help="none: only outliers and gaps.")] = Smoothing.BUTTERWORTH,
+    cutoff: Annotated[float, _filter(help="Hz, of butterworth and gaussian.")] = 6.0,
+    window: Annotated[float, _filter(help="Seconds, of savgol, median and outliers.")] = 0.2,
+    fill_gaps: Annotated[float, _filter(help="Seconds: joints and people missing for so long are filled in.")] = 0.0,
+    outliers: Annotated[bool, _filter("--outliers", help="Take out joints that leap away first (Hampel).")] = False,
+    fps: Annotated[str | None, _filter(help="Frames per second, for poses without times.")] = None,
+    format: Annotated[Format | None, _output("--to", "--format", help="As of ftp convert.")] = None,
     joints: JointsOption = Joints.DEFAULT,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,

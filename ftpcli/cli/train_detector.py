@@ -40,9 +40,11 @@ class SizeOptions:
     """Numbers of the detector's recipe; None is what the recipe says."""
 
     PANEL: ClassVar = RecipeOptions.PANEL
-    image_size: Annotated[int | None, typer.Option(min=64, help="Longer side of pictures in use.")] = None
-    min_size: Annotated[int | None, typer.Option(min=64, help="Smallest side of training pictures.")] = None
-    max_size: Annotated[int | None, typer.Option(min=64, help="Largest; each batch has a size between.")] = None
+    image_size: Annotated[int | None, typer.Option(min=64, max=4096, help="Longer side of pictures in use.")] = None
+    min_size: Annotated[int | None, typer.Option(min=64, max=4096, help="Smallest side of training pictures.")] = None
+    max_size: Annotated[int | None, typer.Option(min=64, max=4096, help="Largest; each batch has a size between.")] = (
+        None
+    )
 
 
 @grouped

@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, get_type_hints
 import typer
 
 from ftpcli.cli.signals import stop_signals
+from ftpcli.device import MOST_THREADS
 from ftpcli.errors import UsageError
 from ftpcli.training.recipe import Precision, Schedule
 
@@ -82,9 +83,14 @@ class RunningOptions:
     PANEL: ClassVar = "Run"
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for log, checkpoint and weights.")]
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto"
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None
+    threads: Annotated[int | None, typer.Option(min=1, max=MOST_THREADS, help="CPU threads.")] = None
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that prepare batches; without it 0, with a GPU half the cores.")
+        int | None,
+        typer.Option(
+            min=0,
+            max=MOST_THREADS,
+            help="Processes that prepare batches; without it 0, with a GPU half the cores.",
+        ),
     ] = None
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False
     validate_every: Annotated[int, typer.Option(min=1, help="Steps.")] = 1000

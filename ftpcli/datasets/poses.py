@@ -165,6 +165,9 @@ def _open_document(path: str, source: str | None) -> StoredReader:
             if document.plain and is_task(value):
                 tasks.add(value, where)
                 continue
+            if document.plain and (value is None or len(store.ids)):
+                store.left_out.add("where a task should stand")
+                continue
             if document.plain:
                 raise InputError(
                     f"{path}: a plain list (such as COCO results) names no joints and no frames; "

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Self
 
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.poses import open_poses
@@ -15,7 +16,7 @@ from ftpcli.datasets.same_video import check_same_video, ends_early, of_another
 from ftpcli.drawing.drawer import Drawer
 from ftpcli.drawing.overlay import Style
 from ftpcli.errors import InputError
-from ftpcli.files.inputs import STANDARD, describe
+from ftpcli.files.inputs import describe
 from ftpcli.files.output import check_target
 from ftpcli.records import Frame, FramePoses, Pose
 from ftpcli.video import ImageFolderReader, VideoReader, VideoWriter, check_suffix, open_source
@@ -79,15 +80,9 @@ def render(
     check_suffix(out)
     check_target(out, overwrite=overwrite, inputs=(video, poses))
     with ExitStack() as stack:
-        folder = os.fspath(video) != STANDARD and os.path.isdir(video)
         reader = stack.enter_context(open_poses(poses, video))
-        if fps is None and folder:
-            fps = _fps(reader)
-        frames: VideoReader | ImageFolderReader = open_source(
-            video, rotate=reader.header.source.rotation, fps=fps, allow_network=allow_network
-        )
-        stack.enter_context(frames)
-        pairing = Pairing(reader, frames)
+        pairing = Pairing.of(reader, video, stack, fps=fps, allow_network=allow_network)
+        frames = pairing.frames
         draw = Drawer(reader.header.joints, style)
         writer: VideoWriter | None = None
         drawn: set[int] = set()
@@ -129,15 +124,11 @@ def render(
     return Rendered(os.fspath(out), writer.frames, people, tuple(sorted(drawn)), had_audio, tuple(warnings))
 
 
-def _fps(reader: PosesReader) -> Fraction | None:
-    time_base = reader.header.source.time_base
-    return 1 / time_base if time_base else None
-
-
 class Pairing:
     """Puts frames and records together, and finds out where they do not belong together.
 
     Attributes:
+        frames: the video.
         has_start, has_end: the poses were made of a part of the video.
         total: frames that will be given, None where unknown.
         end_time: seconds of the first frame after the range, once reached.
@@ -145,7 +136,7 @@ class Pairing:
 
     def __init__(self, reader: PosesReader, frames: VideoReader | ImageFolderReader) -> None:
         self._reader = reader
-        self._frames = frames
+        self.frames = frames
         self._name = Path(describe(frames.info.path)).name
         source, options = reader.header.source, reader.header.run.options
         self.has_start = options.get("start") is not None
@@ -158,6 +149,23 @@ class Pairing:
             self.total = frames.expected
         check_same_video(reader, frames.info)
         self._timed = reader.timed and source.time_base is not None  # else pts are nobody's ticks
+
+    @classmethod
+    def of(
+        cls,
+        reader: PosesReader,
+        video: str | os.PathLike[str],
+        stack: ExitStack,
+        *,
+        fps: Fraction | None = None,
+        allow_network: bool = False,
+    ) -> Self:
+        """The poses with their video, opened, turned as they are; the rate of a folder is theirs unless given."""
+        source = reader.header.source
+        fps = fps or (1 / source.time_base if source.time_base else None)
+        frames = open_source(video, rotate=source.rotation, fps=fps, allow_network=allow_network)
+        stack.enter_context(frames)
+        return cls(reader, frames)
 
     def _of_another(self, difference: str) -> InputError:
         return of_another(self._reader, difference)
@@ -173,14 +181,14 @@ class Pairing:
             raise InputError(f"{self._reader.path}: holds no frames")
         first = record.index
         beyond = False
-        for frame in self._frames:
+        for frame in self.frames:
             number = frame.pts if self._reader.by_name else frame.index
             if self.has_start and number < first:
                 continue
             while self._reader.by_name and record is not None and record.index < number:
                 record = next(records, None)  # its picture cannot be decoded
             if self._is_over(frame, record):
-                self.end_time = frame.pts * self._frames.info.time_base
+                self.end_time = frame.pts * self.frames.info.time_base
                 beyond = True
                 break
             if record is not None and record.index == number:
@@ -189,7 +197,7 @@ class Pairing:
             else:
                 poses = ()
             yield frame, poses
-        count = self._frames.decoded
+        count = self.frames.decoded
         if record is not None and not self._reader.by_name:
             raise self._of_another(f"it has a frame {record.index}, {self._name} has {count} frames")
         if self._decoded is not None and (count < self._decoded or (beyond and not self.has_end)):

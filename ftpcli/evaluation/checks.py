@@ -41,27 +41,22 @@ def check_pair(truth: VideoFile, predicted: VideoFile, notices: Notices) -> None
             f"{len(truth.frames)}; list every frame of the annotations, also those without people"
         )
     _check_order(truth, predicted, notices)
-    for video in (truth, predicted):
-        if video.orphans:
-            notices.add(
-                "orphans", video.path, f"{video.orphans} annotations belong to no listed image and are left out"
-            )
-        if video.jointless:
-            notices.add("no joints", video.path, f"{video.jointless} people have no list of joints and are left out")
-    if predicted.missing_scores:
-        notices.add(
-            "no scores",
-            predicted.path,
-            f"{predicted.missing_scores} people have joints without a score, which count with -9999",
-        )
-    dropped = sum(1 for frame in truth.frames if frame.labelled and frame.rows.start == frame.rows.stop)
-    if dropped:
-        notices.add("nobody labelled", truth.path, f"{dropped} labelled frames have no people")
-    boxes = sum(1 for f in truth.frames if truth.box_only(f) and f.rows.stop > f.rows.start)
-    if boxes:
-        notices.add(
-            "box-only", truth.path, f"{boxes} frames have boxes but no labelled poses (PoseTrack21) and are left out"
-        )
+    labelled = sum(1 for frame in truth.frames if frame.labelled and frame.rows.start == frame.rows.stop)
+    boxes = sum(1 for frame in truth.frames if truth.box_only(frame) and frame.rows.stop > frame.rows.start)
+    orphans = "annotations belong to no listed image and are left out"
+    jointless = "people have no list of joints and are left out"
+    unscored = "people have joints without a score, which count with -9999"
+    for kind, video, count, what in (
+        ("orphans", truth, truth.orphans, orphans),
+        ("no joints", truth, truth.jointless, jointless),
+        ("orphans", predicted, predicted.orphans, orphans),
+        ("no joints", predicted, predicted.jointless, jointless),
+        ("no scores", predicted, predicted.missing_scores, unscored),
+        ("nobody labelled", truth, labelled, "labelled frames have no people"),
+        ("box-only", truth, boxes, "frames have boxes but no labelled poses (PoseTrack21) and are left out"),
+    ):
+        if count:
+            notices.add(kind, video.path, f"{count} {what}")
 
 
 def _key(frame: FrameEntry) -> tuple[str, ...]:

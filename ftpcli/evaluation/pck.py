@@ -30,6 +30,21 @@ def torso_lengths(points: np.ndarray, visible: np.ndarray, joints: Sequence[str]
     return lengths
 
 
+def _body(joints: Sequence[str]) -> list[int]:
+    """The places of the body's joints."""
+    return [place for place, joint in enumerate(joints) if joint in BODY12]
+
+
+def _of_body(
+    pred: np.ndarray, gt: np.ndarray, visible: np.ndarray, joints: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Body joints (N, B, 2) of ``pred`` and ``gt``, (N, B) which count, and (N,) torso lengths; see ``pck``."""
+    columns = _body(joints)
+    pred, gt, seen = np.asarray(pred, np.float64), np.asarray(gt, np.float64), np.asarray(visible, bool)
+    torso = torso_lengths(gt, seen, joints)
+    return pred[:, columns], gt[:, columns], seen[:, columns] & (torso > 0)[:, None], torso
+
+
 def pck(
     pred: np.ndarray,
     gt: np.ndarray,
@@ -51,13 +66,9 @@ def pck(
         For each threshold as text: "mean" (all labelled joints pooled), "per_joint", "per_source" (fractions, NaN
         where nothing is labelled), and "persons", "joints", the numbers counted.
     """
-    pred, gt = np.asarray(pred, dtype=np.float64), np.asarray(gt, dtype=np.float64)
-    visible = np.asarray(visible, dtype=bool)
-    names = [joint for joint in joints if joint in BODY12]
-    columns = [list(joints).index(joint) for joint in names]
-    torso = torso_lengths(gt, visible, joints)
-    counted = visible[:, columns] & (torso > 0)[:, None]
-    far = np.linalg.norm(pred[:, columns] - gt[:, columns], axis=2)
+    names = [joints[place] for place in _body(joints)]
+    pred, gt, counted, torso = _of_body(pred, gt, visible, joints)
+    far = np.linalg.norm(pred - gt, axis=2)
     groups = np.array(sources if sources is not None else [], dtype=object)
     result = {}
     for threshold in thresholds:
@@ -93,11 +104,9 @@ def reliability(
         For each bin that is not empty "joints", their number, "confidence", its mean, and "right", the share within
         ``threshold`` torso lengths. The other arguments are those of ``pck``.
     """
-    columns = [i for i, joint in enumerate(joints) if joint in BODY12]
-    torso = torso_lengths(gt, visible, joints)
-    counted = np.asarray(visible, dtype=bool)[:, columns] & (torso > 0)[:, None]
-    right = np.linalg.norm(pred[:, columns] - gt[:, columns], axis=2) <= threshold * torso[:, None]
-    sure, right = np.asarray(confidence, dtype=np.float64)[:, columns][counted], right[counted]
+    pred, gt, counted, torso = _of_body(pred, gt, visible, joints)
+    right = np.linalg.norm(pred - gt, axis=2) <= threshold * torso[:, None]
+    sure, right = np.asarray(confidence, dtype=np.float64)[:, _body(joints)][counted], right[counted]
     place = np.clip((sure * bins).astype(int), 0, bins - 1)
     return [
         {"joints": int(mine.sum()), "confidence": float(sure[mine].mean()), "right": float(right[mine].mean())}
@@ -117,13 +126,9 @@ def exchanged(
     Returns:
         "count", "joints" (those with both labels, of persons with a torso), "share" (NaN where there is none).
     """
-    names = [joint for joint in joints if joint in BODY12]
-    columns = [list(joints).index(joint) for joint in names]
-    partner = Skeleton("body", tuple(names)).flip
-    pred, gt = np.asarray(pred, dtype=np.float64), np.asarray(gt, dtype=np.float64)
-    torso = torso_lengths(gt, np.asarray(visible, dtype=bool), joints)
-    pred, gt, seen = pred[:, columns], gt[:, columns], np.asarray(visible, dtype=bool)[:, columns]
-    counted = seen & seen[:, partner] & (torso > 0)[:, None]
+    partner = Skeleton("body", tuple(joints[place] for place in _body(joints))).flip
+    pred, gt, counted, torso = _of_body(pred, gt, visible, joints)
+    counted = counted & counted[:, partner]
     reach = threshold * torso[:, None]
     own = np.linalg.norm(pred - gt, axis=2) <= reach
     other = np.linalg.norm(pred - gt[:, partner], axis=2) <= reach
@@ -147,7 +152,7 @@ def jitter(clips: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], joints: S
     Returns:
         The mean over all counted joints of all tracks, NaN where there is none.
     """
-    columns = [i for i, joint in enumerate(joints) if joint in BODY12]
+    columns = _body(joints)
     total, count = 0.0, 0
     for poses, visible, torso in clips:
         known = torso[~np.isnan(torso) & (torso > 0)]

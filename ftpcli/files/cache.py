@@ -17,6 +17,12 @@ def cache_folder(kind: str) -> Path:
     return (Path(home) if home else Path.home() / ".cache" / "ftp") / kind
 
 
+def downloads_forbidden() -> bool:
+    """Whether the user has switched the Hugging Face hub off; nothing else is downloaded then either."""
+    value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    return value.upper() in ("1", "ON", "YES", "TRUE")
+
+
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write a folder that appears whole or not at all; one that is there already is left as it is.
 

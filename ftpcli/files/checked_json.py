@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ftpcli.errors import FtpError, InputError
-from ftpcli.files.inputs import missing
+from ftpcli.files.inputs import missing, refuse_pointer
 from ftpcli.skeleton import PERSON19
 
 #: Characters of one JSON Lines record, or of one element of a list in a JSON document.
@@ -56,6 +56,7 @@ def load(path: str | Path) -> Any:
     Raises:
         InputError: the file is missing, unreadable, or not JSON.
     """
+    refuse_pointer(path)
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

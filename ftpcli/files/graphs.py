@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftpcli.errors import FtpError, OutputError
+from ftpcli.errors import FtpError, OutputError, one_line
 from ftpcli.files.cache import cache_folder, write_folder
 from ftpcli.version import __version__
 
@@ -127,8 +127,8 @@ def graph(
                 dynamic_axes={given: {axis: f"{given}{axis}" for axis in dynamic}, result: {0: "batch"}},
             )
         except Exception as error:  # the exporter raises whatever comes up
-            line = str(error).partition("\n")[0]
-            raise ExportError(f"{result}: cannot be made an ONNX graph ({line}); use --engine torch") from error
+            reason = one_line(error)
+            raise ExportError(f"{result}: cannot be made an ONNX graph ({reason}); use --engine torch") from error
         expected = [module(example).float().numpy() for example in examples]
     run = Runner(stream.getvalue())
     pairs = [(run(example.numpy()), right) for example, right in zip(examples, expected, strict=True)]

@@ -8,6 +8,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -30,6 +31,7 @@ STANDARD = "-"
 _ADDRESS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+)://")
 _SHORT_ADDRESS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):/")  # a Path has one slash of two
 _NAMED_AT_MOST = 3
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +119,23 @@ def missing(name: object) -> FtpError:
     return InputError(f"{name}: no such file or folder")
 
 
+def refuse_pointer(name: str | os.PathLike[str]) -> None:
+    """Raises InputError where Git LFS has left a pointer in a file's place."""
+    start = b""
+    if os.path.isfile(name):
+        with suppress(OSError), open(name, "rb") as file:
+            start = file.read(len(_LFS_POINTER))
+    if start == _LFS_POINTER:
+        raise InputError(f"{os.fspath(name)}: is a pointer of Git LFS, not the file; git lfs pull fetches the file")
+
+
 def require(*names: str | os.PathLike[str] | None) -> None:
     """Raises InputError where one of the inputs that were named is missing, UsageError for an address."""
     for name in names:
-        if name is not None and not os.path.exists(name):
-            raise missing(os.fspath(name))
+        if name is not None:
+            if not os.path.exists(name):
+                raise missing(os.fspath(name))
+            refuse_pointer(name)
 
 
 def require_file(*names: str | os.PathLike[str] | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ftpcli.errors import InputError
+from ftpcli.errors import InputError, one_line
 
 
 def from_csv(table: str | Path, out: str | Path, text: tuple[str, ...], whole: tuple[str, ...]) -> None:
@@ -34,5 +34,4 @@ def to_csv(path: str | Path, out: str | Path) -> None:
     try:
         pl.scan_parquet(path, glob=False).sink_csv(out)
     except (pl.exceptions.PolarsError, OSError) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: the Parquet file cannot be read ({line})") from error
+        raise InputError(f"{path}: the Parquet file cannot be read ({one_line(error)})") from error

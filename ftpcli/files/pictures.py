@@ -1,4 +1,4 @@
-"""Reading a single picture file."""
+"""A single picture file, read and written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ftpcli.errors import InputError
+from ftpcli.errors import InputError, OutputError
+from ftpcli.files.inputs import refuse_pointer
+
+_JPEG_QUALITY = 95
 
 
 def read_picture(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -27,6 +30,7 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
         raise InputError(f"{path}: picture cannot be read ({error.strerror})") from None
     image = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB) if content.size else None
     if image is None:
+        refuse_pointer(path)
         raise InputError(f"{path}: not a picture, or damaged")
     height, width = image.shape[:2]
     if size not in (None, (width, height)):
@@ -35,3 +39,12 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
             "that were annotated"
         )
     return image
+
+
+def encoded(image: np.ndarray, kind: str) -> bytes:
+    """An (H, W, 3) uint8 RGB picture as a "jpg" or "png" file. Raises OutputError."""
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if kind == "jpg" else []
+    done, data = cv2.imencode(f".{kind}", image[..., ::-1], quality)
+    if not done:
+        raise OutputError(f"a frame of {image.shape[1]}x{image.shape[0]} cannot be written as {kind}")
+    return data.tobytes()

@@ -6,7 +6,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -78,6 +78,20 @@ class Sink(ABC):
         self.own = skeleton_of(header.joints)
         self.held = self.own if self.skeleton is None or options.joints == "all" else self.skeleton
         self.order = JointMap(self.own.joints, self.held.joints)
+        self._begun = False  # whether the list that is being written has an entry
+
+    def text(self, text: str) -> None:
+        """Write plain text."""
+        self.stream.write(text.encode("ascii"))
+
+    def row(self, cells: Iterable[str]) -> None:
+        """Write a line of a table."""
+        self.text(",".join(cells) + "\n")
+
+    def entry(self, value: dict[str, Any]) -> None:
+        """Write an object of a list on a line of its own."""
+        self.text((",\n" if self._begun else "\n") + dumps(value))
+        self._begun = True
 
     @abstractmethod
     def write(self, frame: FramePoses) -> None:
@@ -93,15 +107,12 @@ class Sink(ABC):
 class ListSink(Sink):
     """Writes a plain list of JSON objects."""
 
-    _first = True
-
-    def put(self, entry: dict[str, Any]) -> None:
-        """Add an object."""
-        self.stream.write((("[\n" if self._first else ",\n") + dumps(entry)).encode("ascii"))
-        self._first = False
+    def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
+        super().__init__(stream, header, options)
+        self.text("[")
 
     def close(self, frames: int) -> None:
-        self.stream.write(b"[]\n" if self._first else b"\n]\n")
+        self.text("\n]\n" if self._begun else "]\n")
 
 
 def dumps(value: Any) -> str:
@@ -127,8 +138,8 @@ def rounded(values: np.ndarray) -> np.ndarray:
     return np.round(values, DECIMALS) + 0.0
 
 
-def box_xywh(box: np.ndarray, where: str) -> np.ndarray:
-    """(4,) float64 [x, y, w, h] of an xyxy box.
+def box_xywh(box: np.ndarray, frame: int) -> np.ndarray:
+    """(4,) float64 [x, y, w, h] of an xyxy box in a frame.
 
     Raises:
         OutputError: a value is not finite, or millions of pixels away.
@@ -136,7 +147,7 @@ def box_xywh(box: np.ndarray, where: str) -> np.ndarray:
     x1, y1, x2, y2 = np.asarray(box, dtype=np.float64)
     xywh = np.array([x1, y1, x2 - x1, y2 - y1])
     if not (np.abs(xywh) <= MAX_COORDINATE).all():
-        raise OutputError(f"{where}: a person's box is not a number; this is a fault of the program, please report it")
+        raise OutputError("a person's box is not a number; this is a fault of the program, please report it", frame)
     return xywh
 
 
@@ -156,7 +167,7 @@ def filled_mark(pose: Pose) -> dict[str, bool]:
 def needed_seconds(frame: FramePoses, who: str) -> float:
     """The frame's time. Raises OutputError where it has none."""
     if math.isnan(frame.seconds):
-        raise OutputError(f"frame {frame.index} has no time, which {who} files need; give --fps or --video")
+        raise OutputError(f"has no time, which {who} files need; give --fps or --video", frame.index)
     return float(frame.seconds)
 
 

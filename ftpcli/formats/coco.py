@@ -44,7 +44,7 @@ class CocoSink(ImageListSink):
     def annotation(self, frame: FramePoses, pose: Pose, number: int) -> dict[str, Any]:
         keypoints, confidence = self.order(pose)
         visibility = np.where(confidence >= VISIBLE, 2, np.where(confidence > 0, 1, 0)).tolist()
-        bbox = rounded(box_xywh(pose.box, f"frame {frame.index}"))
+        bbox = rounded(box_xywh(pose.box, frame.index))
         flat = [item for (x, y), v in zip(rounded(keypoints).tolist(), visibility, strict=True) for item in (x, y, v)]
         self._annotations += 1
         beside = {}
@@ -71,6 +71,3 @@ class CocoSink(ImageListSink):
 
     def image(self, index: int, frames: int) -> dict[str, Any]:
         return {"id": index + 1, "video_id": 1, "file_name": self.names(index), **self._size}
-
-
-SINK = CocoSink

@@ -28,10 +28,7 @@ class CocoResultsSink(ListSink):
                 "category_id": 1,
                 "keypoints": np.column_stack([rounded(keypoints), confidence]).ravel().tolist(),
                 "score": float(pose.score),
-                "bbox": rounded(box_xywh(pose.box, f"frame {frame.index}")).tolist(),
+                "bbox": rounded(box_xywh(pose.box, frame.index)).tolist(),
                 "track_id": int(pose.track_id),
             }
-            self.put(entry)
-
-
-SINK = CocoResultsSink
+            self.entry(entry)

@@ -28,7 +28,7 @@ class CsvSink(Sink):
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
-        self._row(self.columns())
+        self.row(self.columns())
 
     def columns(self) -> list[str]:
         return ["frame", "seconds", "track", "joint", "x", "y", "confidence", *(_ANGLES if self.options.angles else ())]
@@ -43,7 +43,7 @@ class CsvSink(Sink):
                 [cell(x) if c > 0 else "", cell(y) if c > 0 else "", repr(c)]
                 for (x, y), c in zip(keypoints.tolist(), confidence.tolist(), strict=True)
             ]
-            box = [cell(value) for value in box_xywh(pose.box, f"frame {frame.index}").tolist()]
+            box = [cell(value) for value in box_xywh(pose.box, frame.index).tolist()]
             angles: dict[str, str] = {}
             if self.options.angles:
                 angles = dict(
@@ -54,10 +54,18 @@ class CsvSink(Sink):
     def rows(self, start: list[str], person: list[str], joints: list[list[str]], angles: dict[str, str]) -> None:
         """Write a person. An angle stands with its joint, the trunk's with every joint of the person."""
         for name, joint in zip(self.header.joints, joints, strict=True):
-            self._row([*start, name, *joint, *([angles.get(name, ""), angles["trunk"]] if angles else ())])
-
-    def _row(self, cells: list[str]) -> None:
-        self.stream.write((",".join(cells) + "\n").encode("ascii"))
+            self.row([*start, name, *joint, *([angles.get(name, ""), angles["trunk"]] if angles else ())])
 
 
-SINK = CsvSink
+class CsvWideSink(CsvSink):
+    """Columns ``NAME_x``, ``NAME_y`` and ``NAME_confidence`` for every joint, after the person's box and score."""
+
+    lacks = ""
+
+    def columns(self) -> list[str]:
+        names = [f"{joint}_{value}" for joint in self.header.joints for value in ("x", "y", "confidence")]
+        angles = [f"{name}_angle" for name in ANGLES] if self.options.angles else []
+        return ["frame", "seconds", "track", "box_x", "box_y", "box_width", "box_height", "score", *names, *angles]
+
+    def rows(self, start: list[str], person: list[str], joints: list[list[str]], angles: dict[str, str]) -> None:
+        self.row([*start, *person, *(value for joint in joints for value in joint), *angles.values()])

@@ -119,4 +119,3 @@ _PLACES = {
     **_both("knee", 9, 74),
     **_both("ankle", 9, 94),
 }
-SINK = CvatSink

@@ -23,11 +23,11 @@ class DeepLabCutSink(SpooledSink):
         rows = [["scorer", *["ftp"] * len(columns)]]
         rows += [[title, *(column[n] for column in columns)] for n, title in enumerate(TITLES)]
         for row in rows:
-            self._row(row)
+            self.row(row)
         for index, values in self.rows():
             joints = values.reshape(-1, len(_VALUES)).tolist()
             cells = [(cell(x), cell(y), repr(c) if c > 0 else cell(c)) for x, y, c in joints]
-            self._row([str(index), *(text for joint in cells for text in joint)])
+            self.row([str(index), *(text for joint in cells for text in joint)])
 
     def columns(self) -> list[tuple[str, str, str]]:
         """Individual, body part and coordinate."""
@@ -45,10 +45,6 @@ class DeepLabCutSink(SpooledSink):
                 table[place[pose.track_id]] = np.column_stack([points, confidence])
             yield frame.index, table.ravel()
 
-    def _row(self, cells: list[str]) -> None:
-        self.stream.write((",".join(cells) + "\n").encode("ascii"))
-
 
 TITLES = ("individuals", "bodyparts", "coords")
 _VALUES = ("x", "y", "likelihood")
-SINK = DeepLabCutSink

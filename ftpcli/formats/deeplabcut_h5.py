@@ -28,6 +28,3 @@ class DeepLabCutH5Sink(DeepLabCutSink):
         names = pd.MultiIndex.from_tuples(columns, names=["scorer", *TITLES])
         table = pd.DataFrame(values, index=[index for index, _ in rows], columns=names)
         copy_from(self.stream, self.suffix, lambda path: table.to_hdf(path, key="df_with_missing", mode="w"))
-
-
-SINK = DeepLabCutH5Sink

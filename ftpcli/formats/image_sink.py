@@ -6,17 +6,14 @@ wait in a spool, so that memory does not grow with the video.
 
 from __future__ import annotations
 
-import struct
-import tempfile
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any
 
-from ftpcli.files.output import writing
+from ftpcli.datasets.header import encode_run, encode_source
 from ftpcli.formats.base import Sink, WriteOptions, dumps, seconds_value
-from ftpcli.formats.header import encode_run, encode_source
+from ftpcli.formats.spool import FrameSpool
 from ftpcli.records import FramePoses, Header, Pose
-
-_ENTRY = struct.Struct("<qqd")
 
 
 def picture_size(header: Header) -> dict[str, int]:
@@ -25,9 +22,9 @@ def picture_size(header: Header) -> dict[str, int]:
     return {name: value for name, value in size.items() if value is not None}
 
 
-def frame_times(index: int, pts: int, seconds: float) -> dict[str, Any]:
+def frame_times(frame: FramePoses) -> dict[str, Any]:
     """The fields by which our own readers find a frame's time again."""
-    return {"frame_index": index, "pts": pts, "seconds": seconds_value(seconds)}
+    return {"frame_index": frame.index, "pts": frame.pts, "seconds": seconds_value(frame.seconds)}
 
 
 def provenance(header: Header) -> dict[str, Any]:
@@ -45,29 +42,23 @@ class ImageListSink(Sink):
 
     def __init__(self, stream: Any, header: Header, options: WriteOptions) -> None:
         super().__init__(stream, header, options)
-        self._spool = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115 (closed by release())
-        self._first = True
+        self._spool = FrameSpool()
 
     def start(self, **root: Any) -> None:
         """Write the root fields that come first."""
-        self._put(dumps(root)[:-1] + ',"annotations":[')
+        self.text(dumps(root)[:-1] + ',"annotations":[')
 
     def write(self, frame: FramePoses) -> None:
-        with writing(tempfile.gettempdir()):
-            self._spool.write(_ENTRY.pack(frame.index, frame.pts, frame.seconds))
+        self._spool.add(replace(frame, poses=()))
         for number, pose in enumerate(frame.poses):
-            self._put(("\n" if self._first else ",\n") + dumps(self.annotation(frame, pose, number)))
-            self._first = False
+            self.entry(self.annotation(frame, pose, number))
 
     def close(self, frames: int) -> None:
-        self._put('\n],"images":[')
-        self._spool.seek(0)
-        between = "\n"
-        while data := self._spool.read(_ENTRY.size):
-            index, pts, seconds = _ENTRY.unpack(data)
-            self._put(between + dumps(self.image(index, frames) | frame_times(index, pts, seconds)))
-            between = ",\n"
-        self._put("\n]}\n")
+        self.text('\n],"images":[')
+        self._begun = False
+        for frame in self._spool:
+            self.entry(self.image(frame.index, frames) | frame_times(frame))
+        self.text("\n]}\n")
 
     def release(self) -> None:
         self._spool.close()
@@ -79,6 +70,3 @@ class ImageListSink(Sink):
     @abstractmethod
     def image(self, index: int, frames: int) -> dict[str, Any]:
         """The entry of a frame; ``frames`` is how many there are in all."""
-
-    def _put(self, text: str) -> None:
-        self.stream.write(text.encode("ascii"))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ftpcli.datasets.header import encode_run, encode_source
 from ftpcli.datasets.native import NAME, VERSION
 from ftpcli.errors import OutputError
 from ftpcli.files import checked_json as checks
@@ -23,7 +24,6 @@ from ftpcli.formats.base import (
     rounded,
     seconds_value,
 )
-from ftpcli.formats.header import encode_run, encode_source
 from ftpcli.formats.joints import edge_names, located, raw_pose, skeleton_of
 from ftpcli.records import FramePoses, Header
 
@@ -56,19 +56,17 @@ def encode_record(frame: FramePoses, joints: int, *, exact: bool = False) -> dic
     Raises:
         OutputError: a box or score is not a number, or the number of joints is another.
     """
-    where = f"frame {frame.index}"
+    index = int(frame.index)
     if len(frame.poses) > checks.MAX_PEOPLE:
-        raise OutputError(
-            f"{where}: {len(frame.poses):,} people, more than the {checks.MAX_PEOPLE:,} a record may hold"
-        )
+        raise OutputError(f"{len(frame.poses):,} people, more than the {checks.MAX_PEOPLE:,} a record may hold", index)
     people = []
     for pose in frame.poses:
         keypoints, confidence = located(pose)
         if keypoints.shape != (joints, 2) or confidence.shape != (joints,):
-            raise OutputError(f"{where}: a pose has {len(keypoints)} joints, the header names {joints}")
+            raise OutputError(f"a pose has {len(keypoints)} joints, the header names {joints}", index)
         if not math.isfinite(pose.score):
-            raise OutputError(f"{where}: a person's score is not a number; this is a fault of the program")
-        xywh = box_xywh(pose.box, where)
+            raise OutputError("a person's score is not a number; this is a fault of the program", index)
+        xywh = box_xywh(pose.box, index)
         if exact:
             # Corners, since x + (x2 - x) is not always x2.
             box = {"box": np.asarray(pose.box, dtype=np.float64).tolist()}
@@ -89,7 +87,7 @@ def encode_record(frame: FramePoses, joints: int, *, exact: bool = False) -> dic
             table = np.column_stack([keypoints if exact else rounded(keypoints), confidence])
             people[-1]["keypoints_raw"] = table.tolist()
     return {
-        "index": int(frame.index),
+        "index": index,
         "pts": int(frame.pts),
         "seconds": seconds_value(frame.seconds),
         "people": people,
@@ -109,11 +107,8 @@ class NativeSink(Sink):
         stream.write(b" " * self._room + b"\n")
 
     def write(self, frame: FramePoses) -> None:
-        self.stream.write((dumps(encode_record(frame, len(self.header.joints))) + "\n").encode("ascii"))
+        self.text(dumps(encode_record(frame, len(self.header.joints))) + "\n")
 
     def close(self, frames: int) -> None:
         line = dumps(encode_header(self.header, records=frames))
         self.stream.rewrite_start(line.ljust(self._room).encode("ascii"))
-
-
-SINK = NativeSink

@@ -33,16 +33,15 @@ class LabelStudioSink(ListSink):
         for pose in frame.poses:
             results += self._person(frame, pose)
         task = {
-            "data": {"image": LOCAL + quote(self._names(frame.index))}
-            | frame_times(frame.index, frame.pts, frame.seconds),
+            "data": {"image": LOCAL + quote(self._names(frame.index))} | frame_times(frame),
             "predictions": [{"model_version": f"ftp {self.header.run.version or ''}".strip(), "result": results}],
         }
-        self.put(task)
+        self.entry(task)
 
     def _person(self, frame: FramePoses, pose: Any) -> list[dict[str, Any]]:
         width, height = self._size
         common = {"to_name": "image", "original_width": width, "original_height": height, "image_rotation": 0}
-        x, y, w, h = box_xywh(pose.box, f"frame {frame.index}").tolist()
+        x, y, w, h = box_xywh(pose.box, frame.index).tolist()
         person = f"{frame.index}-{pose.track_id}"
         corner = {"x": 100 * x / width, "y": 100 * y / height, "width": 100 * w / width, "height": 100 * h / height}
         box = common | {
@@ -68,6 +67,3 @@ class LabelStudioSink(ListSink):
             for joint, (px, py), c in rows
             if c > 0
         ]
-
-
-SINK = LabelStudioSink

@@ -17,12 +17,9 @@ class MotSink(Sink):
         if not frame.poses:
             self.left_out["frames without people"] += 1
         for pose in frame.poses:
-            box = box_xywh(pose.box, f"frame {frame.index}").tolist()
+            box = box_xywh(pose.box, frame.index).tolist()
             if pose.track_id < 0 or min(box[2:]) < 0.001:
                 self.left_out["people with a negative id or an empty box"] += 1
                 continue
-            row = [str(frame.index + 1), str(pose.track_id), *map(cell, box), repr(float(pose.score)), "-1,-1,-1\n"]
-            self.stream.write(",".join(row).encode("ascii"))
-
-
-SINK = MotSink
+            row = [str(frame.index + 1), str(pose.track_id), *map(cell, box), repr(float(pose.score)), "-1,-1,-1"]
+            self.row(row)

@@ -109,6 +109,3 @@ def _series(joint: str, table: np.ndarray, seconds: np.ndarray) -> dict[str, Any
         reference_frame="(0, 0) is the top left corner of the upright picture, x to the right, y down",
         timestamps=seconds,
     )
-
-
-SINK = NwbSink

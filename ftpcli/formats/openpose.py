@@ -58,4 +58,7 @@ class OpenPoseSink(Sink):
         self.stream.write(f"{self._name}_{frame.index:012d}_keypoints.json", text.encode("ascii"))
 
 
-SINK = OpenPoseSink
+class OpenPose18Sink(OpenPoseSink):
+    """See ``OpenPoseSink``."""
+
+    joints = COCO_18

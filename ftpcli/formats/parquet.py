@@ -8,7 +8,7 @@ from typing import Any
 from ftpcli.files import parquet
 from ftpcli.files.output import OutputStream
 from ftpcli.formats.base import WriteOptions
-from ftpcli.formats.csv import CsvSink
+from ftpcli.formats.csv import CsvSink, CsvWideSink
 from ftpcli.formats.spool import copy_from
 from ftpcli.records import Header
 
@@ -33,4 +33,7 @@ class ParquetSink(CsvSink):
         self._table.close()
 
 
-SINK = ParquetSink
+class ParquetWideSink(ParquetSink, CsvWideSink):
+    """The columns of ``csv_wide``."""
+
+    lacks = ""

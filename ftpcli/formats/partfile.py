@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +21,6 @@ from ftpcli.files.lock import open_locked, same_file
 from ftpcli.files.output import check_target, name_beside, writing
 from ftpcli.formats.base import dumps
 from ftpcli.formats.jsonl import encode_header, encode_record
-from ftpcli.formats.writer import write_poses
 from ftpcli.records import FramePoses, Header
 
 NAME = "ftp-poses-part"
@@ -264,42 +263,6 @@ class PartWriter:
             end, last = offset, record.frame.index
         self._cut(end)
         self.records, self.last_index = records, last
-
-    def finish(
-        self,
-        out: str | os.PathLike[str],
-        format: str | None = None,
-        *,
-        header: Header | None = None,
-        joints: str = "default",
-        overwrite: bool = False,
-        frame_name: Callable[[int], str] | None = None,
-        picture: str = "jpg",
-        notice: Callable[[str], None] = lambda line: None,
-        change: Callable[[Iterator[FramePoses]], Iterator[FramePoses]] = lambda frames: frames,
-    ) -> int:
-        """Turn the records into the final file, move it into place, then delete the part file.
-
-        Args:
-            header: the final header, with counts that were unknown at the start; None keeps the stored one.
-            change: what becomes of the frames on their way, such as a filter that looks ahead.
-
-        The other arguments, and the result, are those of ``write_poses``. If it fails, the part file stays.
-        """
-        frames = (record.frame for record in self.stored())
-        count = write_poses(
-            out,
-            header or self.header,
-            change(frames),
-            format,
-            joints=joints,
-            overwrite=overwrite,
-            frame_name=frame_name,
-            picture=picture,
-            notice=notice,
-        )
-        self.discard()
-        return count
 
     def discard(self) -> None:
         """Delete the part file. Does nothing once it is closed."""

@@ -33,11 +33,12 @@ def track_ids(frame: FramePoses) -> list[int]:
     for number, track in enumerate(ids):
         if not 0 <= track < MAX_TRACK:
             raise OutputError(
-                f"frame {frame.index}: track id {track} does not fit into PoseTrack files (0 to {MAX_TRACK - 1}); "
-                "write .jsonl or COCO .json instead"
+                f"track id {track} does not fit into PoseTrack files (0 to {MAX_TRACK - 1}); "
+                "write .jsonl or COCO .json instead",
+                frame.index,
             )
         if track in ids[:number]:
-            raise OutputError(f"frame {frame.index}: track id {track} stands twice, PoseTrack files need each once")
+            raise OutputError(f"track id {track} stands twice, PoseTrack files need each once", frame.index)
     return ids
 
 
@@ -71,7 +72,7 @@ class FrameNames:
     def id(self, index: int) -> int:
         """Raises OutputError where the ids of a PoseTrack sequence run out."""
         if self._limit is not None and index >= self._limit:
-            raise OutputError(f"frame {index}: ids of a PoseTrack sequence end at frame {self._limit - 1}")
+            raise OutputError(f"ids of a PoseTrack sequence end at frame {self._limit - 1}", index)
         return self._base + index
 
 
@@ -112,7 +113,7 @@ class PoseTrackSink(ImageListSink):
             "id": image * 100 + number if number < 100 else 10**15 + image * MAX_TRACK + number,
             "category_id": 1,
             "track_id": int(pose.track_id),
-            "bbox": rounded(box_xywh(pose.box, f"frame {frame.index}")).tolist(),
+            "bbox": rounded(box_xywh(pose.box, frame.index)).tolist(),
             "keypoints": flat,
             "scores": (confidence * pose.score).tolist(),
             "keypoint_scores": confidence.tolist(),
@@ -133,6 +134,3 @@ class PoseTrackSink(ImageListSink):
             "ignore_regions_y": [],
             **self._size,
         }
-
-
-SINK = PoseTrackSink

@@ -31,8 +31,7 @@ class PoseTrack17Sink(Sink):
         if SEQUENCE.fullmatch(source_name(header)) and not options.frame_name:
             self._names = f"images/{source_name(header)}/{{:08d}}.jpg".format
         self._first_number = 0 if isinstance(self._names, PictureNames) else 1
-        self._first = True
-        stream.write((dumps({"info": provenance(header)})[:-1] + ',"annolist":[').encode("ascii"))
+        self.text(dumps({"info": provenance(header)})[:-1] + ',"annolist":[')
 
     def write(self, frame: FramePoses) -> None:
         people = []
@@ -48,7 +47,7 @@ class PoseTrack17Sink(Sink):
                     {
                         "track_id": [track],
                         "score": [float(pose.score)],
-                        "bbox": rounded(box_xywh(pose.box, f"frame {frame.index}")).tolist(),
+                        "bbox": rounded(box_xywh(pose.box, frame.index)).tolist(),
                         "annopoints": [{"point": points}],
                     }
                 )
@@ -59,13 +58,9 @@ class PoseTrack17Sink(Sink):
             "imgnum": [frame.index + 1],
             "is_labeled": [1],
             "annorect": people,
-            **frame_times(frame.index, frame.pts, frame.seconds),
+            **frame_times(frame),
         }
-        self.stream.write((("\n" if self._first else ",\n") + dumps(entry)).encode("ascii"))
-        self._first = False
+        self.entry(entry)
 
     def close(self, frames: int) -> None:
-        self.stream.write(b"\n]}\n")
-
-
-SINK = PoseTrack17Sink
+        self.text("\n]}\n")

@@ -58,4 +58,14 @@ class SleapSink(SpooledSink):
         sio.save_slp(labels, path, verbose=False)
 
 
-SINK = SleapSink
+class SleapAnalysisSink(SleapSink):
+    """Written through sleap-io, in the order of axes that SLEAP itself has."""
+
+    suffix = ".analysis.h5"
+    empty_frames = False
+    people_only = True
+
+    def save(self, labels: Any, path: str) -> None:
+        import sleap_io as sio
+
+        sio.save_analysis_h5(labels, path)

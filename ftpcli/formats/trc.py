@@ -41,7 +41,7 @@ class TrcSink(SpooledSink):
                     for n in confidence.nonzero()[0].tolist():
                         cells[n] = f"{cell(keypoints[n, 0])}\t{cell(keypoints[n, 1])}\t0"
                 row += cells
-            self.stream.write(("\t".join(row) + "\n").encode("ascii"))
+            self.text("\t".join(row) + "\n")
 
     def _rate(self, frames: int) -> float:
         """Frames a second: the source's, else the mean."""
@@ -49,6 +49,3 @@ class TrcSink(SpooledSink):
             return float(self.header.source.average_rate)
         times = [frame.seconds for frame in self.spooled]
         return (frames - 1) / (times[-1] - times[0]) if frames > 1 and times[-1] > times[0] else 1.0
-
-
-SINK = TrcSink

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import PurePath
 
@@ -16,11 +15,49 @@ from ftpcli.errors import OutputError, UsageError
 from ftpcli.files.output import atomic_output, check_target, write_error
 from ftpcli.files.output_folder import check_folder, output_folder
 from ftpcli.formats.base import Sink, WriteOptions, box_xywh, dumps
-from ftpcli.formats.jsonl import encode_header, encode_record
+from ftpcli.formats.coco import CocoSink
+from ftpcli.formats.coco_results import CocoResultsSink
+from ftpcli.formats.csv import CsvSink, CsvWideSink
+from ftpcli.formats.cvat import CvatSink
+from ftpcli.formats.deeplabcut import DeepLabCutSink
+from ftpcli.formats.deeplabcut_h5 import DeepLabCutH5Sink
+from ftpcli.formats.jsonl import NativeSink, encode_header, encode_record
+from ftpcli.formats.labelstudio import LabelStudioSink
+from ftpcli.formats.mot import MotSink
+from ftpcli.formats.nwb import NwbSink
+from ftpcli.formats.openpose import OpenPose18Sink, OpenPoseSink
+from ftpcli.formats.parquet import ParquetSink, ParquetWideSink
+from ftpcli.formats.posetrack import PoseTrackSink
+from ftpcli.formats.posetrack17 import PoseTrack17Sink
+from ftpcli.formats.sleap import SleapAnalysisSink, SleapSink
+from ftpcli.formats.trc import TrcSink
+from ftpcli.formats.yolo import YoloSink
 from ftpcli.records import FramePoses, Header
 
-#: What writes each format: ``SINK`` of the module that is called like it.
-SINKS: dict[Format, type[Sink]] = {name: import_module(f"ftpcli.formats.{name}").SINK for name in Format}
+#: What writes each format.
+SINKS: dict[Format, type[Sink]] = {
+    Format.JSONL: NativeSink,
+    Format.COCO: CocoSink,
+    Format.COCO_RESULTS: CocoResultsSink,
+    Format.POSETRACK: PoseTrackSink,
+    Format.POSETRACK17: PoseTrack17Sink,
+    Format.CSV: CsvSink,
+    Format.CSV_WIDE: CsvWideSink,
+    Format.PARQUET: ParquetSink,
+    Format.PARQUET_WIDE: ParquetWideSink,
+    Format.MOT: MotSink,
+    Format.OPENPOSE: OpenPoseSink,
+    Format.OPENPOSE18: OpenPose18Sink,
+    Format.TRC: TrcSink,
+    Format.YOLO: YoloSink,
+    Format.DEEPLABCUT: DeepLabCutSink,
+    Format.SLEAP: SleapSink,
+    Format.SLEAP_ANALYSIS: SleapAnalysisSink,
+    Format.DEEPLABCUT_H5: DeepLabCutH5Sink,
+    Format.NWB: NwbSink,
+    Format.LABELSTUDIO: LabelStudioSink,
+    Format.CVAT: CvatSink,
+}
 
 
 def format_of(path: str | os.PathLike[str], explicit: str | None = None) -> Format:
@@ -149,9 +186,9 @@ def write_poses(
                 if frame.index <= last:
                     raise OutputError(f"{os.fspath(path)}: frame {frame.index} comes after frame {last}")
                 for pose in frame.poses:  # no form can hold what is not a number
-                    box_xywh(pose.box, f"frame {frame.index}")
+                    box_xywh(pose.box, frame.index)
                     if not math.isfinite(pose.score):
-                        raise OutputError(f"frame {frame.index}: a person's score is not a number")
+                        raise OutputError("a person's score is not a number", frame.index)
                 sink.write(frame)
                 for pose in frame.poses:
                     sink.left_out["raw joints of people"] += pose.raw is not None and "raw" not in kind.keeps

@@ -61,6 +61,3 @@ class YoloSink(Sink):
             f"names:\n  0: person\nkpt_names:\n  0: [{', '.join(joints)}]\n"
         )
         self.stream.write("data.yaml", text.encode("ascii"))
-
-
-SINK = YoloSink

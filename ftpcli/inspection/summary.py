@@ -11,7 +11,7 @@ import numpy as np
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.coco import VISIBLE
 from ftpcli.inspection.leaps import Neighbours, leaps
-from ftpcli.records import FramePoses, Pose
+from ftpcli.records import Pose
 
 
 @dataclass(slots=True)
@@ -37,6 +37,18 @@ class PersonSummary:
     longest_gap: int = 0
     confidence: float = 0.0
     leaps: int = 0
+
+    def add(self, frame: int, seconds: float | None, pose: Pose) -> None:
+        """The person's next frame, by its index."""
+        if self.frames:
+            away = frame - self.last_frame - 1
+            self.gaps += away > 0
+            self.longest_gap = max(self.longest_gap, away)
+        mean = float(pose.confidence.mean()) if len(pose.confidence) else 0.0
+        self.confidence = (self.confidence * self.frames + mean) / (self.frames + 1)
+        self.frames += 1
+        self.filled += pose.filled
+        self.last_frame, self.last_seconds = frame, seconds
 
 
 @dataclass(slots=True)
@@ -75,7 +87,7 @@ def summarise(reader: PosesReader) -> PosesSummary:
         InputError: a bad record.
     """
     found = PosesSummary(reader.path, reader.format)
-    people: dict[int, _Track] = {}
+    people: dict[int, PersonSummary] = {}
     neighbours = Neighbours()
     joints = reader.header.joints
     sums, low = np.zeros(len(joints)), 0
@@ -91,43 +103,17 @@ def summarise(reader: PosesReader) -> PosesSummary:
         for pose in frame.poses:
             sums += pose.confidence
             low += int((pose.confidence < VISIBLE).sum())
-            track = people.get(pose.track_id)
-            if track is None:
-                track = people[pose.track_id] = _Track(PersonSummary(pose.track_id, frame.index, seconds))
-            track.add(frame, pose)
+            person = people.setdefault(pose.track_id, PersonSummary(pose.track_id, frame.index, seconds))
+            person.add(frame.index, seconds, pose)
         for around in neighbours.add(frame):
-            people[around[1].track_id].summary.leaps += int(leaps(*around).sum())
+            people[around[1].track_id].leaps += int(leaps(*around).sum())
     count = found.poses
     if count and joints:
         found.doubtful = low / (count * len(joints))
     found.joints = {name: float(total) / count if count else None for name, total in zip(joints, sums, strict=True)}
-    found.people = [people[track_id].finished() for track_id in sorted(people)]
+    found.people = [people[track_id] for track_id in sorted(people)]
     found.warnings = list(reader.warnings)
     return found
-
-
-class _Track:
-    """A person's summary while it grows."""
-
-    def __init__(self, summary: PersonSummary) -> None:
-        self.summary = summary
-        self._confidence = 0.0
-
-    def add(self, frame: FramePoses, pose: Pose) -> None:
-        one = self.summary
-        if one.frames:
-            away = frame.index - one.last_frame - 1
-            one.gaps += away > 0
-            one.longest_gap = max(one.longest_gap, away)
-        one.frames += 1
-        one.filled += pose.filled
-        one.last_frame = frame.index
-        one.last_seconds = None if math.isnan(frame.seconds) else frame.seconds
-        self._confidence += float(pose.confidence.mean()) if len(pose.confidence) else 0.0
-
-    def finished(self) -> PersonSummary:
-        self.summary.confidence = self._confidence / self.summary.frames
-        return self.summary
 
 
 def _rounded(value: Any) -> Any:

@@ -16,8 +16,12 @@ _SELDOM = ("fine_maps", "keep_key", "heads", "class_token", "patch_padding", "he
 
 def check_size(height: int, width: int) -> None:
     """Raises UsageError for a crop that no model takes."""
-    if height % 16 or width % 16 or min(height, width) < 32:
-        raise UsageError(f"image size {height}x{width}: both sides must be multiples of 16, at least 32")
+    if height % 16 or width % 16 or not 32 <= min(height, width) <= max(height, width) <= 4096:
+        raise UsageError(f"image size {height}x{width}: both sides must be multiples of 16, at least 32, at most 4096")
+
+
+#: What is beyond is a slip, or a file that is to take the machine's memory.
+_MOST = {"depth": 128, "shared_blocks": 128, "coarse_blocks": 128, "width": 8192, "head_width": 8192}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,9 @@ class ModelConfig:
             raise UsageError(f"model option depth = {self.depth}: it must be at least {least}")
         if min(counts) < 1 or self.coarse_blocks < 0 or not self.joints:
             raise UsageError("model widths, blocks, ratios and joints must be at least 1")
+        for name, most in _MOST.items():
+            if (getattr(self, name) or 0) > most:
+                raise UsageError(f"model option {name} = {getattr(self, name)}: it must be at most {most}")
         if self.heads is not None and self.heads < 1:
             raise UsageError(f"model option heads = {self.heads}: it must be at least 1")
         if not 0 <= self.patch_padding <= 7:  # more would give a row of patches besides
@@ -177,9 +184,7 @@ PRESETS: dict[Preset, ModelConfig] = {
         depth=1,
         image_size=(240, 160),
         branches=Branches.LOW,
-        coarse_blocks=0,
         shared_blocks=1,
-        keep_key=True,
         cross_mlp_ratio=2.0,
         heatmap="softmax",
     ),

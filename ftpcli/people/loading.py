@@ -14,10 +14,10 @@ import numpy as np
 
 from ftpcli.choices import Engine
 from ftpcli.device import Threads
-from ftpcli.errors import FtpError, InputError, UsageError
-from ftpcli.files.cache import cache_folder
+from ftpcli.errors import FtpError, InputError, UsageError, one_line
+from ftpcli.files.cache import cache_folder, downloads_forbidden
 from ftpcli.files.graphs import Graphs, opened
-from ftpcli.files.inputs import require_file
+from ftpcli.files.inputs import refuse_pointer, require_file
 from ftpcli.files.tensors import sha256
 from ftpcli.people.inference import FLOOR, DetectorConfig, find_boxes, tidy
 
@@ -39,15 +39,9 @@ class Detector(Protocol):
     #: from this score on a detection may start a track
     score: float
 
-    def detect(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 RGB -> (N, 5) float32 xyxy and score, pixels of the picture, best score first.
-
-        Weak detections (score 0.05 and up) are included: trackers use them.
-        """
-        ...
-
     def detect_batch(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The same for several pictures, whose sizes may differ."""
+        """(H, W, 3) uint8 RGB pictures, whose sizes may differ -> for each (N, 5) float32 xyxy and score, pixels of the
+        picture, best score first; weak detections (score 0.05 and up) too, which trackers use."""
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -96,6 +90,7 @@ def load_detector(
         require_file(path)
         return NetworkDetector(path, device, precision, image_size, floor=floor, engine=engine)
     if path.exists():
+        refuse_pointer(path)
         if not path.name.endswith(_PLAIN + _CODE):
             raise InputError(f"{path}: not a detector; give .safetensors of ours, or .pt or .onnx of ultralytics")
         if not trust and not path.name.endswith(_PLAIN):
@@ -138,9 +133,6 @@ class NetworkDetector:
         self.score = self.config.score
         names = [name.lower() for name in self.config.classes]
         self.person = names.index("person") if "person" in names else 0
-
-    def detect(self, image: np.ndarray) -> np.ndarray:
-        return self.detect_batch([image])[0]
 
     def detect_batch(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         if len({image.shape for image in images}) > 1:  # the network remembers the cells of a single shape
@@ -202,16 +194,13 @@ class UltralyticsDetector:
         except FtpError:
             raise
         except Exception as error:
-            raise InputError(f"{path}: ultralytics cannot open it ({_one_line(error)})") from error
+            raise InputError(f"{path}: ultralytics cannot open it ({one_line(error)})") from error
         if task not in ("detect", "segment", "pose"):
             raise InputError(f"{path}: is a model for '{task}'; a detector of people is needed")
         people = [index for index, name in names.items() if str(name).lower() in ("person", "people", "pedestrian")]
         if not people and len(names) != 1:
             raise InputError(f"{path}: has no class named 'person'")
         self.person = people[0] if people else next(iter(names))
-
-    def detect(self, image: np.ndarray) -> np.ndarray:
-        return self.detect_batch([image])[0]
 
     def detect_batch(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         import torch
@@ -232,7 +221,7 @@ class UltralyticsDetector:
                         **options,
                     )
             except Exception as error:
-                raise InputError(f"{self.path}: ultralytics cannot run it ({_one_line(error)})") from error
+                raise InputError(f"{self.path}: ultralytics cannot run it ({one_line(error)})") from error
             result = results[0]
             rows = torch.cat([result.boxes.xyxy, result.boxes.conf[:, None]], 1).float().cpu().numpy()
             found.append(tidy(rows, image.shape[1], image.shape[0]))
@@ -268,6 +257,8 @@ def _fetch(name: str) -> Path:
     target = cache_folder("detectors") / known
     if target.is_file():
         return target
+    if downloads_forbidden():
+        raise InputError(f"{name}: is not on this machine, and HF_HUB_OFFLINE is set; name a model file in its place")
     print(f"ftp: fetching {known} from ultralytics' releases on GitHub into {target.parent}", file=sys.stderr)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -276,12 +267,6 @@ def _fetch(name: str) -> Path:
             os.replace(Path(folder) / known, target)
     except Exception as error:
         raise InputError(
-            f"{name}: cannot be fetched ({_one_line(error)}); name a model file that is on this machine instead"
+            f"{name}: cannot be fetched ({one_line(error)}); name a model file that is on this machine instead"
         ) from error
     return target
-
-
-def _one_line(error: Exception) -> str:
-    text = "".join(c for c in str(error) if ord(c) < 0x2000)  # ultralytics decorates its messages with pictographs
-    text = " ".join(text.split()) or type(error).__name__
-    return text if len(text) <= 160 else text[:157] + "..."

@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ftpcli.errors import UsageError, counted
-from ftpcli.people.joining import LONGEST, join
-from ftpcli.people.tracks import Track, tracks_of
+from ftpcli.people.tracks import LONGEST, Track, join, tracks_of
 from ftpcli.records import FramePoses, SourceInfo
 
 
@@ -42,7 +41,7 @@ class Selection:
         select: whom to prefer; None is the largest.
         ids: only these people.
         min_track: seconds; shorter tracks are left out.
-        join: seconds; see :func:`ftpcli.people.joining.join`.
+        join: seconds; see :func:`ftpcli.people.tracks.join`.
 
     Raises:
         UsageError: a number that makes no sense, or ``select`` without ``people``.

@@ -57,7 +57,6 @@ def load_engine(
     Raises:
         InputError: the file is damaged or not ours.
         UsageError: the engine, device or precision is not available.
-        FtpError: torch would hang in this process (``check_fork``).
     """
     if choose_engine(engine, device, precision) == Engine.ONNX:
         from ftpcli.files.graphs import ExportError

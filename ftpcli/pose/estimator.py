@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ftpcli.device import is_out_of_memory
+from ftpcli.device import MOST_BATCH, is_out_of_memory
 from ftpcli.errors import FtpError, InputError, UsageError
 from ftpcli.files.stages import Stage, stage
 from ftpcli.model.config import ModelConfig
@@ -42,8 +42,8 @@ class Estimator:
     notice: Callable[[str], None]
 
     def __init__(self, engine: PoseEngine, *, batch: int = 16, sigma: float = 2.0, flip_test: bool = False) -> None:
-        if batch < 1:
-            raise UsageError(f"--batch {batch}: must be at least 1")
+        if not 1 <= batch <= MOST_BATCH:
+            raise UsageError(f"--batch {batch}: must lie between 1 and {MOST_BATCH}")
         self.engine = engine
         self.config: ModelConfig = engine.config
         self.device, self.precision = engine.device, engine.precision
@@ -71,7 +71,6 @@ class Estimator:
         Raises:
             InputError: the file is missing, damaged or not ours.
             UsageError: the engine, device or precision is not available.
-            FtpError: torch would hang in this process (``check_fork``).
         """
         path = weights_path(weights)
         computes = load_engine(path, engine=engine, device=device, precision=precision, **changes)

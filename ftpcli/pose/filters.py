@@ -94,9 +94,9 @@ class Filter:
             places, count, joints = array("q"), 0, 0
             for number, frame in enumerate(frames):
                 if not math.isfinite(frame.seconds):
-                    raise InputError(f"frame {frame.index} has no time, so its poses cannot be filtered; give --fps")
+                    raise InputError("has no time, so its poses cannot be filtered; give --fps", frame.index)
                 if times and frame.seconds < times[-1]:
-                    raise InputError(f"frame {frame.index}: time runs backwards, so its poses cannot be filtered")
+                    raise InputError("time runs backwards, so its poses cannot be filtered", frame.index)
                 times.append(frame.seconds)
                 places.append(frame.index)
                 for pose in frame.poses:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ftpcli.choices import HUB_MODELS
-from ftpcli.errors import InputError, OutputError
+from ftpcli.errors import InputError, OutputError, one_line
+from ftpcli.files.cache import downloads_forbidden
 
 #: The weights' file in every one of the repositories.
 FILE = "model.safetensors"
@@ -46,8 +47,10 @@ def hub_file(name: str) -> Path:
         return cached
     short, _, revision = name.partition("@")
     repository, revision = HUB_MODELS[short], revision or "main"
-    print(f"ftp: fetching {FILE} of {repository} from the Hugging Face hub", file=sys.stderr)
     try:
+        if downloads_forbidden():
+            raise ConnectionError("HF_HUB_OFFLINE is set")
+        print(f"ftp: fetching {FILE} of {repository} from the Hugging Face hub", file=sys.stderr)
         # Written under another name and moved when whole; a lock makes a second download wait for the first.
         return Path(hf_hub_download(repository, FILE, revision=revision, token=False))
     except Exception as error:  # the hub's own errors, and those of its network library
@@ -57,7 +60,7 @@ def hub_file(name: str) -> Path:
                 f"{name}: cannot be kept in the hub's cache ({disk.strerror}); free some space"
             ) from error
         raise InputError(
-            f"{name}: cannot be fetched ({_first_line(error)}); on a machine with network download "
+            f"{name}: cannot be fetched ({one_line(error)}); on a machine with network download "
             f"https://huggingface.co/{repository}/resolve/{revision}/{FILE} and give it here: --weights {FILE}"
         ) from error
 
@@ -78,8 +81,3 @@ def _disk_error(error: BaseException | None) -> OSError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().partition("\n")[0]
-    return text if text and len(text) <= 120 else type(error).__name__

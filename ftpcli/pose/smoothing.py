@@ -108,7 +108,7 @@ class Smoother:
             InputError: the frame has no time.
         """
         if not math.isfinite(frame.seconds):
-            raise InputError(f"frame {frame.index} has no time, so its poses cannot be smoothed")
+            raise InputError("has no time, so its poses cannot be smoothed", frame.index)
         now = frame.seconds
         self._tracks = {key: track for key, track in self._tracks.items() if 0 <= now - track.seen <= self.max_gap}
         return replace(frame, poses=tuple(self._smooth(pose, now) for pose in frame.poses))

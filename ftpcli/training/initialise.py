@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 
-from ftpcli.errors import InputError, UsageError
+from ftpcli.errors import FtpError, InputError, UsageError
 from ftpcli.model.backbone import Backbone
 from ftpcli.model.choices import Stem
 from ftpcli.model.config import ModelConfig
+from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.pose.foreign import fit_positions
 from ftpcli.pose.weights import load_weights
 from ftpcli.training.movenet_weights import movenet_state
@@ -34,6 +35,26 @@ def starting_state(
             raise UsageError("--stem-weights: weights for the stem need --stem movenet")
         state |= movenet_state(stem_weights, config.head_width, config.joints)
     return state
+
+
+def fresh_model(config: ModelConfig, pretrained: bool) -> FTPPose:
+    """A model of random numbers, with ``pretrained`` but for the backbone, whose weights timm downloads.
+
+    Raises:
+        InputError: they cannot be downloaded.
+        UsageError: timm has none of this name.
+    """
+    try:
+        return FTPPose(config, pretrained)
+    except FtpError:
+        raise
+    except Exception as error:  # the hub's own errors, and those of its network library
+        if not pretrained:
+            raise
+        raise InputError(
+            f"--backbone-weights pretrained: {config.backbone} cannot be fetched ({type(error).__name__}); give a file "
+            "that is on this machine"
+        ) from error
 
 
 def structure_of(path: Path, config: ModelConfig) -> ModelConfig:

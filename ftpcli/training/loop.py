@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -12,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from ftpcli.errors import FtpError, UsageError
 from ftpcli.training import distributed
@@ -24,7 +26,6 @@ from ftpcli.training.log import Log, Row, Tell
 from ftpcli.training.mixture import Mixture
 from ftpcli.training.recipe import BaseRecipe, Schedule
 from ftpcli.training.runtime import Clock, autocast, peak_memory, random_state, set_random_state
-from ftpcli.training.workers import batches
 
 #: Whether a run was asked to stop.
 Stop = Callable[[], bool]
@@ -170,10 +171,18 @@ class Trainer(ABC):
     # The run
 
     def run(self, stop: Stop = never) -> dict[str, Any]:
-        """``step``, ``steps``, whether it is ``finished``, and the ``best`` score of its validations (else -1).
+        """Train until the recipe's last step, an interruption, or a loss that is not a number; ``log.jsonl`` and
+        ``checkpoint.pt`` go into the run's folder.
 
         Args:
             stop: asked after every step; True ends the run with a checkpoint.
+
+        Returns:
+            ``step``, ``steps``, whether it is ``finished``, and the ``best`` score of its validations (else -1).
+
+        Raises:
+            DivergedError: the last checkpoint is kept.
+            InputError, UsageError: data, weights or options do not fit, or a resumed run has others.
         """
         self._describe()
         finished = self._train(stop)
@@ -321,3 +330,40 @@ class Trainer(ABC):
         self.scaler.load_state_dict(content["scaler"])
         set_random_state(content, self.device)
         self.step, self.best, self.notes = content["step"], content["best"], json.loads(content["notes"])
+
+
+def batches(
+    examples: Dataset, collate: Callable[[list[Any]], Any], *, batch: int, first: int, steps: int, workers: int = 0
+) -> Iterator[Any]:
+    """Batches ``first`` to ``steps`` of a run; of several processes each takes its share of every batch.
+
+    Each process that prepares them gets one thread of OpenCV, since there is a process for every core already. That is
+    set before they start, because a forked process that inherits OpenCV's running threads hangs when it asks for fewer.
+
+    Args:
+        examples: by their number in the run, counted from 0; step s has those from s * batch on.
+        workers: processes that prepare batches; without any they are made where they are used.
+    """
+    rank, world = distributed.rank_and_world()
+    share = batch // world
+    lists = [list(range(s * batch + rank * share, s * batch + (rank + 1) * share)) for s in range(first, steps)]
+    if workers:
+        cv2.setNumThreads(1)
+    yield from DataLoader(
+        examples,
+        batch_sampler=lists,
+        collate_fn=collate,
+        num_workers=workers,
+        worker_init_fn=_start,
+        generator=torch.Generator(),  # a seed for workers is drawn, not from the numbers that the training draws from
+    )
+
+
+def _start(number: int) -> None:
+    """First thing in every such process.
+
+    A terminal or a cluster sends its signals to the whole group: the training process ends after its step, with a
+    checkpoint, and needs its batches until then.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ftpcli.errors import UsageError
+from ftpcli.evaluation.pck import pck
 from ftpcli.files.tensors import sha256
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
+from ftpcli.model.heatmap import decode_heatmaps
 from ftpcli.model.quantised import measure_ranges
 from ftpcli.pose.weights import load_weights, save_weights, transfer
 from ftpcli.training.averages import State, mean_state
-from ftpcli.training.batches import Batch, Examples, collate
+from ftpcli.training.batches import Batch, Examples, collate, plain_batches
 from ftpcli.training.distributed import over_all, rank_and_world
+from ftpcli.training.initialise import fresh_model
 from ftpcli.training.log import Tell
 from ftpcli.training.loop import RunOptions, Stop, Trainer, never
 from ftpcli.training.losses import heatmap_loss, joint_weights
@@ -27,7 +32,6 @@ from ftpcli.training.recipe import Recipe
 from ftpcli.training.runtime import make_fast, set_drop_path
 from ftpcli.training.sources.common import Source
 from ftpcli.training.token_cache import TokenCache, Tokens
-from ftpcli.training.validation import validate
 from ftpcli.version import __version__
 
 #: Crops that the ranges of quantisation are measured on.
@@ -63,21 +67,7 @@ class Run(RunOptions):
 
 
 def train(run: Run, tell: Tell = lambda row: None, stop: Stop = never) -> dict[str, Any]:
-    """Train until the recipe's last step, an interruption, or a loss that is not a number.
-
-    Writes into ``run.out``: ``log.jsonl``, ``checkpoint.pt``, ``last.safetensors``, ``best.safetensors``.
-
-    Args:
-        tell: called with every row of the log.
-        stop: asked after every step; True ends the run as an interruption.
-
-    Returns:
-        ``{"step", "steps", "finished", "best"}``.
-
-    Raises:
-        DivergedError: the last checkpoint is kept.
-        InputError, UsageError, OutputError.
-    """
+    """See `Trainer.run`. Writes ``last.safetensors`` and ``best.safetensors``."""
     return PoseTrainer(run, tell).run(stop)
 
 
@@ -96,7 +86,7 @@ class PoseTrainer(Trainer):
         for path in run.average_with:
             if load_weights(path)[0] != config:
                 raise UsageError(f"--average-with {path}: weights of another configuration cannot be averaged")
-        model = FTPPose(config, run.pretrained).to(self.device)
+        model = fresh_model(config, run.pretrained).to(self.device)
         model.to(memory_format=torch.channels_last)
         make_fast(model)
         if recipe.drop_path:
@@ -188,8 +178,8 @@ class PoseTrainer(Trainer):
         return self.parallel(kept.tokens.to(self.device), are_tokens=True)
 
     def validate(self) -> None:
-        pck, score = self._measure(self.averaged())
-        self.log({"event": "validation", "step": self.step, "pck_0.2": pck, "score": round(score, 4)})
+        figures, score = self._measure(self.averaged())
+        self.log({"event": "validation", "step": self.step, "pck_0.2": figures, "score": round(score, 4)})
         if score > self.best:
             self.best = score
             self._write("best", self.averaged())
@@ -206,8 +196,8 @@ class PoseTrainer(Trainer):
         self._write("averaged", state, averaged_with=[sha256(path) for path in paths])
         row: dict[str, Any] = {"event": "averaged", "with": [path.name for path in paths]}
         if self.validates:
-            pck, score = self._measure(state)
-            row |= {"pck_0.2": pck, "score": round(score, 4)}
+            figures, score = self._measure(state)
+            row |= {"pck_0.2": figures, "score": round(score, 4)}
         self.log(row)
 
     def _write(self, name: str, state: State, **more: Any) -> None:
@@ -256,3 +246,29 @@ class PoseTrainer(Trainer):
             ]
         score = sum(f.get("all", 0.0) for f in figures) / len(figures)
         return {Path(source.name).name: f for source, f in zip(run.validation, figures, strict=True)}, score
+
+
+@torch.no_grad()
+def validate(
+    model: FTPPose, source: Source, *, size: tuple[int, int], limit: int, batch: int, sigma: float, autocast: bool
+) -> dict[str, float]:
+    """PCK@0.2 of the torso by group, and over ``all``; at most ``limit`` evenly spaced examples.
+
+    The torso is the longer of the two shoulder-hip diagonals; persons without one do not count; the mean is over
+    the twelve body joints, all labelled joints pooled.
+    """
+    config = model.config
+    device = next(model.parameters()).device
+    indices = np.unique(np.linspace(0, len(source) - 1, min(limit, len(source))).astype(int)).tolist()
+    model.eval()
+    rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for data, _ in plain_batches(source, indices, size, config.frames, batch, config.codec):
+        with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
+            heatmaps = model(data.windows(device))
+        points, _ = decode_heatmaps(heatmaps.float().cpu().numpy(), config.heatmap, sigma, config.codec)
+        rows.append((points, data.joints.numpy(), data.weight.numpy() > 0))
+    found, truth, visible = (np.concatenate(column) for column in zip(*rows, strict=True))
+    groups = [source.groups[index] for index in indices]
+    figures = pck(found, truth, visible, config.joints, [0.2], groups)["0.2"]
+    shares = {"all": figures["mean"], **figures["per_source"]}
+    return {group: round(share, 4) for group, share in shares.items() if not math.isnan(share)}

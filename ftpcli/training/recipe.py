@@ -132,7 +132,7 @@ def augmentation(name: str, like: Augmentation) -> Augmentation:
 #: What numbers of recipes must be, by what is said of others. Those of a training command are called like its options.
 _RULES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
     "above 0": (lambda v: v > 0, ("epochs", "sigma")),
-    "at least 1": (lambda v: v >= 1, ("batch", "accumulate")),
+    "from 1 to 65536": (lambda v: 1 <= v <= 65536, ("batch", "accumulate")),
     "at least 0": (
         lambda v: v >= 0,
         (

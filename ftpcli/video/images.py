@@ -15,7 +15,7 @@ from typing import Self
 import av
 
 from ftpcli.errors import InputError, UsageError
-from ftpcli.files.inputs import numbered_images
+from ftpcli.files.inputs import numbered_images, refuse_pointer
 from ftpcli.records import Frame, VideoInfo
 from ftpcli.video.opening import MAX_PIXELS
 from ftpcli.video.pictures import Orientation, ToRgb
@@ -44,6 +44,7 @@ class ImageFolderReader:
 
     info: VideoInfo
     expected: int | None
+    arrivals = None
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class ImageFolderReader:
         if not self._files:
             raise InputError(f"{self._folder}: no images in this folder")
         self.warnings += _missing_numbers(self._files)
+        refuse_pointer(self._files[0])
         for first in self._files:
             decoded = _decode_image(first)
             if decoded is not None:

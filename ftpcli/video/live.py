@@ -31,7 +31,7 @@ class LiveReader:
         arrivals: when each frame that was given came (``time.monotonic``), by index, until somebody takes it out.
     """
 
-    expected = None
+    expected = frame_name = None
 
     def __init__(self, reader: VideoReader) -> None:
         self._reader = reader

@@ -14,7 +14,17 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from ftpcli.errors import InputError, UsageError
-from ftpcli.files.inputs import STANDARD, camera, describe, is_network_address, local_path, missing, network_refusal
+from ftpcli.files.inputs import (
+    STANDARD,
+    camera,
+    can_reread,
+    describe,
+    is_network_address,
+    local_path,
+    missing,
+    network_refusal,
+    refuse_pointer,
+)
 from ftpcli.records import VideoInfo
 from ftpcli.video.pictures import Orientation, sample_aspect_ratio
 
@@ -110,6 +120,7 @@ def _check_file(local: str, name: str) -> None:
         raise InputError(f"{name}: the file is empty")
     if not os.access(local, os.R_OK):
         raise InputError(f"{name}: no permission to read it")
+    refuse_pointer(local)
 
 
 def file_head(name: str) -> bytes:
@@ -210,6 +221,17 @@ def packet_times(name: str) -> tuple[float, list[float]]:
         times = sorted(p.pts * tick for p in packets if p.size and p.pts is not None and not p.is_discard)
         start = times[0] if times else 0.0
         return start if container.start_time is None else container.start_time / av.time_base, times
+
+
+def another_follows(container: InputContainer, name: str, end: int) -> bool:
+    """Whether behind ``end``, the last byte that was demuxed, the file begins anew with a recording that FFmpeg does
+    not see: of FLV and MP4 files that were written one behind the other it reads the first."""
+    if not {"flv", "mp4"} & set(container.format.name.split(",")) or not can_reread(local_path(name)):
+        return False
+    with open(local_path(name), "rb") as file:
+        head = file.read(8)
+        file.seek(max(end, len(head)))
+        return head in file.read(1 << 22)
 
 
 def longest_gap(container: InputContainer) -> Fraction | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import struct
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -11,8 +13,6 @@ import av
 import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
-
-from ftpcli.video.exif import exif_orientation
 
 # AVColorSpace (ITU-T H.273 matrix coefficients) to the scaler's name for the same matrix.
 _MATRICES = {
@@ -27,6 +27,21 @@ _MATRICES = {
 # H.273 transfer characteristics of high dynamic range video.
 _HDR = {16: "PQ", 18: "HLG"}
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+# Where photographs state how they are to stand. FFmpeg reads that too, but PyAV 18 hands on only the angle.
+_EXIF = re.compile(rb"(?:Exif\0\0|eXIf)(II\*\0|MM\0\*)", re.DOTALL)
+_ORIENTATION = 0x0112
+_SHORT = 3
+#: Tag value to degrees counterclockwise and whether to mirror left to right afterwards (Exif 2.32, 4.6.4 A).
+_TURNED = {
+    1: (0, False),
+    2: (0, True),
+    3: (180, False),
+    4: (180, True),
+    5: (270, True),
+    6: (270, False),
+    7: (90, True),
+    8: (90, False),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +86,25 @@ class Orientation:
         if self.rotation:
             image = cv2.rotate(image, _TURNS[self.rotation])
         return cv2.flip(image, 1) if self.mirrored else image
+
+
+def exif_orientation(head: bytes) -> tuple[int, bool] | None:
+    """Degrees counterclockwise and mirroring from the first bytes of a JPEG or PNG file; None where not said."""
+    match = _EXIF.search(head)
+    if match is None:
+        return None
+    order = "<" if match[1].startswith(b"II") else ">"
+    tiff = head[match.start(1) :]
+    try:
+        (offset,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (count,) = struct.unpack_from(f"{order}H", tiff, offset)
+        for entry in range(min(count, 256)):
+            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tiff, offset + 2 + 12 * entry)
+            if tag == _ORIENTATION and kind == _SHORT:
+                return _TURNED.get(value)
+    except struct.error:
+        return None
+    return None
 
 
 def sample_aspect_ratio(stored: Fraction, orientation: Orientation) -> Fraction:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
@@ -25,6 +25,7 @@ from ftpcli.video.images import ImageFolderReader
 from ftpcli.video.opening import (
     MAX_PIXELS,
     PATIENCE,
+    another_follows,
     choose_stream,
     file_head,
     is_pipe,
@@ -46,6 +47,10 @@ class FrameSource(Protocol):
 
     info: VideoInfo
 
+    @property
+    def arrivals(self) -> dict[int, float] | None: ...  # of a live source, see LiveReader; None for one that waits
+    @property
+    def frame_name(self) -> Callable[[int], str] | None: ...  # see ImageFolderReader; None where frames have no names
     @property
     def decoded(self) -> int: ...  # frames so far, selected or not
     @property
@@ -89,6 +94,7 @@ class VideoReader:
 
     info: VideoInfo
     expected: int | None
+    arrivals = frame_name = None
 
     def __init__(
         self,
@@ -269,13 +275,15 @@ class VideoReader:
 
     def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
         """Compressed packets; unreadable places are passed over, empty packets left out (they end decoding)."""
-        failures = 0
+        failures = end = 0
         while True:
             try:
                 for packet in container.demux(stream):
                     if packet.size:
-                        failures = 0
+                        failures, end = 0, max(end, (packet.pos or 0) + packet.size)
                         yield packet
+                if another_follows(container, self._path, end):
+                    self.warnings.append("holds another recording behind the first one, which is not read; split it")
                 return
             except (av.error.FFmpegError, ValueError, MemoryError) as error:
                 failures += 1

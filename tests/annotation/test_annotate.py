@@ -16,9 +16,9 @@ import pytest
 import ftpcli
 from ftpcli.annotation.chain import Annotator, Options
 from ftpcli.annotation.outputs import Interrupted, Target, annotate_file
+from ftpcli.datasets.header import encode_run, encode_source
 from ftpcli.device import Threads
 from ftpcli.formats import open_poses
-from ftpcli.formats.header import encode_run, encode_source
 from ftpcli.video import VideoReader, VideoWriter
 from tests.support.odd_videos import ODD_VIDEOS, audio_packets, encode, faststart, picture, read_mark
 from tests.support.tiny import Ran, mot_boxes, records, times
@@ -67,6 +67,13 @@ def test_odd_video(name, odd_video, run, tmp_path) -> None:  # type: ignore[no-u
             assert (abs(points[:, 0] - left - width / 2) < reach).all()
             assert (abs(points[:, 1] - top - height / 2) < reach).all()
     assert os.listdir(tmp_path).count("out.jsonl.part.jsonl") == 0
+
+
+def test_what_a_form_cannot_hold_is_said_with_the_video_s_name(run, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    clip, boxes = encode(tmp_path / "clip.mp4", count=3), tmp_path / "boxes.txt"
+    boxes.write_text("2,20000,10,8,40,50\n")
+    ran = run(clip, "--out", tmp_path / "out.json", "--format", "posetrack", boxes=boxes, expect=1)
+    assert f"ftp: {clip}: frame 1: track id 20000 does not fit" in ran.err
 
 
 def test_people_are_those_of_the_boxes(run, tmp_path) -> None:  # type: ignore[no-untyped-def]

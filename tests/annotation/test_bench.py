@@ -65,7 +65,12 @@ def test_bench(command: Callable[..., Ran], tiny_model: Path, random_detector: P
     ran = command(*given, "--json", "--overlay", "--against", "yolo26n-pose")
     assert ran.code == 0, ran.err
     report = json.loads(ran.out)
-    assert report["frames"] == 10 and report["wall"] > 0 and report["frames_per_second"] == 10 / report["wall"]
+    assert (
+        report["frames"] == 10
+        and report["poses"] > 0
+        and report["wall"] > 0
+        and report["frames_per_second"] == 10 / report["wall"]
+    )
     assert {"decode", "detect", "track", "write", "draw"} <= set(report["stages"])
     assert sum(one["share"] for one in report["stages"].values()) == pytest.approx(1, abs=0.02)
     assert report["against"]["speed_ratio_cpu"] == pytest.approx(report["against"]["cpu"] / report["cpu"])
@@ -75,3 +80,14 @@ def test_bench(command: Callable[..., Ran], tiny_model: Path, random_detector: P
     assert ran.code == 0 and "detect" in ran.out and "frames/s" in ran.out and "10 frames" in ran.out
     ran = command(*given, "--against", "no-such-model")
     assert ran.code == 2 and "try yolo26n-pose" in ran.err
+
+
+def test_table_two_has_the_papers_rows(command: Callable[..., Ran], tmp_path: Path) -> None:
+    ran = command("bench", "--table2", "tiny", "--batch", "2", "--rounds", "1", "--device", "cpu", "--json")
+    assert ran.code == 0, ran.err
+    baseline, both, pruned = json.loads(ran.out)
+    assert baseline["parameters"] < both["parameters"] == pruned["parameters"]
+    assert all(row["video"] < row["paper"] for row in (baseline, both, pruned))
+    for words in ((), (tmp_path / "clip.mp4", "--table2", "tiny")):
+        ran = command("bench", *words)
+        assert ran.code == 2 and ran.lines == ["ftp: give a clip, or --table2 PRESET"]

@@ -15,8 +15,8 @@ from ftpcli.pose.estimator import Estimator
 from ftpcli.pose.weights import DEFAULT_WEIGHTS, build_model
 from ftpcli.pose.windows import Windows, held_frames
 from ftpcli.skeleton import BODY12, PERSON19
+from ftpcli.training.pose_trainer import validate
 from ftpcli.training.sources import Clips, CocoKeypoints
-from ftpcli.training.validation import validate
 from ftpcli.video import VideoReader
 from samples.make_sample import make_sample
 from tests.support.walkers import followed

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,14 @@ FINGERPRINT = {"input": {"size": 123, "sha256": "ff"}, "options": {"batch": 8, "
 
 def detections(index: int) -> dict[str, object]:
     return {"detections": np.random.default_rng(index).uniform(0, 500, (2, 5)).astype(np.float32)}
+
+
+def finish(part: PartWriter, out: Path, format: str | None = None, **options: Any) -> int:
+    """As a run does once its source is over."""
+    head = options.pop("header", part.header)
+    count = write_poses(out, head, (record.frame for record in part.stored()), format, **options)
+    part.discard()
+    return count
 
 
 def fill(path: Path, items: list[FramePoses]) -> PartWriter:
@@ -77,7 +86,7 @@ def test_the_final_file_is_that_of_an_unbroken_run_and_has_no_private_data(
         for item in items[7:]:
             part.append(item, detections(item.index))
         final = header(frames=20, path="a.mp4")
-        assert part.finish(tmp_path / out, header=final, **options) == 20
+        assert finish(part, tmp_path / out, header=final, **options) == 20
     assert (tmp_path / out).read_bytes() == (tmp_path / f"direct_{out}").read_bytes()
     assert "detections" not in (tmp_path / out).read_text()
     assert not part.path.exists() and {p.name for p in tmp_path.iterdir()} == {out, f"direct_{out}"}
@@ -279,9 +288,9 @@ def test_no_room_for_the_final_file_keeps_the_part_and_leaves_no_scraps(tmp_path
     # Below, at and above the size of the write buffer.
     for size in (5_000, 300_000):
         with file_size_limit(size), pytest.raises(OutputError, match=r"a\.json: .*size"):
-            part.finish(tmp_path / "a.json", name)
+            finish(part, tmp_path / "a.json", name)
         assert [p.name for p in tmp_path.iterdir()] == ["a.part"]
-    part.finish(tmp_path / "a.json", name)
+    finish(part, tmp_path / "a.json", name)
     with open_poses(tmp_path / "a.json") as reader:
         assert len(list(reader)) == 400
 
@@ -296,7 +305,7 @@ def test_a_removed_folder_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="removed"):
         part.append(items[2])
     with pytest.raises(FtpError):
-        part.finish(folder / "a.json")
+        finish(part, folder / "a.json")
     part.close()
     with pytest.raises(OutputError, match="folder does not exist"):
         PartWriter(folder / "part", header(), {})

@@ -83,6 +83,8 @@ BAD = [
     ([*DETECT, "--detector", "words.safetensors"], 1, "words.safetensors: "),
     ([*DETECT, "--detector", "model.pt"], 2, "model.pt: is a pickle"),
     ([*ONE, "--min-score", "3"], 2, "--min-score 3.0: must lie between 0 and 1"),
+    ([*DETECT, "--detector-size", "5000"], 2, "--detector-size 5000: must lie between 32 and 4096"),
+    ([*DETECT, "--detector-size", "5000"], 2, "--detector-size 5000: must lie between 32 and 4096"),
     # model
     ([*ONE[:4], "--weights", "missing.safetensors"], 1, "missing.safetensors: no such file or folder"),
     ([*ONE[:4], "--weights", "cut.safetensors"], 1, "cut.safetensors: not a whole safetensors weights file"),

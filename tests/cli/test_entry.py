@@ -115,6 +115,8 @@ STREAMS = {
     "nobody reads the help": (["--help"], "| true; exit ${PIPESTATUS[0]}", 141, ""),
     "full": (["info", "a.jsonl"], ">/dev/full", 1, "ftp: standard output: cannot be written (No space left on device)"),
     "closed": (["info", "a.jsonl"], ">&-", 1, "ftp: standard output: cannot be written (Bad file descriptor)"),
+    "no room for messages": (["convert", "a.jsonl", "b.csv"], "2>/dev/full", 0, ""),
+    "no room for an error": (["convert", "b.jsonl", "b.csv"], "2>/dev/full", 1, ""),
     "no errors": (["convert", "a.jsonl", "b.csv"], "2>&-", 0, ""),
     "all closed": (["convert", "a.jsonl", "b.csv"], "<&- >&- 2>&-", 0, ""),
     "ASCII": (["info", "a.jsonl"], ">out", 0, ""),

@@ -42,7 +42,7 @@ def test_side_by_side_is_as_one_after_the_other(
         assert sum(" frames, " in line for line in one.lines) == 3
     for clip in clips:
         whole, beside = ((tmp_path / jobs / f"{clip.stem}.jsonl").read_bytes() for jobs in "12")
-        assert whole == beside and len(whole) > 500
+        assert whole == beside and b'"track_id"' in whole
     ran = [command("annotate", *clips, "--out", tmp_path / "x", "--jobs", 2, "--weights", damaged, "--device", "cpu")]
     assert ran[0].code == 1 and sum("damaged.mp4" in line for line in ran[0].lines) == 1  # said once
 
@@ -64,7 +64,7 @@ def children(process: int) -> list[int]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_job_takes_no_other_with_it(number: signal.Signals, tiny_model: Path, tmp_path: Path) -> None:
     """SIGKILL to a job; SIGTERM to the whole program, which keeps what is done."""
-    clips = [encode(tmp_path / f"{name}.mp4", count=400) for name in "ab"]
+    clips = [encode(tmp_path / f"{name}.mp4", count=150) for name in "ab"]
     out = tmp_path / "out"
     words = ["annotate", *clips, "--out", out, "--format", "jsonl", "--jobs", 2, "--weights", tiny_model]
     run = subprocess.Popen(

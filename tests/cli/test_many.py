@@ -86,6 +86,7 @@ def test_forty_clips_of_which_some_fail(forty: Path, models: tuple[object, ...],
     now = outputs(out)
     assert before.items() <= now.items()  # not written again
     assert len(now) == 38 and len(list(out.glob("*.part*"))) == 0
+    assert any(json.loads(data)["annotations"] for _, data in now.values())
     assert Counter(line["out"] for line in lines(out)).most_common(1)[0][1] == 1  # no video twice
     failed = {one["source"]: one["error"] for one in summed_up(str(out))["failed"]}
     assert sorted(map(os.path.basename, failed)) == ["clip07.mp4", "clip11.mp4"]

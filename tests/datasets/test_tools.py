@@ -123,6 +123,9 @@ def test_what_label_studio_holds_besides_is_counted(tmp_path: Path, poses: Path)
     with open_poses(tmp_path / "task.json") as reader:
         (line,) = reader.warnings
         assert "3 annotations are left out" in line and "left_toe" in line and "no person" in line
+    (tmp_path / "null.json").write_text(json.dumps([None, *tasks, None, {"id": 3}]))
+    with open_poses(tmp_path / "null.json") as reader:
+        assert len(list(reader)) == len(tasks) and "3 where a task should stand" in reader.warnings[0]
     broken = json.loads(json.dumps(tasks))
     next(t for t in broken if t["predictions"][0]["result"])["predictions"][0]["result"][0]["original_width"] = 0
     (tmp_path / "broken.json").write_text(json.dumps(broken))

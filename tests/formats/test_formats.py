@@ -14,9 +14,9 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from ftpcli.datasets.header import encode_run, encode_source
 from ftpcli.errors import InputError, OutputError, UsageError
 from ftpcli.formats import SINKS, VISIBLE, check_joints, format_of, open_poses, write_poses
-from ftpcli.formats.header import encode_run, encode_source
 from ftpcli.records import FramePoses, Header, Pose, SourceInfo
 from ftpcli.skeleton import COCO17, PERSON19, POSETRACK15, POSETRACK17
 from tests.support.formats_samples import READABLE, WRITABLE, assert_same, failing, flat, frames, header

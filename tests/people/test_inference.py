@@ -49,7 +49,7 @@ def test_the_weights_file_says_how_much_two_boxes_may_overlap(tmp_path: Path, ov
     detector.network = TorchNetwork(Painted())  # type: ignore[attr-defined]
     image = np.zeros((64, 64, 3), np.uint8)
     image[10:40, 20:50] = 255
-    assert len(detector.detect(image)) == boxes
+    assert len(detector.detect_batch([image])[0]) == boxes
 
 
 def test_letterbox_keeps_proportions_and_pads_to_the_stride() -> None:
@@ -93,7 +93,7 @@ def test_the_bundled_detector_finds_the_people_at_the_bus(photo: np.ndarray) -> 
     if not BUNDLED.is_file():
         pytest.skip("no bundled detector in this checkout yet")
     detector = load_detector()
-    rows = detector.detect(photo)
+    rows = detector.detect_batch([photo])[0]
     strong = rows[rows[:, 4] >= detector.score]
     # the fourth, of whom there is a strip at the picture's edge, may be missing
     people = np.array([[49, 399, 245, 903], [223, 405, 345, 860], [669, 392, 810, 877]], float)
@@ -105,7 +105,7 @@ def test_the_bundled_detector_finds_the_people_at_the_bus(photo: np.ndarray) -> 
         assert (shared / union).max() > 0.5
     assert len(strong) <= 6
     assert BUNDLED.stat().st_size < 16e6 and detector.describe()["name"] == "bundled"
-    assert np.array_equal(load_detector().detect(photo), rows)
+    assert np.array_equal(load_detector().detect_batch([photo])[0], rows)
 
 
 def test_several_pictures_are_as_one_after_the_other(photo: np.ndarray) -> None:
@@ -115,7 +115,7 @@ def test_several_pictures_are_as_one_after_the_other(photo: np.ndarray) -> None:
     detector = load_detector()
     same = [np.ascontiguousarray(photo[:, x : x + 700]) for x in (0, 40, 100)]
     for images in (same, [*same, np.ascontiguousarray(photo[:600])]):
-        single = [detector.detect(image) for image in images]
+        single = [detector.detect_batch([image])[0] for image in images]
         assert all(len(rows) > 1 for rows in single)
         for most, count in ((None, 1), (1, 1), (1, 3)):
             detector._threads = Threads(most, count)  # type: ignore[attr-defined]

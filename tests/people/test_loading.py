@@ -66,6 +66,10 @@ def test_only_a_model_name_uses_the_network_and_says_so(
         with pytest.raises(InputError, match="no such detector file"):
             load_detector(name)
     assert not asked and capsys.readouterr().err == ""
+    with monkeypatch.context() as offline, pytest.raises(InputError, match="HF_HUB_OFFLINE is set"):
+        offline.setenv("HF_HUB_OFFLINE", "1")
+        load_detector("yolo26n")
+    assert not asked and capsys.readouterr().err == ""
     with pytest.raises(InputError, match="cannot be fetched"):
         load_detector("yolo26n")
     assert asked == ["yolo26n.pt"] and "fetching yolo26n.pt" in capsys.readouterr().err
@@ -83,7 +87,7 @@ def test_a_trusted_ultralytics_model_runs(tmp_path: Path, photo: np.ndarray) -> 
         branch[-1].bias.data[1] = 0.0  # so that random weights find something
     model.save(path)
     detector = load_detector(path, trust=True, image_size=64)
-    rows = detector.detect(photo)
+    rows = detector.detect_batch([photo])[0]
     assert detector.person == 1 and len(rows) > 0  # type: ignore[attr-defined]
     assert rows.dtype == np.float32 and rows[:, [0, 2]].max() <= 810 and rows[:, [1, 3]].max() <= 1080
     assert (np.diff(rows[:, 4]) <= 0).all() and rows[:, 4].min() >= 0.05

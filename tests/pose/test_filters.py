@@ -209,7 +209,7 @@ def test_raw_joints_are_kept_beside(tmp_path: Path, command: Callable[..., Ran])
         (["in.jsonl", "in.jsonl"], EXIT_USAGE, "one of the inputs"),
         (["in.jsonl", "there.jsonl"], EXIT_SOME_FAILED, "exists already"),
         (["empty.jsonl", "out.jsonl"], EXIT_SOME_FAILED, "no frames"),
-        (["untimed.jsonl", "out.jsonl"], EXIT_SOME_FAILED, "--fps"),
+        (["untimed.jsonl", "out.jsonl"], EXIT_SOME_FAILED, "untimed.jsonl: frame 0: has no time"),
         (["none.jsonl", "out.jsonl"], EXIT_SOME_FAILED, "none.jsonl"),
     ],
 )

@@ -27,6 +27,7 @@ from ftpcli.pose.estimator import Estimator
 from ftpcli.pose.weights import load_weights, weights_path
 from tests.support.odd_videos import encode
 from tests.support.tiny import Ran, mot_boxes, records
+from tests.support.training_data import make_coco
 from tests.support.vitpose import OriginalViTPose, transformers_names, write_mae, write_vitpose
 
 REPOSITORY = "usyd-community/vitpose-plus-small"
@@ -89,6 +90,28 @@ def test_offline_says_which_file_to_give(hub: Path, capfd: pytest.CaptureFixture
     assert "fetching model.safetensors of usyd-community" in capfd.readouterr().err
     with pytest.raises(InputError, match=r"no such file or folder"):
         weights_path("vitpose-gigantic")
+
+
+def test_nothing_is_fetched_where_the_user_forbids_it(
+    hub: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: pytest.fail("asked the hub"))
+    with pytest.raises(InputError, match=r"HF_HUB_OFFLINE is set.*--weights model.safetensors"):
+        weights_path(NAME)
+    assert capfd.readouterr().err == ""
+    fill(hub, NEW, 1)
+    assert weights_path(NAME).name == "model.safetensors"
+
+
+def test_pretrained_backbones_that_cannot_be_fetched(
+    hub: Path, tmp_path: Path, command: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    data = ["--data", f"coco={make_coco(tmp_path, 2)}", "--steps", "1", "--out", tmp_path / "run"]
+    ran = command("train", *data, "--backbone-weights", "pretrained", "-q")
+    assert ran.code == 1 and len(ran.lines) == 1 and "pretrained: vit_tiny_patch16_224 cannot be fetched" in ran.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_full_disk(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:

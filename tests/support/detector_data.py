@@ -58,9 +58,16 @@ def mixture_of(path: Path, weight: float = 1.0, lending: Path | None = None) -> 
     return Mixture([(Scenes("a", path), weight), *more], 0)
 
 
-def random_weights(path: Path) -> Path:
-    """A detector with random weights in our format."""
+def random_network() -> tuple[Any, DetectorConfig]:
+    """A detector with random weights, but for one that lets it hold any picture for a person."""
     torch.manual_seed(3)
     config = DetectorConfig(image_size=64, sized_for=80, provenance={"note": "random"})
-    save_network(build_network(config), config, path)
+    network: Any = build_network(config)
+    torch.nn.init.constant_(network.model[-1].cv3[-1][-1].bias, 1.0)  # of the coarsest cells
+    return network, config
+
+
+def random_weights(path: Path) -> Path:
+    """`random_network` in our format."""
+    save_network(*random_network(), path)
     return path

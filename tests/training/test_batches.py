@@ -11,10 +11,10 @@ import torch
 from ftpcli.pose.crops import MEAN, STD
 from ftpcli.training.augment import Example
 from ftpcli.training.batches import Batch, Examples, collate
+from ftpcli.training.loop import batches
 from ftpcli.training.mixture import Mixture
 from ftpcli.training.recipe import AUGMENTATIONS, Augmentation
 from ftpcli.training.sources import CocoKeypoints
-from ftpcli.training.workers import batches
 
 
 def test_weights_say_how_often_a_source_is_passed(people: CocoKeypoints) -> None:

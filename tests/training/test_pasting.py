@@ -15,11 +15,11 @@ from ftpcli.errors import InputError
 from ftpcli.skeleton import PERSON19
 from ftpcli.training.augment import Example, make_window
 from ftpcli.training.batches import Examples, collate
+from ftpcli.training.loop import batches
 from ftpcli.training.mixture import Mixture
 from ftpcli.training.pasting import body_in_crop, paste_people
 from ftpcli.training.recipe import Augmentation
 from ftpcli.training.sources.coco import CocoKeypoints
-from ftpcli.training.workers import batches
 from tests.support.training_data import make_clips, make_coco
 
 SIZE = (192, 144)

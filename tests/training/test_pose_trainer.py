@@ -58,6 +58,8 @@ def test_it_learns_and_the_best_weights_annotate(people: CocoKeypoints, tmp_path
 
     estimator = Estimator.load(tmp_path / "best.safetensors", device="cpu", precision="fp32")
     assert estimator.window == 1 and estimator.joints == PERSON19.joints
+    low, high = load_weights(tmp_path / "best.safetensors")[2]["ranges"]["blocks.1.joint"]
+    assert low < 0 < high
 
 
 def test_the_temporal_recipe_leaves_the_backbone_alone(people: CocoKeypoints, tmp_path: Path) -> None:

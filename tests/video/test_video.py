@@ -511,6 +511,16 @@ def test_joined_recordings_go_on(second, tmp_path):
     assert steps == pytest.approx(1 / 25, abs=2e-5)
 
 
+@pytest.mark.parametrize("suffix", ["flv", "mp4", "mov"])
+def test_a_second_recording_that_ffmpeg_does_not_see_is_named(suffix, tmp_path):
+    encode(tmp_path / f"one.{suffix}", [40 * n for n in range(12)], time_base=Fraction(1, 1000), audio="aac")
+    part = (tmp_path / f"one.{suffix}").read_bytes()
+    (tmp_path / f"two.{suffix}").write_bytes(part + part)
+    assert read(tmp_path / f"one.{suffix}")[0].warnings == []
+    reader, frames = read(tmp_path / f"two.{suffix}")
+    assert len(frames) == 12 and [line for line in reader.warnings if "another recording behind" in line]
+
+
 def test_sound_of_joined_recordings_goes_on(tmp_path):
     path = joined(tmp_path / "joined.ts", 10.0, 10.2, count=25, audio="aac")
     with VideoReader(path) as reader, VideoWriter.like(tmp_path / "out.mp4", reader.info) as writer:

@@ -54,22 +54,9 @@ class DetectorRun(RunOptions):
 
 
 def train_detector(run: DetectorRun, tell: Tell = lambda row: None, stop: Stop = never) -> dict[str, Any]:
-    """Train until the recipe's last step, an interruption, or a loss that is not a number.
+    """See `Trainer.run`; "best" is the highest average precision at IoU 0.5.
 
-    Writes into ``run.out``: ``log.jsonl``, ``checkpoint.pt`` and ``detector.safetensors``, the averaged weights as a
-    detector that can be used at once, complete or not.
-
-    Args:
-        tell: called with every row of the log.
-        stop: asked after every step; True ends the run as an interruption.
-
-    Returns:
-        ``{"step", "steps", "finished", "best"}``; "best" is the highest average precision at IoU 0.5.
-
-    Raises:
-        UsageError: an unknown architecture or optimiser, or a resumed run with other options.
-        InputError: data or weights that cannot be read, or features of another architecture.
-        DivergedError, OutputError.
+    Writes ``detector.safetensors``, the averaged weights as a detector that can be used at once, complete or not.
     """
     return DetectorTrainer(run, tell).run(stop)
 

@@ -9,7 +9,7 @@ import numpy as np
 from ftpcli.datasets.clips import read_clips
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
-from ftpcli.training.sources.common import Source, taught
+from ftpcli.training.sources.common import Source, Taught
 
 
 class Clips(Source):
@@ -24,8 +24,7 @@ class Clips(Source):
     def __init__(self, folder: Path, skeleton: Skeleton, split: str = "train") -> None:
         self.name = str(folder)
         self._clips = read_clips(folder, split)
-        self._columns = skeleton.indices(self._clips[0].joints)
-        self._joints = len(skeleton.joints)
+        self._taught = Taught(folder, self._clips[0].joints, skeleton)
         self._boxes = [clip.boxes() for clip in self._clips]
         self._at = [(c, f) for c, boxes in enumerate(self._boxes) for f in np.flatnonzero(~np.isnan(boxes[:, 0]))]
         empty = sum(map(len, self._boxes)) - len(self._at)
@@ -47,7 +46,7 @@ class Clips(Source):
     def example(self, index: int, frames: int) -> Example:
         c, at = self._at[index]
         images, clip = self._images(c), self._clips[c]
-        joints, weight = taught(clip.points[at], clip.inside[at], self._columns, self._joints)
+        joints, weight = self._taught(clip.points[at], clip.inside[at])
         reach = range(at - frames // 2, at + frames // 2 + 1)
         window = [images[t] if 0 <= t < len(images) else images[at] for t in reach]
         return Example(window, self._boxes[c][at], joints, weight)

@@ -14,7 +14,7 @@ from ftpcli.datasets.pictures import find_pictures, missing_pictures
 from ftpcli.errors import InputError
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
-from ftpcli.training.sources.common import PSEUDO_WEIGHT, Labels, PictureCache, Source, taught
+from ftpcli.training.sources.common import PSEUDO_WEIGHT, Labels, PictureCache, Source, Taught
 
 _BY_MODEL = "labelled by a model"
 _NO_PICTURE = "whose picture is missing"
@@ -50,11 +50,7 @@ class CocoKeypoints(Source):
     ) -> None:
         self.name = str(path)
         file = read_coco(path)
-        unknown = [joint for joint in file.joints if joint not in skeleton.joints]
-        if len(unknown) == len(file.joints):
-            raise InputError(f"{path}: none of its joints ({', '.join(unknown)}) is among the model's")
-        self._columns = skeleton.indices(file.joints)
-        self._joints = len(skeleton.joints)
+        self._taught, self._joints = Taught(path, file.joints, skeleton), len(file.joints)
         names = {key: image.name for key, image in file.images.items()}
         pictures = find_pictures(path, names, images)
         #: Of each person: picture, box (4,) xyxy, joints (J, 2), their weights (J,), outline.
@@ -88,7 +84,7 @@ class CocoKeypoints(Source):
         if not self._people:
             raise InputError(f"{path}: no labelled person to train on{file.left_out.why()}")
         self.warnings = [f"{path}: {line}" for line in file.left_out.lines()]
-        if unknown:
+        if unknown := self._taught.unknown:
             self.warnings.append(f"{path}: left out {', '.join(unknown)}, which the model does not have")
         self._cache = cache or PictureCache()
         self._read(self._people[0][0])  # where pictures were replaced, nobody wants to learn it an hour later
@@ -96,11 +92,11 @@ class CocoKeypoints(Source):
 
     def _labels(self, annotation: Annotation) -> Labels:
         """The model's joints (J, 2) and what they weigh (J,), none of them 0 where all are unlabelled."""
-        points = annotation.keypoints_of(len(self._columns))
+        points = annotation.keypoints_of(self._joints)
         by_human = annotation.by_human(len(points))
         sure = annotation.numbers_a_joint("keypoint_confidence", len(points))
         weights = np.where(by_human, 1.0, PSEUDO_WEIGHT * (1.0 if sure is None else sure))
-        return taught(points[:, :2], weights * (points[:, 2] > 0), self._columns, self._joints)
+        return self._taught(points[:, :2], weights * (points[:, 2] > 0))
 
     def _lend(self, index: int) -> Cutout | None:
         picture, *_, outline = self._people[index]

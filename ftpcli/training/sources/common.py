@@ -9,7 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from ftpcli.datasets.cutouts import Lender
+from ftpcli.errors import InputError
 from ftpcli.files.pictures import read_picture
+from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
 from ftpcli.training.mixture import Sized
 
@@ -35,18 +37,29 @@ class Source(Sized, Protocol):
     def example(self, index: int, frames: int) -> Example: ...
 
 
-def taught(points: np.ndarray, weights: np.ndarray, columns: Sequence[int | None], joints: int) -> Labels:
-    """The model's ``joints``, (joints, 2), and what they weigh, (joints,): 0 where a joint has no label.
+class Taught:
+    """Labels of a data set's joints as the model has them.
 
-    Args:
-        points, weights: (K, 2) and (K,) of the data's joints.
-        columns: of the data's joints the place among the model's, None where it lacks one.
+    Attributes:
+        unknown: joints that the model lacks.
+
+    Raises:
+        InputError: it lacks all.
     """
-    found, weight = np.zeros((joints, 2)), np.zeros(joints)
-    for point, worth, column in zip(points, weights, columns, strict=True):
-        if column is not None and worth:
-            found[column], weight[column] = point, worth
-    return found, weight
+
+    def __init__(self, path: Path, joints: Sequence[str], skeleton: Skeleton) -> None:
+        self._columns, self._count = skeleton.indices(joints), len(skeleton.joints)
+        self.unknown = [joint for joint in joints if joint not in skeleton.joints]
+        if len(self.unknown) == len(joints):
+            raise InputError(f"{path}: none of its joints ({', '.join(self.unknown)}) is among the model's")
+
+    def __call__(self, points: np.ndarray, weights: np.ndarray) -> Labels:
+        """(K, 2) and (K,) of the data's joints -> the model's, and what they weigh: 0 where a joint has no label."""
+        found, weight = np.zeros((self._count, 2)), np.zeros(self._count)
+        for point, worth, column in zip(points, weights, self._columns, strict=True):
+            if column is not None and worth:
+                found[column], weight[column] = point, worth
+        return found, weight
 
 
 class PictureCache:

@@ -14,7 +14,7 @@ from ftpcli.formats import VISIBLE, open_poses
 from ftpcli.records import FramePoses, Pose
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
-from ftpcli.training.sources.common import Source, taught
+from ftpcli.training.sources.common import Source, Taught
 
 #: Bytes of a video's frames that are held in memory.
 _MOST = 6 * 2**30
@@ -49,12 +49,8 @@ class Poses(Source):
             )
         if count > len(self._people):
             self.warnings.append(f"{path}: {count - len(self._people)} of {count} people have no joint to learn from")
-        self._columns = skeleton.indices(header.joints)
-        unknown = [joint for joint, column in zip(header.joints, self._columns, strict=True) if column is None]
-        if len(unknown) == len(header.joints):
-            raise InputError(f"{path}: none of its joints is in the model's {skeleton.name} skeleton")
+        self._taught = Taught(path, header.joints, skeleton)
         self._rotation = header.source.rotation
-        self._joints = len(skeleton.joints)
         self.groups = ["poses"] * len(self._people)
         self._frames: dict[int, np.ndarray] = {}
 
@@ -80,7 +76,7 @@ class Poses(Source):
         if key is None:
             raise InputError(f"{self._path}: frame {record.index} is not in {self._video.name}; is it the same video?")
         reach = range(record.index - frames // 2, record.index + frames // 2 + 1)
-        joints, weight = taught(pose.keypoints, pose.confidence >= VISIBLE, self._columns, self._joints)
+        joints, weight = self._taught(pose.keypoints, pose.confidence >= VISIBLE)
         return Example([self._frames.get(t, key) for t in reach], pose.box, joints, weight)
 
 

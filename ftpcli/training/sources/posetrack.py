@@ -8,7 +8,7 @@ from ftpcli.datasets.posetrack.index import PoseTrackIndex, clipped_box
 from ftpcli.errors import InputError
 from ftpcli.skeleton import Skeleton
 from ftpcli.training.augment import Example
-from ftpcli.training.sources.common import PictureCache, Source, taught
+from ftpcli.training.sources.common import PictureCache, Source, Taught
 
 
 class PoseTrack(Source):
@@ -31,10 +31,7 @@ class PoseTrack(Source):
     ) -> None:
         self.name = str(root)
         index = PoseTrackIndex(root, version, split)
-        self._columns = skeleton.indices(index.joints)
-        if not any(column is not None for column in self._columns):
-            raise InputError(f"{root}: none of PoseTrack's joints is in the model's {skeleton.name} skeleton")
-        self._joints = len(skeleton.joints)
+        self._taught = Taught(root, index.joints, skeleton)
         self._people = [(s, f, p) for s, f, p in index.people() if p.box is not None]
         absent = sorted({str(f.image) for _, f, _ in self._people if not f.image.is_file()})
         if absent and not skip_missing:
@@ -55,7 +52,7 @@ class PoseTrack(Source):
         paths, _ = sequence.window(frame.index, frames)
         images = [self._cache.read(path if path.is_file() else frame.image) for path in paths]
         height, width = images[len(images) // 2].shape[:2]
-        joints, weight = taught(person.keypoints, person.visible, self._columns, self._joints)
+        joints, weight = self._taught(person.keypoints, person.visible)
         assert person.box is not None  # people without a box were left out
         box = clipped_box(person.box, width, height)
         return Example(images, person.box if box is None else box, joints, weight)

@@ -17,7 +17,7 @@ from ftpcli.people.loading import BUNDLED
 from ftpcli.people.network import find_people, load_network
 from ftpcli.training.detector.trainer import DetectorTrainer, train_detector
 from ftpcli.training.folder import claimed
-from ftpcli.training.workers import batches
+from ftpcli.training.loop import batches
 from tests.support.detector_data import coco_file, detector_run
 from tests.support.tiny import Ran
 
