@@ -57,7 +57,7 @@ class Watch(threading.Thread):
                     if not name.startswith(b"ray::Actor") and b"spawn_main" not in name:
                         continue
                     fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                    if os.getpgid(int(folder.name)) != os.getpgid(0) and not name.startswith(b"ray::Actor"):
+                    if not _below(int(folder.name), os.getpid()):
                         continue
                     self.cpu[int(folder.name)] = (int(fields[11]) + int(fields[12])) / _TICKS
                     sizes.append(int(fields[21]) * _PAGE / 2**20)
@@ -66,6 +66,13 @@ class Watch(threading.Thread):
             if sizes:
                 self.memory.append((len(list(self.out.glob("*.jsonl"))), max(sizes)))
             time.sleep(1.0)
+
+
+def _below(process: int, ancestor: int) -> bool:
+    """Whether a process was started by another one, or by one that it started."""
+    while process > 1 and process != ancestor:
+        process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    return process == ancestor
 
 
 def measure(jobs: int, arguments: argparse.Namespace, folder: Path) -> dict[str, object]:

@@ -171,8 +171,7 @@ class Annotation:
                 are not asked again about those frames; all other stages are, so that their state is that of an
                 unbroken run.
         """
-        known = getattr(self._source, "stored", None)
-        yield from self.estimated(self.followed(known() if known else stored))
+        yield from self.estimated(self.followed(getattr(self._source, "stored", lambda: stored)()))
         # Where the run ends early, the people of a boxes file may be in later frames.
         if self._options.end is None and self._options.duration is None:
             self._people.check_end(self._source.decoded)
