@@ -235,7 +235,8 @@ def test_export(command: Callable[..., Ran], tiny_model: Path, random_detector: 
     about = json.loads((out / "about.json").read_text())
     assert about["pose"]["config"]["image_size"] == [64, 48] and about["pose"]["name"] == tiny_model.name
     assert about["detector"]["config"]["classes"] == ["person"]
-    assert max(about["pose"]["difference"].values()) < about["pose"]["tolerance"] == TOLERANCE
+    assert about["pose"]["precision"] == "fp32" and set(about["pose"]["tolerance"].values()) == {TOLERANCE}
+    assert max(about["pose"]["difference"].values()) < TOLERANCE
     tokens = Runner((out / "encode.onnx").read_bytes())(np.zeros((4, 64, 48, 3), np.uint8))
     heatmaps = Runner((out / "decode.onnx").read_bytes())(np.repeat(tokens[:, None], 3, axis=1))
     assert heatmaps.shape == (4, 19, 16, 12)
