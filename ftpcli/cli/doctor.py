@@ -82,17 +82,19 @@ def examine() -> dict[str, Any]:
 def _devices() -> dict[str, Any]:
     import torch
 
-    from ftpcli.device import available_cores, choose_device, choose_precision
+    from ftpcli.choices import Engine, Precision
+    from ftpcli.device import available_cores, choose_device, choose_engine, choose_precision
 
     gpus = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
-    chosen = choose_device("auto")
+    chosen, engine = choose_device("auto"), choose_engine("auto", "auto", "auto")
+    precision = Precision.INT8 if engine == Engine.ONNX else choose_precision("auto", chosen)
     return {
         "devices": {
             "cpu": f"{available_cores()} cores",
             **{f"cuda:{n}": f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB" for n, gpu in enumerate(gpus)},
             **({"mps": "Apple GPU"} if torch.backends.mps.is_available() else {}),
         },
-        "used": {"device": str(chosen), "precision": choose_precision("auto", chosen)},
+        "used": {"device": str(chosen), "precision": str(precision), "engine": str(engine)},  # with bundled weights
     }
 
 
@@ -120,7 +122,7 @@ def _show(found: dict[str, Any]) -> None:
         ("libraries", ", ".join(f"{name} {libraries[name]}" for name in libraries if libraries[name])),
         ("not installed", names(libraries, False)),
         ("devices", "; ".join(f"{name}: {what}" for name, what in found["devices"].items())),
-        ("used", f"{found['used']['device']} in {found['used']['precision']}"),
+        ("used", "{device} in {precision} ({engine})".format(**found["used"])),
         ("engines", names(found["engines"])),
         *((f"video {way}", names(found["codecs"][way])) for way in ("read", "written")),
         *(("cache", f"{c['folder']}: {c['files']} files, {c['bytes'] / 1e6:.0f} MB") for c in found["caches"]),
