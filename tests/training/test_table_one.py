@@ -27,7 +27,6 @@ def test_a_dry_run_on_all_three_data_sets(preset: str, tmp_path: Path) -> None:
     assert [line.split()[0] for line in tables[0]] == ["posetrack17", "posetrack18", "posetrack21"]
     assert all(len(line.split()) == 9 for line in tables[0])
     assert tables[0] == tables[1]
-    (tmp_path / "none.json").write_text("[]")
     for more, said in (
         (["--boxes", f"detected:{tmp_path / 'none.json'}"], "none.json"),
         (["--seed", "3"], "another folder"),
