@@ -57,7 +57,7 @@ def check_split(seconds: float, options: Options, source: Source, target: Target
         f"{source.path}: is for video files and output files": source.kind != "video"
         or not can_reread(source.path)
         or target.out is None,
-        "give at least 1 second": seconds < 1,
+        "give at least 1 second": not 1 <= seconds < float("inf"),
     }
     for why, so in refused.items():
         if so:
@@ -89,10 +89,14 @@ class Split:
     def run(self, annotator: Annotator, status: StatusFile | None, tell: Tell, stop: Stop) -> Summary:
         own = annotator.with_options(**self.source.own)
         reading, target = own.reading(lambda path: _Frames(self, own, stop)), self.video.target
-        if status is None:
-            done = annotate_file(reading, self.source.path, target, tell=tell, stop=stop)
-        else:
-            done = annotate_noted(reading, self.source, target, status, tell=tell, stop=stop)
+        try:
+            if status is None:
+                done = annotate_file(reading, self.source.path, target, tell=tell, stop=stop)
+            else:
+                done = annotate_noted(reading, self.source, target, status, tell=tell, stop=stop)
+        except InputError:  # nothing of it is of use to a run without --split
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
         shutil.rmtree(self.folder, ignore_errors=True)
         return done if done.already else replace(done, replayed=0)
 

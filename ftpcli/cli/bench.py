@@ -39,8 +39,10 @@ def command(
     Figures are medians. On a machine that does something else as well, compare CPU time and ratios alone.
     """
     if (video is None) == (table2 is None):
-        raise UsageError("give a clip, or --table2 PRESET")
+        raise UsageError("give either a clip or --table2 PRESET")
     if table2 is not None:
+        if engine == Engine.ONNX or precision == Precision.INT8:
+            raise UsageError("--table2: is measured on torch, in fp32 or bf16")
         _table_two(table2, device=device, precision=precision, batch=batch, rounds=rounds, as_json=as_json)
         return
     assert video is not None

@@ -6,10 +6,12 @@ import logging
 import os
 import pickle
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
@@ -50,9 +52,13 @@ def parse_cluster(text: str) -> str:
     Raises:
         UsageError: another engine or form, or Ray is missing.
     """
-    name, _, address = text.partition(":")
+    name, colon, address = text.partition(":")
     host, _, port = address.rpartition(":")
-    if name != "ray" or not (address in ("", "auto", "local") or (host and port.isdigit() and "/" not in host)):
+    if (
+        name != "ray"
+        or bool(colon) != bool(address)
+        or not (address in ("", "auto", "local") or (host and port.isdigit() and "/" not in host))
+    ):
         raise UsageError(f"--cluster {text}: give ray, ray:auto, or ray:HOST:PORT, as in ray:10.0.0.5:6379")
     if find_spec("ray") is None:
         raise UsageError(f"--cluster {text}: Ray is missing; pip install 'ftp-pose[cluster]'")
@@ -88,6 +94,7 @@ class RayWorkers:
         self._on_cpu = settings["device"] == "cpu"
         self._content = pickle.dumps((settings, status, os.getcwd()))
         self.most = 1
+        self._folder: str | None = None  # of a Ray that is started for this run
 
     def __enter__(self) -> Self:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -102,7 +109,9 @@ class RayWorkers:
         try:
             if self._address == "local":
                 cpus = min(self._jobs or cores(), self._needed)
+                self._folder = tempfile.mkdtemp(prefix="ftp-ray-")
                 quiet |= {"num_cpus": cpus, "object_store_memory": _OBJECTS, "_node_ip_address": "127.0.0.1"}
+                quiet |= {"_temp_dir": self._folder}
                 try:
                     ray.init("local", include_dashboard=False, **quiet)
                 except Exception:  # a machine that is busy may take longer than the 30 s that Ray waits
@@ -135,6 +144,8 @@ class RayWorkers:
         import ray
 
         ray.shutdown()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self) -> Worker:
         return _RayWorker(self._actor.remote(), self._content)

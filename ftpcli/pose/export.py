@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ftpcli.choices import Precision
-from ftpcli.errors import InputError
+from ftpcli.errors import InputError, UsageError
 from ftpcli.files.graphs import TOLERANCE, Graphs, graph
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.model.fuse import fuse_batch_norms
@@ -58,8 +58,11 @@ def export_pose(
 
     Raises:
         InputError: the file is damaged or not ours, or has no ranges.
+        UsageError: bf16.
         FtpError: the graphs' numbers are not torch's.
     """
+    if precision == Precision.BF16:
+        raise UsageError("ONNX graphs compute in fp32 or int8; leave out bf16")
     model, provenance = build_model(path, **changes)
     read()
     if precision == Precision.AUTO:

@@ -88,6 +88,7 @@ def test_table_two_has_the_papers_rows(command: Callable[..., Ran], tmp_path: Pa
     baseline, both, pruned = json.loads(ran.out)
     assert baseline["parameters"] < both["parameters"] == pruned["parameters"]
     assert all(row["video"] < row["paper"] for row in (baseline, both, pruned))
+    assert command("bench", "--table2", "tiny", "--precision", "int8").code == 2
     for words in ((), (tmp_path / "clip.mp4", "--table2", "tiny")):
         ran = command("bench", *words)
-        assert ran.code == 2 and ran.lines == ["ftp: give a clip, or --table2 PRESET"]
+        assert ran.code == 2 and ran.lines == ["ftp: give either a clip or --table2 PRESET"]

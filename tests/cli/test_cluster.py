@@ -113,6 +113,7 @@ def test_what_cannot_be(
         nobody = f"127.0.0.1:{free.getsockname()[1]}"
     for more, code, says in [
         (("--cluster", "dask"), 2, "--cluster dask: give ray, ray:auto, or ray:HOST:PORT"),
+        (("--cluster", "ray:"), 2, "--cluster ray:: give ray"),
         (("--cluster", "ray:host"), 2, "--cluster ray:host: give ray"),
         (("--gpus-per-job", "1"), 2, "--gpus-per-job 1: is for --cluster"),
         (("--cluster", f"ray:{nobody}"), 1, f"--cluster ray:{nobody}: no Ray answers there"),
