@@ -37,7 +37,7 @@ from ftpcli.people.tracking import TrackerName
 from ftpcli.pose.windows import held_frames
 from ftpcli.records import Frame, FramePoses, Person, TrackedFrame, VideoInfo
 from ftpcli.video import VideoReader
-from ftpcli.video.ranges import FrameTimes, RangeReader
+from ftpcli.video.ranges import FrameTimes, RangeReader, UnfitError
 from ftpcli.video.selection import Selection
 
 #: Frames before a stretch, at least, whose windows shape the batches of its first ones; and after it, in windows.
@@ -94,7 +94,7 @@ class Split:
                 done = annotate_file(reading, self.source.path, target, tell=tell, stop=stop)
             else:
                 done = annotate_noted(reading, self.source, target, status, tell=tell, stop=stop)
-        except InputError:  # nothing of it is of use to a run without --split
+        except UnfitError:  # what was stored is of no use to a run without --split
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
         shutil.rmtree(self.folder, ignore_errors=True)

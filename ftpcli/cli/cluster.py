@@ -6,15 +6,14 @@ import logging
 import os
 import pickle
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
 from ftpcli.cli.workers import Worker
@@ -53,16 +52,13 @@ def parse_cluster(text: str) -> str:
         UsageError: another engine or form, or Ray is missing.
     """
     name, colon, address = text.partition(":")
+    address = address if colon else "local"
     host, _, port = address.rpartition(":")
-    if (
-        name != "ray"
-        or bool(colon) != bool(address)
-        or not (address in ("", "auto", "local") or (host and port.isdigit() and "/" not in host))
-    ):
+    if name != "ray" or not (address in ("auto", "local") or (host and port.isdigit() and "/" not in host)):
         raise UsageError(f"--cluster {text}: give ray, ray:auto, or ray:HOST:PORT, as in ray:10.0.0.5:6379")
     if find_spec("ray") is None:
         raise UsageError(f"--cluster {text}: Ray is missing; pip install 'ftp-pose[cluster]'")
-    return address or "local"
+    return address
 
 
 class RayWorkers:
@@ -94,9 +90,17 @@ class RayWorkers:
         self._on_cpu = settings["device"] == "cpu"
         self._content = pickle.dumps((settings, status, os.getcwd()))
         self.most = 1
-        self._folder: str | None = None  # of a Ray that is started for this run
+        self._folder: TemporaryDirectory[str] | None = None  # of a Ray that is started for this run
 
     def __enter__(self) -> Self:
+        try:
+            self._join()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _join(self) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         if self._address == "local":  # other users and machines are not let in
             os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -109,9 +113,9 @@ class RayWorkers:
         try:
             if self._address == "local":
                 cpus = min(self._jobs or cores(), self._needed)
-                self._folder = tempfile.mkdtemp(prefix="ftp-ray-")
+                self._folder = TemporaryDirectory(prefix="ftp-ray-", ignore_cleanup_errors=True)
                 quiet |= {"num_cpus": cpus, "object_store_memory": _OBJECTS, "_node_ip_address": "127.0.0.1"}
-                quiet |= {"_temp_dir": self._folder}
+                quiet |= {"_temp_dir": self._folder.name}
                 try:
                     ray.init("local", include_dashboard=False, **quiet)
                 except Exception:  # a machine that is busy may take longer than the 30 s that Ray waits
@@ -138,14 +142,13 @@ class RayWorkers:
         self._actor: Any = ray.remote(_actor()).options(
             num_cpus=1, num_gpus=self._gpus, max_concurrency=3, runtime_env={"env_vars": _ONE_THREAD}
         )
-        return self
 
     def __exit__(self, *_: object) -> None:
         import ray
 
         ray.shutdown()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.cleanup()
 
     def start(self) -> Worker:
         return _RayWorker(self._actor.remote(), self._content)

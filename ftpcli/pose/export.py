@@ -67,24 +67,28 @@ def export_pose(
     read()
     if precision == Precision.AUTO:
         precision = Precision.INT8 if "ranges" in provenance else Precision.FP32
-    try:
-        return pose_graphs(model, provenance, precision)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: has no whole ranges for --precision int8 ({error}); take fp32") from error
+    if precision == Precision.INT8:
+        try:
+            _quantise_stem(model, provenance)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path}: has no whole ranges for --precision int8 ({error}); take fp32") from error
+    return pose_graphs(model, provenance, precision)
+
+
+def _quantise_stem(model: FTPPose, provenance: dict[str, Any]) -> None:
+    """In place. Raises ValueError or TypeError where ranges are missing or damaged."""
+    if model.backbone.trunk is None:
+        raise ValueError("only the movenet stem can be quantised")
+    quantise(model.backbone.trunk, provenance.get("ranges", {}))
 
 
 def pose_graphs(model: FTPPose, provenance: dict[str, Any], precision: str = Precision.FP32) -> Graphs:
-    """See :func:`export_pose`. Raises ValueError where ranges are missing or damaged."""
+    """See :func:`export_pose`; for ``int8`` the model has been quantised."""
     model = fuse_batch_norms(model)
-    rounds = precision == Precision.INT8
-    if rounds:
-        if model.backbone.trunk is None:
-            raise ValueError("only the movenet stem can be quantised")
-        quantise(model.backbone.trunk, provenance.get("ranges", {}))
     config = model.config
     pixels = torch.Generator().manual_seed(0)
     crops = torch.randint(0, 256, (3, *config.image_size, 3), dtype=torch.uint8, generator=pixels)
-    tolerance = ROUNDED_TOLERANCE if rounds else TOLERANCE
+    tolerance = ROUNDED_TOLERANCE if precision == Precision.INT8 else TOLERANCE
     encode, encode_difference = graph(_Encode(model), [crops, crops[:1]], "crops", "tokens", tolerance=tolerance)
     frames = config.frames if config.branches != "none" else 1
     with torch.no_grad():

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -37,12 +36,12 @@ class Row:
 def rows_of(preset: Preset) -> dict[str, ModelConfig]:
     """The table's models; their sizes are the preset's."""
     config = PRESETS[preset]
-    every = {"high_ratio": 1, "low_ratio": 1, "keep_key": False}
-    full: dict[str, Any] = {"branches": "both", "frames": 3, "coarse_blocks": max(1, config.coarse_blocks)}
+    pruned = config.replace(branches="both", frames=3)
+    both = pruned.replace(high_ratio=1, low_ratio=1)
     return {
-        "baseline: low-resolution branch, nothing pruned": config.replace(**full | every | {"branches": "low"}),
-        "both branches, nothing pruned": config.replace(**full | every),
-        "both branches, pruned": config.replace(**full | {"keep_key": False}),
+        "baseline: low-resolution branch, nothing pruned": both.replace(branches="low"),
+        "both branches, nothing pruned": both,
+        "both branches, pruned": pruned,
     }
 
 

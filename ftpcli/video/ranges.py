@@ -18,8 +18,12 @@ from ftpcli.video.selection import Selection
 _BACK = (0.0, 10.0, 60.0)  # seconds before the first wanted frame to seek to, if the attempt before came too late
 
 
-def unfit(name: str, why: str) -> InputError:
-    return InputError(f"{name}: cannot be split ({why}); annotate it without --split")
+class UnfitError(InputError):
+    """A video of which a stretch alone cannot be read."""
+
+
+def unfit(name: str, why: str) -> UnfitError:
+    return UnfitError(f"{name}: cannot be split ({why}); annotate it without --split")
 
 
 @dataclass(frozen=True, slots=True)

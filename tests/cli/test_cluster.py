@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -16,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from ftpcli.files.status import NAME, summed_up
+from ftpcli.files.status import summed_up
+from tests.support.many_videos import MAIN, start, status_lines
 from tests.support.odd_videos import encode
 from tests.support.tiny import Ran, mot_boxes
 
@@ -33,23 +33,6 @@ def make_list(folder: Path, count: int, frames: int = 8) -> Path:
     rows = [f"{folder}/clip{number:03}.mp4,{boxes}" for number in range(count)]
     (folder / "list.csv").write_text("\n".join(["path,boxes", *rows]))
     return folder / "list.csv"
-
-
-MAIN = "from ftpcli.cli import main; main()"
-
-
-def start(*words: object, code: str = MAIN) -> subprocess.Popen[str]:
-    """In a process of its own: Ray reads its variables when it is imported."""
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "annotate", *map(str, words)],
-        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=ROOT,
-    )  # fmt: skip
-
-
-def noted(out: Path, state: str = "done") -> list[dict[str, object]]:
-    path = out / NAME
-    every = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [line for line in every if line["state"] == state and not line.get("already")]
 
 
 def workers_of(process: int) -> list[int]:
@@ -89,7 +72,7 @@ def test_the_files_are_those_of_a_plain_run(
         assert len(said.splitlines()) == 5, said  # nothing of Ray's own
     for name in ("clip000.jsonl", "clip001.jsonl", "clip002.jsonl"):
         assert (out / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
-    assert b'"keypoints"' in (out / "clip000.jsonl").read_bytes() and len(noted(out)) == 3
+    assert b'"keypoints"' in (out / "clip000.jsonl").read_bytes() and len(status_lines(out)) == 3
 
 
 @pytest.fixture
@@ -188,7 +171,7 @@ def test_two_hundred_clips(models: tuple[object, ...], command: Callable[..., Ra
     words = ("--inputs-from", listed, "--out", out, "--skip-done", "--cluster", "ray", "--jobs", 4, *models)
     run = start(*words)
     until = time.monotonic() + 600
-    while len(noted(out)) < 30 and time.monotonic() < until and run.poll() is None:
+    while len(status_lines(out)) < 30 and time.monotonic() < until and run.poll() is None:
         time.sleep(0.02)
     os.kill(workers_of(run.pid)[0], signal.SIGKILL)
     said = run.communicate(timeout=1500)[1]
@@ -206,7 +189,7 @@ def test_two_hundred_clips(models: tuple[object, ...], command: Callable[..., Ra
         assert path.read_text().replace(f"{path.stem}.mp4", "CLIP") == whole, path
     # A worker that is killed between an output and its line leaves the line to the next one.
     assert len([path for path in out.glob("*.jsonl") if path.is_file()]) == 198 == summed_up(str(out))["done"]
-    assert len(noted(out)) >= 197 and not list(out.glob("*.part*"))
+    assert len(status_lines(out)) >= 197 and not list(out.glob("*.part*"))
 
     before = {path.name: path.stat().st_mtime_ns for path in out.glob("*.jsonl") if path.is_file()}
     for name in ("clip100.jsonl", "clip150.jsonl"):
@@ -220,5 +203,5 @@ def test_two_hundred_clips(models: tuple[object, ...], command: Callable[..., Ra
     assert len(now) == 200 and {name for name in now if now[name] != before.get(name)} == {
         "clip007.jsonl", "clip011.jsonl", "clip100.jsonl", "clip150.jsonl"
     }  # fmt: skip
-    done = Counter(line["out"] for line in noted(out))
+    done = Counter(line["out"] for line in status_lines(out))
     assert done.pop("clip100.jsonl") == done.pop("clip150.jsonl") == 2 and set(done.values()) == {1}

@@ -12,12 +12,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ftpcli.files.lock import open_locked
 from ftpcli.files.status import NAME, summed_up
+from tests.support.many_videos import start, status_lines
 from tests.support.odd_videos import encode
 from tests.support.tiny import Ran
 
@@ -46,20 +46,6 @@ def few(forty: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(*words: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "ftpcli", "annotate", *map(str, words)],
-        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=ROOT,
-    )  # fmt: skip
-
-
-def lines(out: Path, state: str = "done") -> list[dict[str, Any]]:
-    """Of the status file, but for those that say that the work was done before."""
-    path = out / NAME
-    every = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [line for line in every if line["state"] == state and not line.get("already")]
-
-
 def outputs(out: Path) -> dict[str, tuple[int, bytes]]:
     return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.glob("*.json") if path.is_file()}
 
@@ -71,14 +57,14 @@ def test_forty_clips_of_which_some_fail(forty: Path, models: tuple[object, ...],
     words = (forty, "--out", out, "--skip-done", "--jobs", 1, *models)
     run = start(*words)
     until = time.monotonic() + 200
-    while len(lines(out)) < 12 and time.monotonic() < until and run.poll() is None:
+    while len(status_lines(out)) < 12 and time.monotonic() < until and run.poll() is None:
         time.sleep(0.01)
     run.kill()
     run.communicate()
     before = outputs(out)
-    assert 12 <= len(lines(out)) < 38 and "clip07.json" not in before
+    assert 12 <= len(status_lines(out)) < 38 and "clip07.json" not in before
     found = summed_up(str(out))
-    assert found["done"] == len(lines(out)) and found["inputs"] == 40 and len(found["failed"]) == 2
+    assert found["done"] == len(status_lines(out)) and found["inputs"] == 40 and len(found["failed"]) == 2
 
     again = start(*words)
     said = again.communicate(timeout=300)[1]
@@ -87,7 +73,7 @@ def test_forty_clips_of_which_some_fail(forty: Path, models: tuple[object, ...],
     assert before.items() <= now.items()  # not written again
     assert len(now) == 38 and len(list(out.glob("*.part*"))) == 0
     assert any(json.loads(data)["annotations"] for _, data in now.values())
-    assert Counter(line["out"] for line in lines(out)).most_common(1)[0][1] == 1  # no video twice
+    assert Counter(line["out"] for line in status_lines(out)).most_common(1)[0][1] == 1  # no video twice
     failed = {one["source"]: one["error"] for one in summed_up(str(out))["failed"]}
     assert sorted(map(os.path.basename, failed)) == ["clip07.mp4", "clip11.mp4"]
     for error in failed.values():
@@ -104,10 +90,10 @@ def test_two_runs_share_a_folder(forty: Path, models: tuple[object, ...], tmp_pa
     runs = [start(forty, "--out", out, "--skip-done", "--jobs", jobs, *models) for jobs in (1, 2)]
     said = [run.communicate(timeout=400)[1] for run in runs]
     assert [run.returncode for run in runs] == [1, 1]
-    done = Counter(line["out"] for line in lines(out))
+    done = Counter(line["out"] for line in status_lines(out))
     assert len(done) == 39 and set(done.values()) == {1}, said
     assert all("clip07.mp4" in text and "fault of the program" not in text for text in said)
-    assert {line["source"] for line in lines(out, "failed")} == {str(forty / "clip07.mp4")}
+    assert {line["source"] for line in status_lines(out, "failed")} == {str(forty / "clip07.mp4")}
     assert len(outputs(out)) == 39 and not list(out.glob("*.part*"))
 
 
@@ -121,14 +107,14 @@ def test_what_another_run_writes_is_waited_for(
     assert held is not None
     run = start(*few.glob("*.mp4"), "--out", out, "--resume", "--jobs", jobs, *models)
     until = time.monotonic() + 200
-    while len(lines(out)) < 2 and time.monotonic() < until and run.poll() is None:
+    while len(status_lines(out)) < 2 and time.monotonic() < until and run.poll() is None:
         time.sleep(0.05)
     time.sleep(1)
     assert run.poll() is None and not (out / "0.json").exists()
     os.close(held)  # the other run died
     said = run.communicate(timeout=100)[1]
     assert run.returncode == 0 and said.count("another run is at work on it; looking again") == 1, said
-    assert len(lines(out)) == 3 and not lines(out, "failed")
+    assert len(status_lines(out)) == 3 and not status_lines(out, "failed")
 
 
 def test_done_is_what_was_noted(few: Path, models: tuple[object, ...], command: Callable[..., Ran]) -> None:
@@ -143,7 +129,7 @@ def test_done_is_what_was_noted(few: Path, models: tuple[object, ...], command: 
     assert {path: path.read_bytes() for path in out.iterdir() if path.name != NAME} == {
         path: data for path, data in files.items() if path.name != NAME
     }
-    assert len(lines(out)) == 2
+    assert len(status_lines(out)) == 2
 
     ran = command(*words, "--skip-done", "--fill-gaps", 0.1)
     assert ran.code == 1 and ran.err.count("was made with other options") == 2, ran.err
@@ -192,7 +178,7 @@ def test_table_with_times_and_boxes(few: Path, models: tuple[object, ...], comma
         assert ran.lines[:3] == missing and [Path(line.split(": ")[1]).name for line in missing] == [
             "gone.mp4", "none.txt", "lost.mp4"
         ]  # fmt: skip
-        assert summed_up(str(out))["done"] == 3 == len(lines(out)) and len(summed_up(str(out))["failed"]) == 3
+        assert summed_up(str(out))["done"] == 3 == len(status_lines(out)) and len(summed_up(str(out))["failed"]) == 3
     alone = {
         "0_0.05-0.1": (few / "0.mp4", "--start", 0.05, "--end", 0.1),
         "0_0-0.1": (few / "0.mp4", "--end", 0.1),
@@ -226,8 +212,8 @@ def test_shards_of_a_job_array(
         ).stdout  # fmt: skip
         ran = command("annotate", "--inputs-from", listed, "--out", out, "--shard", word, "--skip-done", *models)
         assert ran.code == int("clip07" in ran.err), ran.err
-    assert len(outputs(out)) == 9 and len(lines(out)) == 9
-    assert summed_up(str(out))["left"] == 0 and {line["inputs"] for line in lines(out, "run")} == {10}
+    assert len(outputs(out)) == 9 and len(status_lines(out)) == 9
+    assert summed_up(str(out))["left"] == 0 and {line["inputs"] for line in status_lines(out, "run")} == {10}
 
 
 def test_bad_lists_and_shards(few: Path, command: Callable[..., Ran], models: tuple[object, ...]) -> None:
@@ -245,7 +231,9 @@ def test_bad_lists_and_shards(few: Path, command: Callable[..., Ran], models: tu
         assert ran.code == code and len(ran.lines) == 1 and says in ran.lines[0], ran.err
     ran = command("annotate", "--inputs-from", few / "bad.csv", *out, *models)
     assert (
-        ran.code == 1 and "0.mp4 3-2: start (3 s) must lie before end (2 s)" in ran.err and len(lines(few / "out")) == 1
+        ran.code == 1
+        and "0.mp4 3-2: start (3 s) must lie before end (2 s)" in ran.err
+        and len(status_lines(few / "out")) == 1
     )
     shares = [command("annotate", few / "0.mp4", *out, "--overwrite", "--shard", f"{i}/2", *models) for i in (1, 2)]
     assert [ran.code for ran in shares] == [0, 0]
