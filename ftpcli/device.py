@@ -65,10 +65,10 @@ _SIGNALS = signal.SIGINT, signal.SIGTERM
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Ctrl-C and SIGTERM come at the end of the block; processes that are started inside never get them.
+    """Processes that are started in the block get no Ctrl-C and SIGTERM before they call ``take_signals``.
 
     A terminal sends its signals to all of a program's processes. One that has only begun would end at once, whatever it
-    is going to do about them; ``take_signals`` is for when it is ready.
+    is going to do about them.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield

@@ -181,15 +181,3 @@ def test_a_process_that_has_only_begun_gets_its_signals_when_it_is_ready(method:
     pipe.send(None)
     process.join(60)
     assert process.exitcode == 0
-
-
-def test_signals_that_are_held_come_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    came = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
-    try:
-        with signals_held():
-            os.kill(os.getpid(), signal.SIGTERM)
-            assert not came
-        assert came == [signal.SIGTERM]
-    finally:
-        signal.signal(signal.SIGTERM, before)
