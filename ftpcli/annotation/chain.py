@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, Self, Unpack, runtime_checkable
 
 import numpy as np
 
@@ -65,6 +65,13 @@ class Stored:
     thumbnail: np.ndarray | None = None
 
 
+@runtime_checkable
+class StoredFrames(Protocol):
+    """A source of frames that were worked on elsewhere (:mod:`ftpcli.annotation.split`)."""
+
+    def stored(self) -> Iterator[Stored]: ...  # of each frame, from the first one on
+
+
 #: Frames of a live source that are worked on together: more would make the first of them wait.
 _LIVE_CHUNK = 4
 #: A step of the chain: frames in, the same frames out, in order, with more known of each.
@@ -99,8 +106,7 @@ class Annotation:
         self._begin_shot(0)
         #: Frames in a chunk: fewer where pictures are large.
         self.chunk_frames = min(held, _LIVE_CHUNK) if self.live else held
-        self.frames = 0
-        self.replayed = 0
+        self.frames = self.replayed = 0
 
     @property
     def info(self) -> VideoInfo:
@@ -168,10 +174,10 @@ class Annotation:
 
         Args:
             stored: what an interrupted run had done, from the first frame on, whole chunks only: detector and model
-                are not asked again about those frames; all other stages are, so that their state is that of an
-                unbroken run.
+                aren't asked again about those frames; the state of all other stages is that of an unbroken run.
         """
-        yield from self.estimated(self.followed(getattr(self._source, "stored", lambda: stored)()))
+        stored = self._source.stored() if isinstance(self._source, StoredFrames) else stored
+        yield from self.estimated(self.followed(stored))
         # Where the run ends early, the people of a boxes file may be in later frames.
         if self._options.end is None and self._options.duration is None:
             self._people.check_end(self._source.decoded)
@@ -383,13 +389,7 @@ def annotate(
         raise UsageError(f"smooth={chosen.smooth}: looks ahead; filter a file (ftpcli.pose.filters.Filter)")
     chosen.check_streamed("frames as they come; see ftpcli.people.selection.Chosen")
     annotator = Annotator(
-        chosen,
-        engine=engine,
-        device=device,
-        precision=precision,
-        batch=batch,
-        trust=trust,
-        allow_network=allow_network,
+        chosen, engine=engine, device=device, precision=precision, batch=batch, trust=trust, allow_network=allow_network
     )
     return annotator.open(str(source))
 

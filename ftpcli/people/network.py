@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ftpcli.files.graphs import TOLERANCE, Graphs, graph
 from ftpcli.files.inputs import require_file
 from ftpcli.files.tensors import read_tensors, write_tensors
 from ftpcli.people._ultralytics import DetectionModel, get_cfg, yaml_model_load
-from ftpcli.people.inference import DetectorConfig, find_boxes
+from ftpcli.people.inference import FLOOR, OVERLAP, SCORE, DetectorConfig, find_boxes, look_twice
 
 FORMAT = "ftp-detector-1"
 
@@ -115,10 +116,17 @@ class TorchNetwork:
 
 
 def find_people(
-    network: torch.nn.Module, images: Sequence[np.ndarray], *, device: torch.device | str = "cpu", **options: Any
+    network: torch.nn.Module,
+    images: Sequence[np.ndarray],
+    *,
+    size: int,
+    floor: float = FLOOR,
+    overlap: float = OVERLAP,
+    device: torch.device | str = "cpu",
 ) -> list[np.ndarray]:
-    """`find_boxes` with a network of ultralytics in evaluation mode, in fp32."""
-    return find_boxes(TorchNetwork(network, device), images, **options)
+    """`look_twice` with a network of ultralytics in evaluation mode, in fp32, its first class."""
+    find = partial(find_boxes, TorchNetwork(network, device), overlap=overlap)
+    return look_twice(find, images, size=size, floor=floor, overlap=overlap, score=SCORE)
 
 
 def _raw(network: torch.nn.Module, pictures: Tensor) -> Tensor:
