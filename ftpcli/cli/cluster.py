@@ -6,16 +6,15 @@ import logging
 import os
 import pickle
 import secrets
-import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
+from ftpcli.cli.signals import Apart, stop_signals
 from ftpcli.cli.workers import Worker
 from ftpcli.device import cores
 from ftpcli.errors import FtpError, UsageError, counted
@@ -91,16 +90,26 @@ class RayWorkers:
         self._content = pickle.dumps((settings, status, os.getcwd()))
         self.most = 1
         self._folder: TemporaryDirectory[str] | None = None  # of a Ray that is started for this run
+        self._apart = Apart()
 
     def __enter__(self) -> Self:
-        try:
-            self._join()
-        except BaseException:
-            self.__exit__()
-            raise
+        joined = False
+        with stop_signals("stopping once Ray has started") as stop:  # it does not take being interrupted
+            try:
+                with self._apart:
+                    self._join(stop)
+                joined = not stop()
+            except FtpError:
+                if not stop():
+                    raise
+            finally:
+                if not joined:
+                    self.__exit__()
+        if stop():
+            sys.exit(stop.exit_code)
         return self
 
-    def _join(self) -> None:
+    def _join(self, stop: Callable[[], bool]) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         if self._address == "local":  # other users and machines are not let in
             os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -108,7 +117,6 @@ class RayWorkers:
             os.environ.setdefault("RAY_worker_niceness", "0")  # as with --jobs
         import ray
 
-        before = signal.getsignal(signal.SIGTERM)
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
             if self._address == "local":
@@ -119,6 +127,8 @@ class RayWorkers:
                 try:
                     ray.init("local", include_dashboard=False, **quiet)
                 except Exception:  # a machine that is busy may take longer than the 30 s that Ray waits
+                    if stop():
+                        raise
                     ray.shutdown()
                     ray.init("local", include_dashboard=False, **quiet)
             else:
@@ -129,9 +139,6 @@ class RayWorkers:
         except Exception as error:  # Ray raises of all kinds
             why = str(error).strip().partition("\n")[0]
             raise FtpError(f"--cluster ray:{self._address}: cannot be joined ({why}); see the recipes") from error
-        finally:
-            with suppress(ValueError):  # not in the main thread
-                signal.signal(signal.SIGTERM, before)  # Ray sets its own
         there = ray.cluster_resources()
         if self._gpus is None:
             self._gpus = 1.0 if there.get("GPU") and not self._on_cpu else 0.0
@@ -147,6 +154,7 @@ class RayWorkers:
         import ray
 
         ray.shutdown()
+        self._apart.kill()  # where its start failed, Ray leaves some
         if self._folder is not None:
             self._folder.cleanup()
 

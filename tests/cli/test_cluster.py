@@ -141,6 +141,43 @@ def test_a_worker_of_another_version_can_say_so(tmp_path: Path) -> None:
     assert "['ftpcli', 'ftpcli.version']" in ran.stdout
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Ray ends its processes by their common group")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_signal_while_ray_starts(number: signal.Signals, fails: bool, tmp_path: Path) -> None:
+    """To all processes: Ray's start goes on to its end, and then nothing of it is left. A stand-in for Ray, which does
+    what Ray does: it sets a handler, forks as Ray forks, and writes into its folder."""
+    code = f"""
+import os, pathlib, signal, subprocess, sys, types
+from ftpcli.cli.signals import stop_signals
+number, fails, ray = signal.{number.name}, {fails}, types.ModuleType("ray")
+
+def init(address, *, _temp_dir, **more):
+    signal.signal(signal.SIGTERM, lambda *_: print("Ray's handler"))
+    child = subprocess.Popen(["sleep", "100"], preexec_fn=lambda: None)
+    os.killpg(0, number)
+    assert child.poll() is None
+    print("started", child.pid, pathlib.Path(_temp_dir, "log").write_text(""), _temp_dir)
+    if fails:
+        raise RuntimeError("busy")
+
+ray.init, ray.shutdown, ray.cluster_resources, ray.remote = init, lambda: print("shut down"), dict, __import__("unittest.mock").mock.Mock()
+sys.modules["ray"] = ray
+from ftpcli.cli.cluster import RayWorkers
+with stop_signals(), RayWorkers("local", 1, 0.0, 1, {{"device": "cpu"}}, None):
+    print("used")
+"""  # noqa: E501
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, start_new_session=True
+    )
+    assert ran.returncode == 128 + number and ran.stderr == "ftp: stopping once Ray has started\n", ran.stderr
+    (started, child, *_), last = (line.split() for line in ran.stdout.splitlines())
+    assert started == "started" and last == ["shut", "down"] and not list(tmp_path.iterdir())
+    status = Path(f"/proc/{child}/stat")
+    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 def test_a_signal_stops_and_keeps(models: tuple[object, ...], tmp_path: Path) -> None:
     """Ctrl-C goes to the whole group of processes."""
