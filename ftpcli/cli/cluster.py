@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ftpcli.cli.signals import Apart, stop_signals
 from ftpcli.cli.workers import Worker
 from ftpcli.device import cores
-from ftpcli.errors import FtpError, UsageError, counted
+from ftpcli.errors import FtpError, UsageError, counted, one_line
 from ftpcli.files.inputs import STANDARD, can_reread
 from ftpcli.version import __version__
 
@@ -53,7 +53,8 @@ def parse_cluster(text: str) -> str:
     name, colon, address = text.partition(":")
     address = address if colon else "local"
     host, _, port = address.rpartition(":")
-    if name != "ray" or not (address in ("auto", "local") or (host and port.isdigit() and "/" not in host)):
+    fits = host and "/" not in host and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 1 << 16
+    if name != "ray" or not (address in ("auto", "local") or fits):
         raise UsageError(f"--cluster {text}: give ray, ray:auto, or ray:HOST:PORT, as in ray:10.0.0.5:6379")
     if find_spec("ray") is None:
         raise UsageError(f"--cluster {text}: Ray is missing; pip install 'ftp-pose[cluster]'")
@@ -178,17 +179,23 @@ def _check_answer(address: str) -> None:
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
-    refused = f"--cluster ray:{address}: no Ray answers there"
+    where, port_of = (
+        f"--cluster ray:{address}",
+        "is it the head's address, with the port that 'ray start --head' names?",
+    )
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
     try:
         socket.create_connection((host, int(port)), _PATIENCE[0]).close()
-        command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
         asked = subprocess.run(command, capture_output=True, timeout=_PATIENCE[1], text=True)
-    except (OSError, OverflowError, subprocess.TimeoutExpired) as error:
-        why = "; is it the head's address, with the port that 'ray start --head' names?"
-        raise FtpError(refused + why) from error
+    except (OSError, UnicodeError) as error:
+        raise FtpError(f"{where}: nobody answers there ({one_line(error)}); {port_of}") from error
+    except subprocess.TimeoutExpired as error:
+        raise FtpError(f"{where}: no Ray answers there in {_PATIENCE[1]:g} s, but somebody is; {port_of}") from error
     if asked.returncode:
-        token = "it asks for its token (RAY_AUTH_TOKEN)" if "token" in asked.stderr else "is it of the same version?"
-        raise FtpError(f"{refused} as it should; {token}")
+        why = one_line(Exception(asked.stderr.strip().rpartition("\n")[2]))
+        if "token" in asked.stderr:
+            why = "it asks for its token; set RAY_AUTH_TOKEN"
+        raise FtpError(f"{where}: Ray cannot be used there ({why})")
 
 
 def _actor() -> type:

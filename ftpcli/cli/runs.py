@@ -152,15 +152,11 @@ def side_by_side(
     hands: dict[Worker, _Hand] = {}
     losses: Counter[int | None] = Counter()
     asked = loaded = False
+    most = min(engine.most, len(work))
     with bars(len(work), quiet=quiet) as begin:
         try:
             while hands or (left and not stop()):
-                if (
-                    left
-                    and not stop()
-                    and len(hands) < min(engine.most, len(work))
-                    and (not hands or _any_ready(hands))
-                ):
+                if left and not stop() and len(hands) < most and (not hands or _any_ready(hands)):
                     hands[engine.start()] = _Hand()
                 if stop() and not asked:
                     asked = True
