@@ -109,7 +109,7 @@ def summed_up(folder: str) -> dict[str, Any]:
     """
     path = Path(folder, NAME)
     if not path.is_file():
-        raise InputError(f"{path}: there is none; ftp annotate writes it into the folder of its outputs")
+        raise InputError(f"{path}: there is none; ftp annotate writes it among its outputs, once models are loaded")
     run: dict[str, Any] = {}
     done: dict[str, dict[str, Any]] = {}
     failed: dict[str, dict[str, Any]] = {}

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ftpcli.files.status import summed_up
-from tests.support.many_videos import MAIN, start, status_lines
+from tests.support.many_videos import MAIN, is_alive, start, status_lines
 from tests.support.odd_videos import encode
 from tests.support.tiny import Ran, mot_boxes
 
@@ -246,3 +246,41 @@ def test_two_hundred_clips(models: tuple[object, ...], command: Callable[..., Ra
     }  # fmt: skip
     done = Counter(line["out"] for line in status_lines(out))
     assert done.pop("clip100.jsonl") == done.pop("clip150.jsonl") == 2 and set(done.values()) == {1}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_a_split_whose_worker_and_whose_program_are_killed(
+    models: tuple[object, ...], command: Callable[..., Ran], tmp_path: Path
+) -> None:
+    """72 seconds: the file of a plain run, after all."""
+    clip = encode(tmp_path / "clip.mp4", count=1800, size=(96, 64))
+    words = (clip, "--boxes", mot_boxes(tmp_path / "boxes.txt", 1800), *models)
+    plain, out = tmp_path / "plain.jsonl", tmp_path / "out.jsonl"
+    assert command("annotate", *words, "--out", plain).code == 0
+    words += ("--out", out, "--split", 10, "--cluster", "ray", "--jobs", 2)
+
+    def wait_for(what: str, run: subprocess.Popen[str]) -> None:
+        until = time.monotonic() + 300
+        while not list(tmp_path.glob(f"out.jsonl.split/{what}")) and time.monotonic() < until and run.poll() is None:
+            time.sleep(0.02)
+
+    run = start(*words)
+    wait_for("detections-00002.jsonl", run)
+    os.kill(workers_of(run.pid)[0], signal.SIGKILL)
+    wait_for("poses-00001.jsonl", run)
+    workers = workers_of(run.pid)
+    run.kill()
+    said = run.communicate(timeout=300)[1]
+    assert run.returncode == -9 and "Traceback" not in said and not out.exists(), said
+    until = time.monotonic() + 30
+    while (left := [one for one in workers if is_alive(one)]) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert len(workers) == 2 and not left
+    run = start(*words, "--resume")
+    wait_for("poses-00003.jsonl", run)
+    os.kill(workers_of(run.pid)[0], signal.SIGKILL)
+    said = run.communicate(timeout=300)[1]
+    assert run.returncode == 0 and "its worker was lost; another one goes on" in said, said
+    assert out.read_bytes() == plain.read_bytes() and b'"keypoints"' in plain.read_bytes()
+    assert not list(tmp_path.glob("out.jsonl.*"))
