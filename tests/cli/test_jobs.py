@@ -45,8 +45,11 @@ def test_side_by_side_is_as_one_after_the_other(
     for clip in clips:
         whole, beside = ((tmp_path / jobs / f"{clip.stem}.jsonl").read_bytes() for jobs in "12")
         assert whole == beside and b'"track_id"' in whole
-    ran = [command("annotate", *clips, "--out", tmp_path / "x", "--jobs", 2, "--weights", damaged, "--device", "cpu")]
-    assert ran[0].code == 1 and sum("damaged.mp4" in line for line in ran[0].lines) == 1  # said once
+    for more in (("--jobs", 1), ("--jobs", 2), ("--split", 1)):
+        deep = tmp_path / "x" / "y"
+        one = command("annotate", *clips, "--out", deep, *more, "--weights", damaged, "--device", "cpu")
+        assert one.code == 1 and sum("damaged.mp4" in line for line in one.lines) == 1  # said once
+        assert not deep.parent.exists()  # made for nothing
 
 
 def children(process: int) -> list[int]:
