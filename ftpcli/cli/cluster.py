@@ -91,14 +91,13 @@ class RayWorkers:
         self._content = pickle.dumps((settings, status, os.getcwd()))
         self.most = 1
         self._folder: TemporaryDirectory[str] | None = None  # of a Ray that is started for this run
-        self._apart = Apart()
+        self._apart: Apart | None = None
 
     def __enter__(self) -> Self:
         joined = False
         with stop_signals("stopping once Ray has started") as stop:  # it does not take being interrupted
             try:
-                with self._apart:
-                    self._join(stop)
+                self._join(stop)
                 joined = not stop()
             except FtpError:
                 if not stop():
@@ -118,23 +117,24 @@ class RayWorkers:
             os.environ.setdefault("RAY_worker_niceness", "0")  # as with --jobs
         import ray
 
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
         try:
             if self._address == "local":
                 cpus = min(self._jobs or cores(), self._needed)
                 self._folder = TemporaryDirectory(prefix="ftp-ray-", ignore_cleanup_errors=True)
                 quiet |= {"num_cpus": cpus, "object_store_memory": _OBJECTS, "_node_ip_address": "127.0.0.1"}
                 quiet |= {"_temp_dir": self._folder.name}
+                quiet |= {"include_dashboard": False}
                 try:
-                    ray.init("local", include_dashboard=False, **quiet)
+                    self._init(quiet)
                 except Exception:  # a machine that is busy may take longer than the 30 s that Ray waits
                     if stop():
                         raise
-                    ray.shutdown()
-                    ray.init("local", include_dashboard=False, **quiet)
+                    self._end()
+                    self._init(quiet)
             else:
                 _check_answer(self._address)
-                ray.init(self._address, **quiet)
+                self._init(quiet)
         except FtpError:
             raise
         except Exception as error:  # Ray raises of all kinds
@@ -151,11 +151,22 @@ class RayWorkers:
             num_cpus=1, num_gpus=self._gpus, max_concurrency=3, runtime_env={"env_vars": _ONE_THREAD}
         )
 
-    def __exit__(self, *_: object) -> None:
+    def _init(self, options: dict[str, Any]) -> None:
+        import ray
+
+        self._apart = Apart()
+        with self._apart:
+            ray.init(self._address, **options)
+
+    def _end(self) -> None:
         import ray
 
         ray.shutdown()
-        self._apart.kill()  # where its start failed, Ray leaves some
+        if self._apart is not None:
+            self._apart.kill()  # where its start failed, Ray leaves some
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
         if self._folder is not None:
             self._folder.cleanup()
 
