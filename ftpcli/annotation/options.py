@@ -83,15 +83,15 @@ class Options:
             raise UsageError(f"--appearance: {self.tracker} does not look at pictures; choose {' or '.join(seers)}")
         if not 1 <= self.detect_every <= _MOST_SKIPPED:
             raise UsageError(f"--detect-every {self.detect_every}: must lie between 1 and {_MOST_SKIPPED}")
+        if self.detector_size is not None and not 32 <= self.detector_size <= 4096:
+            raise UsageError(f"--detector-size {self.detector_size}: must lie between 32 and 4096 pixels")
+        if self.min_score is not None and not 0 <= self.min_score <= 1:
+            raise UsageError(f"--min-score {self.min_score}: must lie between 0 and 1")
         for field in fields(self):
             value = getattr(self, field.name)
             if self.boxes is not None and field.name in _OF_DETECTOR and value != field.default:
                 option = f"--{field.name.replace('_', '-')}" + ("" if value is True else f" {value}")
                 raise UsageError(f"{option}: --boxes {self.boxes} takes the place of detector and tracker")
-        if self.detector_size is not None and not 32 <= self.detector_size <= 4096:
-            raise UsageError(f"--detector-size {self.detector_size}: must lie between 32 and 4096 pixels")
-        if self.min_score is not None and not 0 <= self.min_score <= 1:
-            raise UsageError(f"--min-score {self.min_score}: must lie between 0 and 1")
         if not 0 <= self.fill_gaps <= LONGEST:
             raise UsageError(f"--fill-gaps {self.fill_gaps:g}: must lie between 0 and {LONGEST:g} seconds")
         check_tolerance(self.hold_views)
