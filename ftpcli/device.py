@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
@@ -16,6 +18,7 @@ from ftpcli.errors import FtpError, UsageError
 from ftpcli.files.stages import current, stage
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 #: Most windows at a time, and most threads or processes, that can be meant: more is a slip, or takes the machine down.
@@ -192,6 +195,36 @@ def _set_torch_threads(count: int) -> None:
     import torch
 
     torch.set_num_threads(count)
+
+
+class OnDevice:
+    """Pictures on an accelerator: each is copied there once, and its copy lives as long as the picture."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._copies: dict[int, torch.Tensor] = {}  # by the picture's address, which is its own while it lives
+
+    def __call__(self, image: np.ndarray) -> torch.Tensor:
+        """(H, W, 3) uint8 -> the same on the device. On CUDA the copy may still be under way: what is done with it
+        there waits for it."""
+        import numpy as np
+        import torch
+
+        pixels = torch.from_numpy(np.require(image, requirements=["C", "W"]))
+        if self._device.type == "cpu":
+            return pixels  # the picture itself
+        copy = self._copies.get(id(image))
+        if copy is None:
+            pixels = pixels.pin_memory() if self._device.type == "cuda" else pixels
+            copy = self._copies[id(image)] = pixels.to(self._device, non_blocking=True)
+            weakref.finalize(image, self._copies.pop, id(image), None).atexit = False
+        return copy
+
+
+@lru_cache(maxsize=8)
+def on_device(device: torch.device) -> OnDevice:
+    """The pictures on a device, for all who look at them."""
+    return OnDevice(device)
 
 
 class Threads:

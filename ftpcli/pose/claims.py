@@ -27,7 +27,7 @@ def settle_claims(poses: Sequence[Pose], skeleton: Skeleton) -> tuple[Pose, ...]
     points = np.stack([pose.keypoints for pose in poses])
     confidence = np.stack([pose.confidence for pose in poses])
     boxes = np.stack([pose.box for pose in poses])[:, None]
-    within = ((points >= boxes[..., :2]) & (points <= boxes[..., 2:])).all(axis=2)
+    within = np.asarray(((points >= boxes[..., :2]) & (points <= boxes[..., 2:])).all(axis=2))
     if within.all():
         return tuple(poses)
     sides = boxes[..., 2:] - boxes[..., :2]

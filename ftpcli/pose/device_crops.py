@@ -38,18 +38,20 @@ def cut_together(images: Sequence[Tensor], matrices: Sequence[np.ndarray], size:
     nothing = torch.zeros(1, 3, dtype=torch.uint8, device=device)
     pixels = torch.cat([*(small.flatten(0, 1) for small, _ in averaged.values()), nothing])
     to_picture = torch.from_numpy(np.stack(affines).astype(np.float32)).to(device)
-    width, height, first = torch.tensor(places).to(device)[:, :, None, None].unbind(1)
+    widths, heights, starts = torch.tensor(places).to(device)[:, :, None, None].unbind(1)
 
     u, v = torch.arange(size[1], device=device), torch.arange(size[0], device=device)
     x, y = (
-        to_picture[:, n, 0, None, None] * u + to_picture[:, n, 1, None, None] * v[:, None] + to_picture[:, n, 2, None, None]
+        to_picture[:, n, 0, None, None] * u
+        + to_picture[:, n, 1, None, None] * v[:, None]
+        + to_picture[:, n, 2, None, None]
         for n in (0, 1)
     )
     crops = torch.zeros(len(images), *size, 3, device=device)
     for column, across in _neighbours(x):
         for row, down in _neighbours(y):
-            within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-            place = torch.where(within, first + row * width + column, total)
+            within = (column >= 0) & (column < widths) & (row >= 0) & (row < heights)
+            place = torch.where(within, starts + row * widths + column, total)
             crops += (across * down)[..., None] * pixels[place]
     return crops.round_()
 

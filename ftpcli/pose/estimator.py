@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from ftpcli.choices import Engine
 from ftpcli.device import MOST_BATCH, is_out_of_memory
 from ftpcli.errors import FtpError, InputError, UsageError
 from ftpcli.files.stages import Stage, stage
 from ftpcli.model.config import ModelConfig
-from ftpcli.model.heatmap import decode_heatmaps
-from ftpcli.pose.crops import box_affine, cut, invert, transform
+from ftpcli.pose.crops import box_affine, invert, transform
 from ftpcli.pose.engine import PoseEngine, Tokens, load_engine
+from ftpcli.pose.steps import Steps
 from ftpcli.pose.tokens import Crop, SharedTokens
 from ftpcli.pose.weights import describe_weights, weights_path
 from ftpcli.records import Pose, Window
@@ -51,8 +52,20 @@ class Estimator:
         self.provenance: dict[str, Any] = {}
         self.notice = lambda text: warnings.warn(text, RuntimeWarning, stacklevel=3)
         self.calibration: list[list[float]] | None = None
-        self._sigma = sigma
-        self._mirror = Skeleton("model", engine.config.joints).flip if flip_test else None
+        self._flip_test = flip_test
+        mirror = Skeleton("model", engine.config.joints).flip if flip_test else None
+        self._steps = Steps(engine, sigma, mirror)
+        if engine.name == Engine.TORCH and self.device != "cpu":
+            self.use_device()
+
+    def use_device(self) -> None:
+        """Cut crops and decode heatmaps where the torch engine computes, not with OpenCV and numpy.
+
+        On accelerators that is so from the beginning; a CPU takes longer.
+        """
+        from ftpcli.pose.device_steps import DeviceSteps
+
+        self._steps = DeviceSteps.of(self._steps)
 
     @classmethod
     def load(
@@ -166,20 +179,19 @@ class Estimator:
         """For each crop its tokens; with the flip test those of its mirror image as well."""
         size, codec = self.config.image_size, self.config.codec
         with stage(Stage.CROP):
-            pixels = np.stack([cut(crop.frame.image, box_affine(crop.view, size, codec), size) for crop in crops])
-        sides = [pixels] if self._mirror is None else [pixels, np.ascontiguousarray(pixels[:, :, ::-1])]
+            matrices = [box_affine(crop.view, size, codec) for crop in crops]
+            sides = self._steps.crops([crop.frame.image for crop in crops], matrices)
         with stage(Stage.ENCODE_CROPS):
             return list(zip(*(self.engine.encode(side) for side in sides), strict=True))
 
     def _joints(self, windows: Sequence[Sequence[tuple[Tokens, ...]]]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Tokens of each window's T crops -> joints (K, 2) in pixels of the crop, confidences (K,)."""
         with stage(Stage.DECODE_TOKENS):
-            heatmaps = self.engine.decode([[own for own, *_ in crops] for crops in windows])
-            if self._mirror is not None:
-                mirrored = self.engine.decode([[other for _, other in crops] for crops in windows])
-                heatmaps = _average(heatmaps, mirrored[..., ::-1][:, self._mirror], self.config.heatmap)
+            own = [[own for own, *_ in crops] for crops in windows]
+            mirrored = [[other for _, other in crops] for crops in windows] if self._flip_test else None
+            heatmaps = self._steps.heatmaps(own, mirrored)
         with stage(Stage.HEATMAPS):
-            points, confidence = decode_heatmaps(heatmaps, self.config.heatmap, self._sigma, self.config.codec)
+            points, confidence = self._steps.joints(heatmaps)
         if self.calibration is not None:
             read, true = self.calibration
             confidence = np.interp(confidence, read, true)
@@ -199,15 +211,3 @@ def _checked(line: Any, path: Path) -> list[list[float]] | None:
     if not good:
         raise InputError(f"{path}: the calibration in the weights' header is damaged; copy the file again")
     return [x.tolist(), y.tolist()]
-
-
-def _average(heatmaps: np.ndarray, others: np.ndarray, kind: str) -> np.ndarray:
-    """Of two (B, K, h, w). Distributions are averaged, not their logits: one side's certainty must survive the
-    other's doubt."""
-    if kind == "gaussian":
-        return (heatmaps + others) / 2
-    chances = []
-    for logits in (heatmaps, others):
-        powers = np.exp(logits - logits.max(axis=(2, 3), keepdims=True))
-        chances.append(powers / powers.sum(axis=(2, 3), keepdims=True))
-    return np.log(np.maximum((chances[0] + chances[1]) / 2, 1e-12))
