@@ -135,6 +135,20 @@ def choose_precision(name: str, device: torch.device) -> str:
     return "bf16" if native else "fp32"
 
 
+def is_accelerator(device: str) -> bool:
+    """Whether what computes, as torch names it, is another device than the CPU.
+
+    ``cpu:0`` counts as one: torch's CPU then stands in for it, so that the same path can be tried where there is none.
+    """
+    return device != "cpu"
+
+
+def default_batch(device: str) -> int:
+    """People who go through the pose model at a time. Memory that does not hold as many is found out: see
+    :meth:`ftpcli.pose.estimator.Estimator.estimate`."""
+    return 128 if is_accelerator(device) else 16
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """CUDA's class for it says so as well; the allocators of CPU and MPS raise a plain RuntimeError."""
     if isinstance(error, MemoryError):
@@ -258,7 +272,7 @@ class Threads:
     @classmethod
     def of(cls, device: torch.device, most: int) -> Threads:
         """Parts of so many items on the CPU, all items at once on an accelerator."""
-        return cls(most if device.type == "cpu" else None)
+        return cls(None if is_accelerator(str(device)) else most)
 
     def map(self, work: Callable[[Sequence[T]], Iterable[R]], items: Sequence[T]) -> list[R]:
         """The results of ``work`` on consecutive, about equal parts of ``items``, joined in order; [] for no items.

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import numpy as np
 
 from ftpcli.annotation.options import OptionFields, Options
+from ftpcli.device import is_accelerator
 from ftpcli.errors import InputError, UsageError
+from ftpcli.files.inputs import can_reread
 from ftpcli.files.stages import Stage, in_stage, stage
 from ftpcli.people.cuts import Shots
 from ftpcli.people.gaps import FillGaps
@@ -273,7 +275,7 @@ class Annotator:
         engine: str = "auto",
         device: str = "auto",
         precision: str = "auto",
-        batch: int = 16,
+        batch: int | None = None,
         trust: bool = False,
         allow_network: bool = False,
     ) -> None:
@@ -327,11 +329,12 @@ class Annotator:
             InputError: it cannot be read, or the boxes file does not fit it.
         """
         from ftpcli.video import VideoReader, open_source
+        from ftpcli.video.ahead import ReadAhead
         from ftpcli.video.live import LiveReader, is_live
 
         o = self.options
         times: dict[str, Any] = {"start": o.start, "end": o.end, "every": o.every, "duration": o.duration}
-        frames = (
+        frames: FrameSource = (
             self._reader(source)
             if self._reader
             else open_source(source, fps=o.fps, rotate=o.rotate, allow_network=self.allow_network, **times)
@@ -339,7 +342,10 @@ class Annotator:
         frames.__enter__()
         try:
             if isinstance(frames, VideoReader) and is_live(source, frames.info):
-                return Annotation(LiveReader(frames), self._people(frames.info), self.estimator, o)
+                frames = LiveReader(frames)
+            elif is_accelerator(self.estimator.device) and self._reader is None and can_reread(source):
+                # A pipe may keep a read waiting for ever, and a CPU is busy with the networks.
+                frames = ReadAhead(frames, held_frames(frames.info), self.estimator.look)
             return Annotation(frames, self._people(frames.info), self.estimator, o)
         except BaseException:
             frames.close()
@@ -359,7 +365,7 @@ def annotate(
     engine: str = "auto",
     device: str = "auto",
     precision: str = "auto",
-    batch: int = 16,
+    batch: int | None = None,
     trust: bool = False,
     allow_network: bool = False,
     **options: Unpack[OptionFields],
@@ -383,13 +389,7 @@ def annotate(
         raise UsageError(f"smooth={chosen.smooth}: looks ahead; filter a file (ftpcli.pose.filters.Filter)")
     chosen.check_streamed("frames as they come; see ftpcli.people.selection.Chosen")
     annotator = Annotator(
-        chosen,
-        engine=engine,
-        device=device,
-        precision=precision,
-        batch=batch,
-        trust=trust,
-        allow_network=allow_network,
+        chosen, engine=engine, device=device, precision=precision, batch=batch, trust=trust, allow_network=allow_network
     )
     return annotator.open(str(source))
 

@@ -145,7 +145,10 @@ def command(
     cluster: Cluster = None,
     gpus_per_job: GpusPerJob = None,
     split: Split = None,
-    batch: Annotated[int, _model(min=1, max=MOST_BATCH, help="People per pass of the model.")] = 16,
+    batch: Annotated[
+        int | None,
+        _model(min=1, max=MOST_BATCH, help="People per pass of the model (16 on a CPU, 128 on other devices)."),
+    ] = None,
 ) -> None:
     """Find and follow every person, and write their joints for every frame.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ftpcli.choices import Engine
-from ftpcli.device import Threads
+from ftpcli.device import Threads, is_accelerator
 from ftpcli.errors import FtpError, InputError, UsageError, one_line
 from ftpcli.files.cache import cache_folder, downloads_forbidden
 from ftpcli.files.graphs import Graphs, opened
@@ -132,7 +132,7 @@ class NetworkDetector:
             network = network.fuse(verbose=False).to(on).to(memory_format=torch.channels_last)
             self.network = TorchNetwork(network, on, getattr(torch, _PRECISIONS[precision]))
             self._threads = Threads.of(on, 1)
-            if on.type != "cpu":
+            if is_accelerator(str(on)):
                 self.use_device()
         self.image_size = image_size or self.config.image_size
         self.score = self.config.score

@@ -29,6 +29,9 @@ class DeviceSteps(Steps):
         """The same, where the engine computes."""
         return cls(steps._engine, steps._sigma, steps._mirror)
 
+    def look(self, image: np.ndarray) -> None:
+        on_device(torch.device(self._engine.device))(image)
+
     @torch.inference_mode()
     def crops(self, images: Sequence[np.ndarray], matrices: Sequence[np.ndarray]) -> list[Any]:
         pictures = on_device(torch.device(self._engine.device))

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ftpcli.choices import Engine
-from ftpcli.device import MOST_BATCH, is_out_of_memory
+from ftpcli.device import MOST_BATCH, default_batch, is_accelerator, is_out_of_memory
 from ftpcli.errors import FtpError, InputError, UsageError
 from ftpcli.files.stages import Stage, stage
 from ftpcli.model.config import ModelConfig
@@ -34,7 +33,8 @@ class Estimator:
     Attributes:
         joints: names of the keypoints it returns.
         window: how many frames a window must have.
-        batch: windows that go through the model at a time, as asked for. Results depend on it in their last bits.
+        batch: windows that go through the model at a time, as asked for; ``default_batch`` where nothing was. Results
+            depend on it in their last bits.
         calibration: knots of a rising line from the heatmaps' confidence to the share of joints that are right; None
             leaves confidence as it is. Weights bring their own (``samples/calibrate_confidence.py``).
         notice: called with one line when a batch did not fit in memory; a Python warning unless set.
@@ -42,7 +42,10 @@ class Estimator:
 
     notice: Callable[[str], None]
 
-    def __init__(self, engine: PoseEngine, *, batch: int = 16, sigma: float = 2.0, flip_test: bool = False) -> None:
+    def __init__(
+        self, engine: PoseEngine, *, batch: int | None = None, sigma: float = 2.0, flip_test: bool = False
+    ) -> None:
+        batch = default_batch(engine.device) if batch is None else batch
         if not 1 <= batch <= MOST_BATCH:
             raise UsageError(f"--batch {batch}: must lie between 1 and {MOST_BATCH}")
         self.engine = engine
@@ -55,7 +58,7 @@ class Estimator:
         self._flip_test = flip_test
         mirror = Skeleton("model", engine.config.joints).flip if flip_test else None
         self._steps = Steps(engine, sigma, mirror)
-        if engine.name == Engine.TORCH and self.device != "cpu":
+        if is_accelerator(self.device) and hasattr(engine, "heatmaps"):
             self.use_device()
 
     def use_device(self) -> None:
@@ -67,6 +70,10 @@ class Estimator:
 
         self._steps = DeviceSteps.of(self._steps)
 
+    def look(self, image: np.ndarray) -> None:
+        """Begin to bring an (H, W, 3) uint8 picture to where crops are cut: it is about to be needed. In any thread."""
+        self._steps.look(image)
+
     @classmethod
     def load(
         cls,
@@ -75,7 +82,7 @@ class Estimator:
         engine: str = "torch",
         device: str = "auto",
         precision: str = "auto",
-        batch: int = 16,
+        batch: int | None = None,
         flip_test: bool = False,
         **changes: Any,
     ) -> Estimator:

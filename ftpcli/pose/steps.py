@@ -26,6 +26,9 @@ class Steps:
         self._engine, self._config = engine, engine.config
         self._sigma, self._mirror = sigma, mirror
 
+    def look(self, image: np.ndarray) -> None:
+        """Begin to bring a picture to where crops are cut."""
+
     def crops(self, images: Sequence[np.ndarray], matrices: Sequence[np.ndarray]) -> list[Any]:
         """The crop of each (H, W, 3) uint8 picture through its affine, as (B, height, width, 3) for the engine; then,
         where mirror images are looked at, those."""
