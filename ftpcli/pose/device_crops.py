@@ -16,7 +16,7 @@ def cut_together(images: Sequence[Tensor], matrices: Sequence[np.ndarray], size:
 
     Args:
         images: (H, W, 3) uint8 each, on one device; sizes may differ, and a picture may come several times.
-        matrices: (2, 3) each, from picture to crop.
+        matrices: (2, 3) each, from picture to crop, that scale and move alone, as ``box_affine``'s do.
         size: height and width of the crops.
 
     Returns:
@@ -27,40 +27,44 @@ def cut_together(images: Sequence[Tensor], matrices: Sequence[np.ndarray], size:
     affines, places, total = [], [], 0
     for image, matrix in zip(images, matrices, strict=True):
         factor = shrinking(matrix)
-        if (id(image), factor) not in averaged:
-            averaged[id(image), factor] = _averaged(image, factor), total
+        key = image.data_ptr(), factor
+        if key not in averaged:
+            averaged[key] = _averaged(image, factor), total
             total += (image.shape[0] // factor) * (image.shape[1] // factor)
-        small, first = averaged[id(image), factor]
+        small, first = averaged[key]
         back = invert(matrix)
         back[:, 2] -= (factor - 1) / 2  # a small pixel's index i stands for factor * i + (factor - 1) / 2
-        affines.append(back / factor)
+        affines.append(back[(0, 0, 1, 1), (0, 2, 1, 2)] / factor)
         places.append((small.shape[1], small.shape[0], first))
     nothing = torch.zeros(1, 3, dtype=torch.uint8, device=device)
     pixels = torch.cat([*(small.flatten(0, 1) for small, _ in averaged.values()), nothing])
-    to_picture = torch.from_numpy(np.stack(affines).astype(np.float32)).to(device)
-    widths, heights, starts = torch.tensor(places).to(device)[:, :, None, None].unbind(1)
-
-    u, v = torch.arange(size[1], device=device), torch.arange(size[0], device=device)
-    x, y = (
-        to_picture[:, n, 0, None, None] * u
-        + to_picture[:, n, 1, None, None] * v[:, None]
-        + to_picture[:, n, 2, None, None]
-        for n in (0, 1)
+    scale_x, shift_x, scale_y, shift_y = (
+        torch.from_numpy(np.stack(affines).astype(np.float32)).to(device)[..., None].unbind(1)
     )
+    widths, heights, starts = torch.tensor(places).to(device)[..., None].unbind(1)
+    columns = _neighbours(scale_x * torch.arange(size[1], device=device) + shift_x, widths)
+    rows = _neighbours(scale_y * torch.arange(size[0], device=device) + shift_y, heights)
     crops = torch.zeros(len(images), *size, 3, device=device)
-    for column, across in _neighbours(x):
-        for row, down in _neighbours(y):
-            within = (column >= 0) & (column < widths) & (row >= 0) & (row < heights)
-            place = torch.where(within, starts + row * widths + column, total)
-            crops += (across * down)[..., None] * pixels[place]
+    for row, down in rows:
+        line = (starts + row * widths)[:, :, None]
+        across = [_at(pixels, line + column[:, None]) * share[:, None, :, None] for column, share in columns]
+        crops += (across[0] + across[1]) * down[:, :, None, None]
     return crops.round_()
 
 
-def _neighbours(x: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The whole numbers (int64) below and above, each with its share of linear interpolation."""
+def _neighbours(x: Tensor, count: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """The pixels (int64) before and after places on lines of ``count`` pixels, each with its share of linear
+    interpolation: 0 beyond the ends."""
     low = x.floor()
-    share = x - low
-    return [(low.long(), 1 - share), (low.long() + 1, share)]
+    share, before = x - low, low.long()
+    return [
+        (pixel.clamp_min(0).minimum((count - 1).clamp_min(0)), part * ((pixel >= 0) & (pixel < count)))
+        for pixel, part in ((before, 1 - share), (before + 1, share))
+    ]
+
+
+def _at(pixels: Tensor, places: Tensor) -> Tensor:
+    return pixels.index_select(0, places.flatten()).view(*places.shape, 3)
 
 
 def _averaged(image: Tensor, factor: int) -> Tensor:

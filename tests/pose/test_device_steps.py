@@ -11,7 +11,7 @@ import torch
 
 from ftpcli.device import OnDevice
 from ftpcli.model.choices import Codec
-from ftpcli.pose.crops import affine, box_affine, cut, shrinking
+from ftpcli.pose.crops import box_affine, cut, shrinking
 from ftpcli.pose.device_crops import cut_together
 from ftpcli.pose.estimator import Estimator
 from tests.pose.test_estimator import walking, windows
@@ -21,7 +21,7 @@ SIZE = (240, 160)
 
 
 def test_crops_are_the_references(photo: np.ndarray) -> None:
-    """Small and large, inside and across the edges, turned and not, of pictures of two sizes: one level in 255 at most,
+    """Small and large, inside and across the edges, of pictures of two sizes: one level in 255 at most,
     where a value lies halfway between two."""
     pixels = np.random.default_rng(0)
     pictures = [photo, np.ascontiguousarray(photo[300:800, :, ::-1])]
@@ -35,7 +35,6 @@ def test_crops_are_the_references(photo: np.ndarray) -> None:
         )
         box = np.array([*place, *(place + side * np.array([1, pixels.uniform(0.8, 3)]))])
         matrices.append(box_affine(box, SIZE, Codec.UDP if number % 3 else Codec.CENTRED))
-    matrices[5] = affine(np.array([300.0, 400.0]), 400, SIZE, rotation=30, flip=True)
     matrices[7] = box_affine(np.array([1e4, 1e4, 1.1e4, 1.2e4]), SIZE)  # nothing of the picture
     matrices[8] = box_affine(np.array([-1e6, -1e6, 1e6, 1e6]), SIZE)  # all of it in less than a pixel
     assert {1, 2, 3} <= {shrinking(matrix) for matrix in matrices}
