@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from ftpcli.files.stages import Stage, in_stage
 from ftpcli.records import Frame
 from ftpcli.video.reading import FrameSource
 
@@ -71,7 +72,7 @@ class ReadAhead:
 
     def _read(self) -> None:
         try:
-            for frame in self._reader:
+            for frame in in_stage(Stage.DECODE, self._reader):
                 self._look(frame.image)
                 with self._change:
                     self._add(frame)
