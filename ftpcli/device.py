@@ -1,16 +1,19 @@
-"""What computes: engine, device and precision, memory, and how work is shared out to CPU threads."""
+"""What computes: engine, device and precision, memory, and how work is shared out to CPU threads and processes."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, TypeVar
 
 from ftpcli.choices import Engine, Precision
@@ -58,6 +61,33 @@ def _refuse_child_of(process: int) -> None:
             f"this process was forked after process {process} had run torch, and does not have its threads; "
             "start processes with multiprocessing.get_context('spawn')"
         )
+
+
+_SIGNALS = signal.SIGINT, signal.SIGTERM
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Processes that are started in the block get no Ctrl-C and SIGTERM before they call ``take_signals``.
+
+    A terminal sends its signals to all of a program's processes. One that has only begun would end at once, whatever it
+    is going to do about them.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # its start lets signals in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def take_signals() -> None:
+    """In a process that was started by ``signals_held``: those that came come now."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
 def choose_engine(name: str, device: str, precision: str) -> Engine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ftpcli.device import Threads, choose_device
+from ftpcli.device import Threads, choose_device, signals_held, take_signals
 from ftpcli.errors import FtpError
 
 
@@ -158,3 +159,25 @@ def test_no_library_has_threads_of_its_own(command: list[str], tmp_path: Path) -
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
     run = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert run.stdout.split() == ["0", "1"], run.stderr
+
+
+def _tell_stop(pipe: Connection) -> None:
+    signal.signal(signal.SIGTERM, lambda number, frame: pipe.send("asked to stop"))
+    take_signals()
+    pipe.recv()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_process_that_has_only_begun_gets_its_signals_when_it_is_ready(method: str) -> None:
+    context = multiprocessing.get_context(method)
+    pipe, other = context.Pipe()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with signals_held():
+        process = context.Process(target=_tell_stop, args=(other,))
+        process.start()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    process.terminate()
+    assert pipe.poll(60) and pipe.recv() == "asked to stop"
+    pipe.send(None)
+    process.join(60)
+    assert process.exitcode == 0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from ftpcli.cli.progress import Report
 from ftpcli.cli.signals import stop_signals
+from ftpcli.device import signals_held, take_signals
 from ftpcli.errors import BusyError, FtpError, OutputError, unexpected
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ class _Process:
         context = multiprocessing.get_context("spawn")
         self.pipe, other = context.Pipe()
         self._process = context.Process(target=_live, args=(other, settings, status), daemon=True)
-        self._process.start()
+        with signals_held():
+            self._process.start()
         other.close()
 
     def recv(self) -> tuple[str, Any]:
@@ -140,7 +142,8 @@ class _Process:
 def _live(pipe: Connection, settings: Settings, status: StatusFile | None) -> None:
     """A process's life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes: the first one passes it on
-    with stop_signals() as stop:
+    with stop_signals() as stop, suppress(EOFError, ConnectionError):  # the first one was killed
+        take_signals()
         serve(pipe, settings, status, stop)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from timm.models.vision_transformer import Block
@@ -46,6 +46,20 @@ def sine_cosine(rows: int, columns: int, width: int, device: torch.device) -> Te
     return nn.functional.pad(table, (0, width - table.shape[1]))
 
 
+def _part(block: Any, tokens: Tensor, count: int) -> Tensor:
+    """(B, N, C) -> (B, count, C): what ``block`` makes of the first tokens, which see all of them."""
+    attention, width = block.attn, tokens.shape[2]
+    seen, weight, bias = block.norm1(tokens), attention.qkv.weight, attention.qkv.bias
+    query = nn.functional.linear(seen[:, :count], weight[:width], bias[:width])
+    query, key, value = (
+        x.unflatten(2, (attention.num_heads, -1)).transpose(1, 2)
+        for x in (query, *nn.functional.linear(seen, weight[width:], bias[width:]).chunk(2, dim=2))
+    )
+    attended = nn.functional.scaled_dot_product_attention(query, key, value)
+    tokens = tokens[:, :count] + attention.proj(attended.transpose(1, 2).flatten(2))
+    return tokens + block.mlp(block.norm2(tokens))
+
+
 class MultiGrainedFeatureEncoder(nn.Module):
     """Both branches; which of them and which ratios is the configuration's choice.
 
@@ -79,18 +93,22 @@ class MultiGrainedFeatureEncoder(nn.Module):
     def _select_low(self, tokens: Tensor, count: int) -> Tensor:
         """(B, T count, C) tokens of all frames -> (B, n) indices of those that are kept."""
         frames, ratio = tokens.shape[1] // count, self.config.low_ratio
-        if not self.config.keep_key or frames == 1:
+        if not self.config.keep_key:
             return self._select(tokens, ratio)
+        if frames == 1:
+            return self._select(tokens, 1)
         first = frames // 2 * count
         others = self._select(torch.cat([tokens[:, :first], tokens[:, first + count :]], dim=1), ratio)
         others = others + count * (others >= first)
         own = torch.arange(first, first + count, device=tokens.device) + torch.zeros_like(others[:, :1])
         return torch.cat([own, others], dim=1)
 
-    def _refine(self, tokens: Tensor) -> Tensor:
-        for block in self.shared:
+    def _refine(self, tokens: Tensor, needed: int | None = None) -> Tensor:
+        """Through the shared blocks; only the first ``needed`` tokens come back."""
+        *blocks, last = self.shared
+        for block in blocks:
             tokens = block(tokens)
-        return tokens
+        return last(tokens) if needed is None else _part(last, tokens, needed)
 
     def forward(self, tokens: Tensor, grid: tuple[int, int], detail: Tensor | None = None) -> Encoded:
         """(B, T, N, C) tokens of a window's frames on an (h, w) grid -> :class:`Encoded`.
@@ -104,7 +122,7 @@ class MultiGrainedFeatureEncoder(nn.Module):
         return Encoded(key, low, high, index)
 
     def _low_resolution(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Spatio-temporal context of all frames: (B, T, N, C) -> key tokens (B, N, C) and F_c (B, TN // ratio, C).
+        """Spatio-temporal context of all frames: (B, T, N, C) -> key tokens (B, N, C) and F_c (B, Nc, C).
 
         The blocks see each token with its position, or they could hardly find a place again in another frame; the
         key tokens for the dense map and the pruning, which judges features alone, do without it.
@@ -115,15 +133,19 @@ class MultiGrainedFeatureEncoder(nn.Module):
         for block in self.coarse:
             x = block(x)
         index = self._select_low(x - place, count)
-        low = self._refine(gather_tokens(x, index))
-        refined = x.to(low.dtype).scatter(1, index[:, :, None].expand(-1, -1, width), low)
         middle = frames // 2
         part = slice(middle * count, (middle + 1) * count)
+        chosen = gather_tokens(x, index)
+        if self.config.keep_key and self.config.branches != "both":  # nobody reads what becomes of the other frames
+            refined = low = self._refine(chosen, needed=count)
+        else:
+            low = self._refine(chosen)
+            refined = x.to(low.dtype).scatter(1, index[:, :, None].expand(-1, -1, width), low)[:, part]
         if self.config.head == Head.DENSE:
-            return (refined - place)[:, part], low
+            return refined - place[part], low
         # What the blocks changed, put on the tokens themselves: adding and taking away a place would round them, and
         # a single-frame model's output would not be met bit for bit before training.
-        return tokens[:, middle] + (refined - given)[:, part], low
+        return tokens[:, middle] + (refined - given[:, part]), low
 
     def _high_resolution(self, key: Tensor, grid: tuple[int, int], detail: Tensor | None) -> tuple[Tensor, Tensor]:
         """Fine detail of the key frame: (B, N, C) -> F_f (B, N s^2 // ratio, C) and its cells."""

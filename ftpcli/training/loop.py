@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from ftpcli.device import signals_held
 from ftpcli.errors import FtpError, UsageError
 from ftpcli.training import distributed
 from ftpcli.training.averages import Average, State
@@ -349,21 +349,15 @@ def batches(
     lists = [list(range(s * batch + rank * share, s * batch + (rank + 1) * share)) for s in range(first, steps)]
     if workers:
         cv2.setNumThreads(1)
-    yield from DataLoader(
+    loader = DataLoader(
         examples,
         batch_sampler=lists,
         collate_fn=collate,
         num_workers=workers,
-        worker_init_fn=_start,
         generator=torch.Generator(),  # a seed for workers is drawn, not from the numbers that the training draws from
     )
-
-
-def _start(number: int) -> None:
-    """First thing in every such process.
-
-    A terminal or a cluster sends its signals to the whole group: the training process ends after its step, with a
-    checkpoint, and needs its batches until then.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # A terminal or a cluster sends its signals to the whole group: the training process ends after its step, with a
+    # checkpoint, and needs its batches until then.
+    with signals_held():
+        made = iter(loader)
+    yield from made

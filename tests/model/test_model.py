@@ -74,7 +74,23 @@ def test_the_key_frame_may_be_kept_whole() -> None:
     assert index.shape == (2, count + 2 * count // config.low_ratio)
     for row in index.tolist():
         assert len(set(row)) == len(row) and set(range(count, 2 * count)) < set(row) <= set(range(3 * count))
-    assert torch.equal(encoder._select_low(tokens[:, :count], count), encoder._select(tokens[:, :count], 6))
+    assert torch.equal(encoder._select_low(tokens[:, :count], count), torch.arange(count).expand(2, -1))
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_of_the_key_frame_kept_whole_nothing_else_is_computed(blocks: int) -> None:
+    """Not the neighbours' own tokens in the last block, which nobody reads: the same as the whole block's output."""
+    torch.manual_seed(0)
+    config = SMALL.replace(branches="low", coarse_blocks=0, keep_key=True, shared_blocks=blocks, low_ratio=2)
+    encoder = build(config).encoder
+    assert encoder is not None
+    for parameter in encoder.parameters():  # blocks begin as nothing
+        torch.nn.init.normal_(parameter, std=0.1)
+    tokens = torch.randn(2, 18, config.width)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder._refine(tokens, needed=12), encoder._refine(tokens)[:, :12])
+        key, _ = encoder(torch.randn(2, 3, 12, config.width), config.grid)[:2]
+    assert key.shape == (2, 12, config.width)
 
 
 def test_encode_then_decode_is_forward() -> None:

@@ -178,7 +178,7 @@ def test_a_signal_writes_a_checkpoint(tmp_path: Path) -> None:
             break
     os.killpg(process.pid, signal.SIGTERM)
     _, said = process.communicate(timeout=120)
-    assert process.returncode == 143 and "go on with --resume" in said
+    assert process.returncode == 143 and "go on with --resume" in said, said
     assert not (tmp_path / "run" / ".lock").exists()
     assert (tmp_path / "run" / "checkpoint.pt").is_file()
 
