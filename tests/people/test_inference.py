@@ -110,6 +110,15 @@ def test_on_a_device_the_same_people_are_found(photo: np.ndarray) -> None:
             assert np.abs(nearest - row)[:4].max() < 0.005 * photo.shape[0] and abs(nearest[4] - row[4]) < 0.01
 
 
+def test_weights_that_are_rounded_once_give_what_autocast_gives(random_detector: Path) -> None:
+    """To the bit."""
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3)).astype(np.uint8)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        reference = load_network(random_detector)[0](torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255)
+    found = TorchNetwork(load_network(random_detector)[0], precision=torch.bfloat16)(pictures)
+    np.testing.assert_array_equal(found, reference[0].float().numpy())
+
+
 def test_tidy_orders_and_drops() -> None:
     rows = np.array(
         [[0, 0, 9, 9, 0.5], [5, 5, 4, 9, 0.9], [np.nan, 0, 1, 1, 0.9], [-5, -5, 20, 20, 0.8], [0, 0, 8, 9, 0.5]]
