@@ -15,7 +15,9 @@ __all__ = ["Annotation", "Annotator", "Options", "__version__", "annotate", "ope
 if TYPE_CHECKING:
     from typing import Any
 
-    from ftpcli.annotation.chain import Annotation, Annotator, Options, annotate
+    from ftpcli.annotation.annotator import Annotator, annotate
+    from ftpcli.annotation.chain import Annotation
+    from ftpcli.annotation.options import Options
     from ftpcli.formats import open_poses
 
 
@@ -25,7 +27,7 @@ def __getattr__(name: str) -> Any:
 
     homes = {"open_poses": "ftpcli.formats"}
     if name in __all__:
-        return getattr(importlib.import_module(homes.get(name, "ftpcli.annotation.chain")), name)
+        return getattr(importlib.import_module(homes.get(name, "ftpcli.annotation.annotator")), name)
     raise AttributeError(f"module 'ftpcli' has no attribute {name!r}")
 
 

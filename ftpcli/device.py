@@ -6,9 +6,11 @@ import ctypes
 import os
 import signal
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from multiprocessing import resource_tracker
@@ -19,6 +21,7 @@ from ftpcli.errors import FtpError, UsageError
 from ftpcli.files.stages import current, stage
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 #: Most windows at a time, and most threads or processes, that can be meant: more is a slip, or takes the machine down.
@@ -162,6 +165,20 @@ def choose_precision(name: str, device: torch.device) -> str:
     return "bf16" if native else "fp32"
 
 
+def is_accelerator(device: str) -> bool:
+    """Whether what computes, as torch names it, is another device than the CPU.
+
+    ``cpu:0`` counts as one: torch's CPU then stands in for it, so that the same path can be tried where there is none.
+    """
+    return device != "cpu"
+
+
+def default_batch(device: str) -> int:
+    """People who go through the pose model at a time. Memory that does not hold as many is found out: see
+    :meth:`ftpcli.pose.estimator.Estimator.estimate`."""
+    return 128 if is_accelerator(device) else 16
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """CUDA's class for it says so as well; the allocators of CPU and MPS raise a plain RuntimeError."""
     if isinstance(error, MemoryError):
@@ -224,6 +241,36 @@ def _set_torch_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
+class OnDevice:
+    """Pictures on an accelerator: each is copied there once, and its copy lives as long as the picture."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._copies: dict[int, torch.Tensor] = {}  # by the picture's address, which is its own while it lives
+
+    def __call__(self, image: np.ndarray) -> torch.Tensor:
+        """(H, W, 3) uint8 -> the same on the device. On CUDA the copy may still be under way: what is done with it
+        there waits for it."""
+        import numpy as np
+        import torch
+
+        pixels = torch.from_numpy(np.require(image, requirements=["C", "W"]))
+        if self._device.type == "cpu":
+            return pixels  # the picture itself
+        copy = self._copies.get(id(image))
+        if copy is None:
+            pixels = pixels.pin_memory() if self._device.type == "cuda" else pixels
+            copy = self._copies[id(image)] = pixels.to(self._device, non_blocking=True)
+            weakref.finalize(image, self._copies.pop, id(image), None).atexit = False
+        return copy
+
+
+@lru_cache(maxsize=8)
+def on_device(device: torch.device) -> OnDevice:
+    """The pictures on a device, for all who look at them."""
+    return OnDevice(device)
+
+
 class Threads:
     """Calls a function on the parts of a sequence side by side.
 
@@ -255,7 +302,7 @@ class Threads:
     @classmethod
     def of(cls, device: torch.device, most: int) -> Threads:
         """Parts of so many items on the CPU, all items at once on an accelerator."""
-        return cls(most if device.type == "cpu" else None)
+        return cls(None if is_accelerator(str(device)) else most)
 
     def map(self, work: Callable[[Sequence[T]], Iterable[R]], items: Sequence[T]) -> list[R]:
         """The results of ``work`` on consecutive, about equal parts of ``items``, joined in order; [] for no items.

@@ -64,6 +64,7 @@ _LONG = (
     "people/test_inference",
     "people/test_loading",
     "people/test_people.py::test_replayed_detections",
+    "pose/test_device_steps",
     "pose/test_estimator",
     "pose/test_filters.py::test_annotate",
     "pose/test_foreign.py::test_an_encoder",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 from ftpcli.annotation import outputs
-from ftpcli.annotation.chain import Annotator
+from ftpcli.annotation.annotator import Annotator
 from ftpcli.annotation.fingerprint import fingerprint
 from ftpcli.annotation.outputs import Progress, Summary, Target
 from ftpcli.errors import InputError, OutputError

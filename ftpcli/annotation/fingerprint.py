@@ -11,7 +11,7 @@ import hashlib
 import os
 from typing import Any
 
-from ftpcli.annotation.chain import Annotator
+from ftpcli.annotation.annotator import Annotator
 from ftpcli.errors import InputError
 from ftpcli.version import __version__
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ftpcli.annotation.chain import Annotated, Annotation, Annotator, Stored
+from ftpcli.annotation.annotator import Annotator
+from ftpcli.annotation.chain import Annotated, Annotation, Stored
 from ftpcli.annotation.fingerprint import fingerprint
 from ftpcli.annotation.finished import finished
 from ftpcli.annotation.pictures_out import drawn
+from ftpcli.device import is_accelerator
 from ftpcli.errors import BusyError, FtpError, InputError, OutputError, UsageError, naming
 from ftpcli.files.inputs import STANDARD, can_reread, describe
 from ftpcli.files.output import check_target, make_folder
@@ -181,17 +183,16 @@ def annotate_file(
         output = stack.enter_context(_output(annotation, annotator, source, target))
         progress, tracks = Progress(total=annotation.expected), set[int]()
         stopped: tuple[str, ...] = ()
-        overwrite = target.overwrite
+        how = {"show": target.show, "overwrite": target.overwrite, "beside": is_accelerator(annotator.estimator.device)}
         with (
-            drawn(annotation, target.overlay, target.style, show=target.show, overwrite=overwrite) as video,
+            drawn(annotation, target.overlay, target.style, **how) as video,
             _pictures(annotation, target) as pictures,
         ):
             for chunk in annotation.chunks(output.stored()):
                 with stage(Stage.WRITE):
                     output.keep(chunk)
                 if video is not None:
-                    with stage(Stage.DRAW):
-                        video.draw(chunk)
+                    video.draw(chunk)
                 if pictures is not None:
                     from ftpcli.files.pictures import encoded
 

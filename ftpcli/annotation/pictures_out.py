@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftpcli.errors import UsageError
+from ftpcli.files.stages import Stage, stage
 
 if TYPE_CHECKING:
     from ftpcli.annotation.chain import Annotated, Annotation
@@ -24,22 +26,43 @@ _CLOSING_KEYS = (ord("q"), 27)  # q and Escape
 
 
 class Drawn:
-    """Draws chunks as they come, into a video, a window, or both."""
+    """Draws chunks as they come, into a video, a window, or both.
 
-    def __init__(self, drawer: Drawer, writer: VideoWriter | None, window: str | None) -> None:
+    Args:
+        thread: a single one, which draws a chunk while the next one is worked out; None: draw at once.
+    """
+
+    def __init__(
+        self, drawer: Drawer, writer: VideoWriter | None, window: str | None, thread: Executor | None = None
+    ) -> None:
         self._drawer, self._writer, self._window = drawer, writer, window
+        self._thread, self._last = thread, Future[None]()
+        self._last.set_result(None)
         self.begin: float | None = None  # seconds of the first frame
         self.closed = False  # by the user, who has seen enough
 
     def draw(self, chunk: list[Annotated]) -> None:
-        for one in chunk:
-            image = self._drawer(one.frame.image, one.poses.poses, one.frame.seconds)
-            if self.begin is None:
-                self.begin = one.frame.seconds
-            if self._writer is not None:
-                self._writer.write(image, one.frame.pts)
-            if self._window is not None and not self.closed:
-                self._show(image, self._window)
+        """Also raises what drawing the chunk before raised."""
+        if self._thread is None:
+            self._draw(chunk)
+            return
+        self.finish()
+        self._last = self._thread.submit(self._draw, chunk)
+
+    def finish(self) -> None:
+        """Wait until everything is drawn."""
+        self._last.result()
+
+    def _draw(self, chunk: list[Annotated]) -> None:
+        with stage(Stage.DRAW):
+            for one in chunk:
+                image = self._drawer(one.frame.image, one.poses.poses, one.frame.seconds)
+                if self.begin is None:
+                    self.begin = one.frame.seconds
+                if self._writer is not None:
+                    self._writer.write(image, one.frame.pts)
+                if self._window is not None and not self.closed:
+                    self._show(image, self._window)
 
     def _show(self, image: object, window: str) -> None:
         import cv2
@@ -68,9 +91,19 @@ def check_display() -> None:
 
 @contextmanager
 def drawn(
-    annotation: Annotation, overlay: Path | None, style: Style | None, *, show: bool, overwrite: bool
+    annotation: Annotation,
+    overlay: Path | None,
+    style: Style | None,
+    *,
+    show: bool,
+    overwrite: bool,
+    beside: bool = False,
 ) -> Iterator[Drawn | None]:
-    """The overlay's writer and the window; the file appears once the run is over, and not at all if it fails."""
+    """The overlay's writer and the window; the file appears once the run is over, and not at all if it fails.
+
+    Args:
+        beside: draw in another thread. A window is drawn in this one, which it belongs to.
+    """
     if overlay is None and not show:
         yield None
         return
@@ -85,9 +118,13 @@ def drawn(
         yield Drawn(drawer, None, window)
         return
     begin = None if options.start is None else Fraction(options.start)
-    with VideoWriter.like(overlay, info, overwrite=overwrite, audio_start=begin) as writer:
-        result = Drawn(drawer, writer, window)
+    with (
+        VideoWriter.like(overlay, info, overwrite=overwrite, audio_start=begin) as writer,
+        ThreadPoolExecutor(1, "ftp-draw") as thread,  # left before the writer, which it may be writing to
+    ):
+        result = Drawn(drawer, writer, window, thread if beside and window is None else None)
         yield result
+        result.finish()
         end = options.end
         if options.duration is not None and result.begin is not None:
             end = result.begin + options.duration

@@ -22,8 +22,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from ftpcli.annotation.annotator import Annotator
 from ftpcli.annotation.batch import Job, Stop, Tell, Video, annotate_noted, remove_split, split_folder
-from ftpcli.annotation.chain import Annotation, Annotator, Stored
+from ftpcli.annotation.chain import Annotation, Stored
 from ftpcli.annotation.fingerprint import fingerprint
 from ftpcli.annotation.options import Options
 from ftpcli.annotation.outputs import Interrupted, Progress, Summary, Target

@@ -145,7 +145,10 @@ def command(
     cluster: Cluster = None,
     gpus_per_job: GpusPerJob = None,
     split: Split = None,
-    batch: Annotated[int, _model(min=1, max=MOST_BATCH, help="People per pass of the model.")] = 16,
+    batch: Annotated[
+        int | None,
+        _model(min=1, max=MOST_BATCH, help="People per pass of the model (16 on a CPU, 128 on other devices)."),
+    ] = None,
 ) -> None:
     """Find and follow every person, and write their joints for every frame.
 
@@ -205,7 +208,7 @@ def command(
         typer.echo("ftp: starting", err=True)
     no_other_threads()
     from ftpcli.annotation.batch import Video
-    from ftpcli.annotation.chain import Options
+    from ftpcli.annotation.options import Options
     from ftpcli.annotation.split import check_split
     from ftpcli.drawing.overlay import Style
     from ftpcli.pose.hub import is_hub_name

@@ -31,7 +31,10 @@ def command(
     engine: Annotated[Engine, typer.Option(help="auto, torch or onnx.")] = Engine.AUTO,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="As for annotate.")] = Precision.AUTO,
-    batch: Annotated[int, typer.Option(min=1, max=MOST_BATCH, help="People at a time.")] = 16,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST_BATCH, help="People at a time (16 on a CPU, 128 on other devices)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Annotate a clip several times and show what each stage costs.
@@ -104,7 +107,8 @@ def _show(report: dict[str, Any]) -> None:
     memory = report["peak_memory_mib"]
     console.print(
         f"{report['frames_per_second']:.2f} frames/s, {report['poses_per_second']:.2f} poses/s; "
-        f"CPU {report['cpu']:.2f} s in {report['wall']:.2f} s; start {report['start']['wall']:.1f} s; "
+        f"CPU {report['cpu']:.2f} s in {report['wall']:.2f} s ({report['calling_thread']:.2f} s in the main thread); "
+        f"start {report['start']['wall']:.1f} s; "
         f"peak memory {'unknown' if memory is None else f'{memory:.0f} MiB'}"
     )
     if "against" in report:

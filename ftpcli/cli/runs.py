@@ -103,7 +103,7 @@ def one_by_one(
     is done inside of ``helpers``.
     Signals end the program at once while the models load, and from then on after the chunk that is at work.
     """
-    from ftpcli.annotation.chain import Annotator
+    from ftpcli.annotation.annotator import Annotator
     from ftpcli.annotation.outputs import Interrupted, Summary
 
     annotator = Annotator(**settings)

@@ -18,8 +18,8 @@ from ftpcli.device import signals_held, take_signals
 from ftpcli.errors import BusyError, FtpError, OutputError, unexpected
 
 if TYPE_CHECKING:
+    from ftpcli.annotation.annotator import Annotator
     from ftpcli.annotation.batch import Job
-    from ftpcli.annotation.chain import Annotator
     from ftpcli.annotation.outputs import Progress, Summary
     from ftpcli.files.status import StatusFile
 
@@ -163,7 +163,7 @@ def serve(line: Line, settings: Settings, status: StatusFile | None, stop: Calla
     from ftpcli.device import no_other_threads
 
     no_other_threads()
-    from ftpcli.annotation.chain import Annotator
+    from ftpcli.annotation.annotator import Annotator
 
     try:
         annotator = Annotator(**settings)

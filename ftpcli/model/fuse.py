@@ -31,6 +31,16 @@ def fuse_batch_norms(model: M) -> M:
     return model
 
 
+def cast_weights(model: nn.Module, dtype: torch.dtype) -> None:
+    """Round in place, once, what autocast would round again in every call: the weights of products and convolutions.
+
+    To be used under autocast for that type, which finds them as it wants them: results are the same to the bit.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            module.to(dtype)
+
+
 class _Packed(nn.Module):
     """A convolution and the rectifier behind it as oneDNN does them at once, with weights laid out for it beforehand.
 

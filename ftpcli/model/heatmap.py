@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 STRIDE = 4
 _OFFSET = (STRIDE - 1) / 2
 #: DARK's blur in cells, its reach, and the value that weaker cells are raised to, as in transformers' processor.
-_DARK_SIGMA, _DARK_REACH, _DARK_FLOOR = 0.8, 5, 0.001
+_DARK_SIGMA, _DARK_REACH, DARK_FLOOR = 0.8, 5, 0.001
 #: Added to its curvatures, so that a plateau has some.
-_DARK_EPSILON = float(np.finfo(np.float32).eps)
+DARK_EPSILON = float(np.finfo(np.float32).eps)
 #: Cells beyond which the vertex of DARK's surface says nothing about the peak that it was fitted to.
-_DARK_FARTHEST = 2.0
+DARK_FARTHEST = 2.0
 
 
 #: Shares below this one are 0: with them products would leave float32's normal numbers, and take twenty times as long.
 _NEGLIGIBLE = 1e-15
 
 
-def _spacing(codec: str, size: tuple[int, int]) -> tuple[np.ndarray, float]:
+def spacing(codec: str, size: tuple[int, int]) -> tuple[np.ndarray, float]:
     """Pixels between cells, (2,) x and y, and the first cell's pixel, on a map of ``size`` (rows, columns)."""
     if codec == Codec.UDP:
         cells = np.array([size[1], size[0]], np.float64)
@@ -52,8 +52,8 @@ def gaussian_targets(joints: Tensor, size: tuple[int, int], sigma: float = 2.0, 
     """
     import torch
 
-    spacing, first = _spacing(codec, size)
-    cells = (joints.float() - first) / torch.from_numpy(spacing).to(joints.device, torch.float32)
+    step, first = spacing(codec, size)
+    cells = (joints.float() - first) / torch.from_numpy(step).to(joints.device, torch.float32)
     y = torch.arange(size[0], device=joints.device) - cells[..., 1:2]
     x = torch.arange(size[1], device=joints.device) - cells[..., 0:1]
     scale = 2 * sigma * sigma
@@ -89,7 +89,7 @@ def decode_heatmaps(
         probability /= np.maximum(probability.sum(axis=1, keepdims=True), 1e-30)
         probability[probability < _NEGLIGIBLE] = 0.0
         probability = probability.reshape(-1, rows, columns)
-        smoothed = (_blur(rows, sigma) @ probability).reshape(-1, columns) @ _blur(columns, sigma)
+        smoothed = (blur(rows, sigma) @ probability).reshape(-1, columns) @ blur(columns, sigma)
         logs = np.log(np.maximum(smoothed, 1e-30)).reshape(-1, rows * columns)
         peak = logs.argmax(axis=1)
         confidence = _mass_near(probability, peak, sigma)
@@ -103,12 +103,12 @@ def decode_heatmaps(
         offset = _dark(maps.reshape(-1, rows, columns), y, x)
     else:
         offset = np.stack([_parabola(logs, y, x, 0, 1), _parabola(logs, y, x, 1, 0)], axis=1)
-    spacing, first = _spacing(codec, (rows, columns))
-    points = (np.stack([x, y], axis=1) + offset) * spacing + first
+    step, first = spacing(codec, (rows, columns))
+    points = (np.stack([x, y], axis=1) + offset) * step + first
     return points.reshape(batch, joints, 2), confidence.reshape(batch, joints)
 
 
-def _blur(count: int, sigma: float) -> np.ndarray:
+def blur(count: int, sigma: float) -> np.ndarray:
     """(count, count) float32: Gaussian smoothing of a line of cells as a matrix; nothing lies beyond the line."""
     cells = np.arange(count)
     kernel = np.exp(-((cells[:, None] - cells) ** 2) / (2 * sigma * sigma))
@@ -136,8 +136,8 @@ def _dark(maps: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     Differences reach over the map's edge as ``transformers`` has them: the edge's own values, repeated.
     """
     count, rows, columns = maps.shape
-    blurred = _reflecting_blur(rows) @ maps @ _reflecting_blur(columns).T
-    logs = np.log(np.clip(blurred, _DARK_FLOOR, 50))
+    blurred = reflecting_blur(rows) @ maps @ reflecting_blur(columns).T
+    logs = np.log(np.clip(blurred, DARK_FLOOR, 50))
     at = np.arange(count)
 
     def value(dy: int, dx: int) -> np.ndarray:
@@ -145,17 +145,17 @@ def _dark(maps: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
 
     here, right, left, down, up = value(0, 0), value(0, 1), value(0, -1), value(1, 0), value(-1, 0)
     gx, gy = 0.5 * (right - left), 0.5 * (down - up)
-    xx, yy = right - 2 * here + left + _DARK_EPSILON, down - 2 * here + up + _DARK_EPSILON
+    xx, yy = right - 2 * here + left + DARK_EPSILON, down - 2 * here + up + DARK_EPSILON
     xy = 0.5 * (value(1, 1) - right - down + 2 * here - left - up + value(-1, -1))
     determinant = xx * yy - xy * xy
     with np.errstate(divide="ignore", invalid="ignore"):
         offset = np.stack([xy * gy - yy * gx, xy * gx - xx * gy], axis=1) / determinant[:, None]
-        near = (np.abs(offset) <= _DARK_FARTHEST).all(axis=1, keepdims=True)
+        near = (np.abs(offset) <= DARK_FARTHEST).all(axis=1, keepdims=True)
     return np.where(near, offset, 0.0)
 
 
 @lru_cache(maxsize=16)
-def _reflecting_blur(count: int) -> np.ndarray:
+def reflecting_blur(count: int) -> np.ndarray:
     """(count, count): DARK's blur of a line of cells as a matrix; the line is mirrored about its ends."""
     steps = np.arange(-_DARK_REACH, _DARK_REACH + 1)
     kernel = np.exp(-(steps**2) / (2 * _DARK_SIGMA**2))
@@ -174,6 +174,11 @@ def _mass_near(probability: np.ndarray, peak: np.ndarray, sigma: float) -> np.nd
     reach = np.arange(2 * radius + 1)
     at = np.arange(len(probability))
     mass = padded[at[:, None, None], (y[:, None] + reach)[:, :, None], (x[:, None] + reach)[:, None]].sum(axis=(1, 2))
+    return np.clip(mass / square_share(sigma), 0.0, 1.0)
+
+
+def square_share(sigma: float) -> np.float64:
+    """What a Gaussian has in the square of 1.5 sigma about its peak."""
+    radius = round(1.5 * sigma)
     line = np.exp(-(np.arange(-10 * radius, 10 * radius + 1) ** 2) / (2 * sigma * sigma))
-    inside = line[9 * radius : 11 * radius + 1].sum() / line.sum()
-    return np.clip(mass / inside**2, 0.0, 1.0)
+    return np.float64(line[9 * radius : 11 * radius + 1].sum() / line.sum()) ** 2

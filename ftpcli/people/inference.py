@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -38,25 +38,37 @@ class DetectorConfig:
     provenance: dict[str, Any] = field(default_factory=dict)  # data, recipe, seed, measured numbers
 
 
-def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, tuple[float, float], tuple[int, int]]:
-    """Scale the longer side to ``size`` and pad each side to the next multiple of 32, the picture in the middle.
+class Fit(NamedTuple):
+    """Where a picture is in the network's input: its longer side scaled, each side padded to the next multiple of 32,
+    the picture in the middle. Pairs are x and y."""
 
-    Returns:
-        the padded picture, its scale in x and y (padded pixels per picture pixel), and its left and top offset.
-    """
-    height, width = image.shape[:2]
-    scale = size / max(height, width)
-    w, h = max(1, round(width * scale)), max(1, round(height * scale))
+    side: float  # the longer side's scale
+    scaled: tuple[int, int]  # the picture's size
+    full: tuple[int, int]  # the input's
+    offset: tuple[int, int]  # left and top
+    scale: tuple[float, float]  # padded pixels per picture pixel
+
+    @classmethod
+    def of(cls, height: int, width: int, size: int) -> Self:
+        """``size``: the longer side's."""
+        scale = size / max(height, width)
+        w, h = max(1, round(width * scale)), max(1, round(height * scale))
+        full_w, full_h = -(-w // _STRIDE) * _STRIDE, -(-h // _STRIDE) * _STRIDE
+        offset = (full_w - w) // 2, (full_h - h) // 2
+        return cls(scale, (w, h), (full_w, full_h), offset, (w / width, h / height))
+
+
+def letterbox(image: np.ndarray, fit: Fit) -> np.ndarray:
+    """The network's (h, w, 3) uint8 input for a picture, (H, W, 3) uint8."""
+    scale, (w, h), (full_w, full_h), (left, top), _ = fit
     if scale < 0.5:  # to average all pixels of a large picture takes five times as long for the same precision
         image = cv2.resize(image, (2 * w, 2 * h), interpolation=cv2.INTER_LINEAR)
     if (w, h) != image.shape[1::-1]:
         image = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    full_w, full_h = -(-w // _STRIDE) * _STRIDE, -(-h // _STRIDE) * _STRIDE
-    left, top = (full_w - w) // 2, (full_h - h) // 2
     padded = cv2.copyMakeBorder(
         image, top, full_h - h - top, left, full_w - w - left, cv2.BORDER_CONSTANT, value=(GREY,) * 3
     )
-    return padded, (w / width, h / height), (left, top)
+    return np.asarray(padded)
 
 
 def tidy(rows: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -70,13 +82,14 @@ def tidy(rows: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def find_boxes(
-    network: Callable[[np.ndarray], np.ndarray],
+    network: Callable[[Sequence[Any]], np.ndarray],
     images: Sequence[np.ndarray],
     *,
     size: int,
     person: int = 0,
     floor: float = FLOOR,
     overlap: float = OVERLAP,
+    letterbox: Callable[[np.ndarray, Fit], Any] = letterbox,
 ) -> list[np.ndarray]:
     """Person boxes of RGB pictures, each (N, 5) float32 xyxy and score in the picture's own pixels.
 
@@ -84,22 +97,24 @@ def find_boxes(
     pictures are in the batch, except for rounding.
 
     Args:
-        network: (B, H, W, 3) uint8 pictures -> (B, 4 + classes, N) float32 boxes as middle, width and height, with
-            the scores of each class; or (B, N, 6), boxes as edges, score and class, which need no suppression.
+        network: B pictures as ``letterbox`` gives them, of one shape -> (B, 4 + classes, N) float32 boxes as middle,
+            width and height, with the scores of each class; or (B, N, 6), boxes as edges, score and class, which need
+            no suppression.
         images: (H, W, 3) uint8 RGB each; sizes may differ.
         size: longer side of the network's input, pixels.
         person: index of the class to keep.
         floor: detections below this score are dropped.
         overlap: IoU from which non-maximum suppression drops the weaker box (heads that need none: unused).
+        letterbox: makes the network's input.
     """
-    boxed = [letterbox(image, size) for image in images]
+    fits = [Fit.of(image.shape[0], image.shape[1], size) for image in images]
     groups: dict[tuple[int, ...], list[int]] = {}
-    for i, (padded, _, _) in enumerate(boxed):
-        groups.setdefault(padded.shape, []).append(i)
+    for i, fit in enumerate(fits):
+        groups.setdefault(fit.full, []).append(i)
     results: list[np.ndarray] = [np.zeros((0, 5), np.float32)] * len(images)
     for members in groups.values():
-        for i, raw in zip(members, network(np.stack([boxed[i][0] for i in members])), strict=True):
-            _, (sx, sy), (left, top) = boxed[i]
+        for i, raw in zip(members, network([letterbox(images[i], fits[i]) for i in members]), strict=True):
+            (left, top), (sx, sy) = fits[i].offset, fits[i].scale
             height, width = images[i].shape[:2]
             values = _people(raw, person, floor, overlap).astype(np.float64)
             values[:, :4] = (values[:, :4] - (left, top, left, top)) / (sx, sy, sx, sy)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ftpcli.choices import Engine
-from ftpcli.device import Threads
+from ftpcli.device import Threads, is_accelerator
 from ftpcli.errors import FtpError, InputError, UsageError, one_line
 from ftpcli.files.cache import cache_folder, downloads_forbidden
 from ftpcli.files.graphs import Graphs, opened
 from ftpcli.files.inputs import refuse_pointer, require_file
 from ftpcli.files.tensors import sha256
-from ftpcli.people.inference import FLOOR, DetectorConfig, find_boxes, look_twice, tidy
+from ftpcli.people.inference import FLOOR, DetectorConfig, Fit, find_boxes, letterbox, look_twice, tidy
 
 if TYPE_CHECKING:
     import torch
@@ -114,10 +114,13 @@ class NetworkDetector:
         engine: str = Engine.TORCH,
     ) -> None:
         self.path, self.floor = path, floor
+        self._letterbox: Callable[[np.ndarray, Fit], Any] = letterbox
         if engine == Engine.ONNX:
             about, graphs = opened("detector", {"sha256": sha256(path)}, partial(_export, path))
             self.config = DetectorConfig(**about["config"])
-            self.network: Callable[[np.ndarray], np.ndarray] = graphs["detector"]
+            self.network: Callable[[Sequence[Any]], np.ndarray] = lambda pictures: graphs["detector"](
+                np.stack(pictures)
+            )
             self._threads = Threads(1, torch=False)
         else:
             import torch
@@ -125,21 +128,29 @@ class NetworkDetector:
             from ftpcli.people.network import TorchNetwork, load_network
 
             network, self.config = load_network(path)
-            on = torch.device(device)
+            self._device = on = torch.device(device)
             network = network.fuse(verbose=False).to(on).to(memory_format=torch.channels_last)
             self.network = TorchNetwork(network, on, getattr(torch, _PRECISIONS[precision]))
             self._threads = Threads.of(on, 1)
+            if is_accelerator(str(on)):
+                self.use_device()
         self.image_size = image_size or self.config.image_size
         self.score = self.config.score
         names = [name.lower() for name in self.config.classes]
         self.person = names.index("person") if "person" in names else 0
+
+    def use_device(self) -> None:
+        """Scale and pad pictures where torch computes, not with OpenCV: so from the beginning on accelerators."""
+        from ftpcli.people.network import letterbox_on
+
+        self._letterbox = partial(letterbox_on, self._device)
 
     def detect_batch(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         overlap, score = self.config.overlap, self.score
         return look_twice(self._find, images, size=self.image_size, floor=self.floor, overlap=overlap, score=score)
 
     def _find(self, images: Sequence[np.ndarray], **options: Any) -> list[np.ndarray]:
-        options |= {"person": self.person, "overlap": self.config.overlap}
+        options |= {"person": self.person, "overlap": self.config.overlap, "letterbox": self._letterbox}
         find: Callable[..., list[np.ndarray]] = partial(find_boxes, self.network, **options)
         if len({image.shape for image in images}) > 1:  # the network remembers the cells of a single shape
             return find(images)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ftpcli.device import on_device
 from ftpcli.errors import InputError, UsageError
 from ftpcli.files.graphs import TOLERANCE, Graphs, graph
 from ftpcli.files.inputs import require_file
 from ftpcli.files.tensors import read_tensors, write_tensors
+from ftpcli.model.fuse import cast_weights
 from ftpcli.people._ultralytics import DetectionModel, get_cfg, yaml_model_load
-from ftpcli.people.inference import FLOOR, OVERLAP, SCORE, DetectorConfig, find_boxes, look_twice
+from ftpcli.people.inference import FLOOR, GREY, OVERLAP, SCORE, DetectorConfig, Fit, find_boxes, look_twice
 
 FORMAT = "ftp-detector-1"
 
@@ -100,19 +102,58 @@ def load_network(path: Path | str) -> tuple[DetectionModel, DetectorConfig]:
 
 
 class TorchNetwork:
-    """A network of ultralytics in evaluation mode, as `find_boxes` calls it."""
+    """A network of ultralytics in evaluation mode, as `find_boxes` calls it.
+
+    In a lower precision than fp32 its weights are rounded in place.
+    """
 
     def __init__(
         self, network: torch.nn.Module, device: torch.device | str = "cpu", precision: torch.dtype = torch.float32
     ) -> None:
         self._network, self._device, self._precision = network, torch.device(device), precision
 
+        if precision != torch.float32:
+            cast_weights(network, precision)
+
     @torch.inference_mode()
-    def __call__(self, pictures: np.ndarray) -> np.ndarray:
-        stack = torch.from_numpy(pictures).to(self._device)
+    def __call__(self, pictures: Sequence[np.ndarray | Tensor]) -> np.ndarray:
+        stack = torch.stack([torch.as_tensor(picture) for picture in pictures]).to(self._device)
         with torch.autocast(self._device.type, self._precision, enabled=self._precision != torch.float32):
             raw = _raw(self._network, stack)
         return raw.float().cpu().numpy()
+
+
+@torch.inference_mode()
+def letterbox_on(device: torch.device, image: np.ndarray, fit: Fit) -> Tensor:
+    """As `letterbox`, on a device and in float32: two products, of rows and of columns."""
+    pixels = on_device(device)(image).permute(2, 0, 1).float()
+    (w, h), (full_w, full_h), (left, top) = fit.scaled, fit.full, fit.offset
+    rows = _resizing(image.shape[0], h, fit.side, device)
+    columns = _resizing(image.shape[1], w, fit.side, device)
+    scaled = (rows @ pixels @ columns.T).round()
+    sides = (left, full_w - w - left, top, full_h - h - top)
+    return torch.nn.functional.pad(scaled, sides, value=GREY).permute(1, 2, 0)
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _resizing(count: int, wanted: int, scale: float, device: torch.device) -> Tensor:
+    """(wanted, count): what makes ``wanted`` pixels of ``count`` along one side, as `letterbox` has OpenCV do it."""
+    if scale < 0.5:  # to twice the size, of which pairs are averaged
+        made = _linear(count, 2 * wanted).reshape(wanted, 2, count).mean(axis=1)
+    elif scale < 1:
+        edges, pixels = np.arange(wanted + 1)[:, None] * count / wanted, np.arange(count)
+        shared = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)
+        made = shared.clip(0) * wanted / count
+    else:
+        made = _linear(count, wanted)
+    return torch.from_numpy(made.astype(np.float32)).to(device)
+
+
+def _linear(count: int, wanted: int) -> np.ndarray:
+    """(wanted, count) of linear interpolation between pixels' centres; beyond the last ones, those."""
+    places = np.clip((np.arange(wanted) + 0.5) * count / wanted - 0.5, 0, count - 1)
+    return (1 - np.abs(places[:, None] - np.arange(count))).clip(0)
 
 
 def find_people(

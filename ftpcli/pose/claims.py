@@ -22,25 +22,23 @@ def settle_claims(poses: Sequence[Pose], skeleton: Skeleton) -> tuple[Pose, ...]
     at least half the confidence, the confidence is multiplied by 1 - s. s is how alike the two places are: OKS of that
     one joint (https://cocodataset.org/#keypoints-eval), 1 at the same place.
     """
-    return tuple(_settled(pose, [other for other in poses if other is not pose], skeleton) for pose in poses)
-
-
-def _settled(pose: Pose, others: Sequence[Pose], skeleton: Skeleton) -> Pose:
-    outside = ~_within(pose.keypoints, pose.box)
-    if not others or not outside.any():
-        return pose
-    alike = np.zeros(len(outside))
-    for other in others:
-        width, height = other.box[2:] - other.box[:2]
-        spread = 2 * width * height * _AREA_OF_BOX * (2 * skeleton.sigmas) ** 2
-        rightful = _within(other.keypoints, other.box)
-        for order in (np.arange(len(outside)), np.asarray(skeleton.flip)):
-            distance = np.square(pose.keypoints - other.keypoints[order]).sum(axis=1)
-            claimed = outside & rightful[order] & (other.confidence[order] >= pose.confidence / 2)
-            alike = np.maximum(alike, np.exp(-distance / spread) * claimed)
-    return replace(pose, confidence=pose.confidence * (1 - alike)) if alike.any() else pose
-
-
-def _within(points: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """(K,) whether (K, 2) points lie in an xyxy box."""
-    return np.asarray(((points >= box[:2]) & (points <= box[2:])).all(axis=1))
+    if len(poses) < 2:
+        return tuple(poses)
+    points = np.stack([pose.keypoints for pose in poses])
+    confidence = np.stack([pose.confidence for pose in poses])
+    boxes = np.stack([pose.box for pose in poses])[:, None]
+    within = np.asarray(((points >= boxes[..., :2]) & (points <= boxes[..., 2:])).all(axis=2))
+    if within.all():
+        return tuple(poses)
+    sides = boxes[..., 2:] - boxes[..., :2]
+    spread = 2 * sides[..., 0] * sides[..., 1] * _AREA_OF_BOX * (2 * skeleton.sigmas) ** 2
+    others = ~np.eye(len(poses), dtype=bool)[:, :, None]
+    alike = np.zeros_like(confidence)
+    for order in (np.arange(points.shape[1]), np.asarray(skeleton.flip)):  # by person, other person, joint
+        distance = np.square(points[:, None] - points[:, order]).sum(axis=3)
+        claimed = others & ~within[:, None] & within[:, order] & (confidence[:, order] >= confidence[:, None] / 2)
+        alike = np.maximum(alike, (np.exp(-distance / spread) * claimed).max(axis=1))
+    return tuple(
+        replace(pose, confidence=pose.confidence * (1 - s)) if s.any() else pose
+        for pose, s in zip(poses, alike, strict=True)
+    )

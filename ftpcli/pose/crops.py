@@ -7,6 +7,7 @@ its last pixel, and a box's middle is taken for a pixel index as it is.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import cv2
@@ -96,13 +97,18 @@ def cut(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndar
     Returns:
         (height, width, C) uint8.
     """
-    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-    shrink = int(1 / scale) if scale > 0 else 1
+    shrink = shrinking(matrix)
     if shrink >= 2:
         image, matrix = _shrunk(image, matrix, size, shrink)
         if image.size == 0:
             return np.zeros((*size, *image.shape[2:]), np.uint8)
     return cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+
+def shrinking(matrix: np.ndarray) -> int:
+    """By which whole number the picture is shrunk before it is sampled through a (2, 3) affine: at least 1."""
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    return max(1, int(1 / scale)) if scale > 0 else 1
 
 
 def _shrunk(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], factor: int) -> tuple[np.ndarray, np.ndarray]:
@@ -123,13 +129,21 @@ def _shrunk(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], factor
 
 
 def normalise(crops: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """(..., H, W, 3) uint8 RGB -> (..., 3, H, W) float32 on ``device``, ImageNet's mean and deviation removed.
+    """(..., H, W, 3) RGB, 0 to 255 -> (..., 3, H, W) float32 on ``device``, ImageNet's mean and deviation removed.
 
     There, because bytes are a quarter of what would travel otherwise, and because a process that prepares training
     batches would spend half of its time on it.
     """
-    import torch
-
-    mean, deviation = (torch.from_numpy(values).to(device)[:, None, None] for values in (MEAN, STD))
+    mean, deviation = _moments(device)
     last = crops.dim() - 1  # counted from the front: the export to ONNX cannot count from the back
     return (crops.to(device).movedim(last, last - 2).float() / 255 - mean) / deviation
+
+
+@lru_cache(maxsize=8)
+def _moments(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation, (3, 1, 1) each."""
+    import torch
+
+    with torch.inference_mode(False):  # the same tensors serve inference and training
+        mean, deviation = (torch.from_numpy(values).to(device)[:, None, None] for values in (MEAN, STD))
+    return mean, deviation

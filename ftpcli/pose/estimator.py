@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ftpcli.device import MOST_BATCH, is_out_of_memory
+from ftpcli.device import MOST_BATCH, default_batch, is_accelerator, is_out_of_memory
 from ftpcli.errors import FtpError, InputError, UsageError
 from ftpcli.files.stages import Stage, stage
 from ftpcli.model.config import ModelConfig
-from ftpcli.model.heatmap import decode_heatmaps
-from ftpcli.pose.crops import box_affine, cut, invert, transform
+from ftpcli.pose.crops import box_affine, invert, transform
 from ftpcli.pose.engine import PoseEngine, Tokens, load_engine
+from ftpcli.pose.steps import Steps
 from ftpcli.pose.tokens import Crop, SharedTokens
 from ftpcli.pose.weights import describe_weights, weights_path
 from ftpcli.records import Pose, Window
@@ -33,7 +33,8 @@ class Estimator:
     Attributes:
         joints: names of the keypoints it returns.
         window: how many frames a window must have.
-        batch: windows that go through the model at a time, as asked for. Results depend on it in their last bits.
+        batch: windows that go through the model at a time, as asked for; ``default_batch`` where nothing was. Results
+            depend on it in their last bits.
         calibration: knots of a rising line from the heatmaps' confidence to the share of joints that are right; None
             leaves confidence as it is. Weights bring their own (``samples/calibrate_confidence.py``).
         notice: called with one line when a batch did not fit in memory; a Python warning unless set.
@@ -41,7 +42,10 @@ class Estimator:
 
     notice: Callable[[str], None]
 
-    def __init__(self, engine: PoseEngine, *, batch: int = 16, sigma: float = 2.0, flip_test: bool = False) -> None:
+    def __init__(
+        self, engine: PoseEngine, *, batch: int | None = None, sigma: float = 2.0, flip_test: bool = False
+    ) -> None:
+        batch = default_batch(engine.device) if batch is None else batch
         if not 1 <= batch <= MOST_BATCH:
             raise UsageError(f"--batch {batch}: must lie between 1 and {MOST_BATCH}")
         self.engine = engine
@@ -51,8 +55,24 @@ class Estimator:
         self.provenance: dict[str, Any] = {}
         self.notice = lambda text: warnings.warn(text, RuntimeWarning, stacklevel=3)
         self.calibration: list[list[float]] | None = None
-        self._sigma = sigma
-        self._mirror = Skeleton("model", engine.config.joints).flip if flip_test else None
+        self._flip_test = flip_test
+        mirror = Skeleton("model", engine.config.joints).flip if flip_test else None
+        self._steps = Steps(engine, sigma, mirror)
+        if is_accelerator(self.device) and hasattr(engine, "heatmaps"):
+            self.use_device()
+
+    def use_device(self) -> None:
+        """Cut crops and decode heatmaps where the torch engine computes, not with OpenCV and numpy.
+
+        On accelerators that is so from the beginning; a CPU takes longer.
+        """
+        from ftpcli.pose.device_steps import DeviceSteps
+
+        self._steps = DeviceSteps.of(self._steps)
+
+    def look(self, image: np.ndarray) -> None:
+        """Begin to bring an (H, W, 3) uint8 picture to where crops are cut: it is about to be needed. In any thread."""
+        self._steps.look(image)
 
     @classmethod
     def load(
@@ -62,7 +82,7 @@ class Estimator:
         engine: str = "torch",
         device: str = "auto",
         precision: str = "auto",
-        batch: int = 16,
+        batch: int | None = None,
         flip_test: bool = False,
         **changes: Any,
     ) -> Estimator:
@@ -166,20 +186,19 @@ class Estimator:
         """For each crop its tokens; with the flip test those of its mirror image as well."""
         size, codec = self.config.image_size, self.config.codec
         with stage(Stage.CROP):
-            pixels = np.stack([cut(crop.frame.image, box_affine(crop.view, size, codec), size) for crop in crops])
-        sides = [pixels] if self._mirror is None else [pixels, np.ascontiguousarray(pixels[:, :, ::-1])]
+            matrices = [box_affine(crop.view, size, codec) for crop in crops]
+            sides = self._steps.crops([crop.frame.image for crop in crops], matrices)
         with stage(Stage.ENCODE_CROPS):
             return list(zip(*(self.engine.encode(side) for side in sides), strict=True))
 
     def _joints(self, windows: Sequence[Sequence[tuple[Tokens, ...]]]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Tokens of each window's T crops -> joints (K, 2) in pixels of the crop, confidences (K,)."""
         with stage(Stage.DECODE_TOKENS):
-            heatmaps = self.engine.decode([[own for own, *_ in crops] for crops in windows])
-            if self._mirror is not None:
-                mirrored = self.engine.decode([[other for _, other in crops] for crops in windows])
-                heatmaps = _average(heatmaps, mirrored[..., ::-1][:, self._mirror], self.config.heatmap)
+            own = [[own for own, *_ in crops] for crops in windows]
+            mirrored = [[other for _, other in crops] for crops in windows] if self._flip_test else None
+            heatmaps = self._steps.heatmaps(own, mirrored)
         with stage(Stage.HEATMAPS):
-            points, confidence = decode_heatmaps(heatmaps, self.config.heatmap, self._sigma, self.config.codec)
+            points, confidence = self._steps.joints(heatmaps)
         if self.calibration is not None:
             read, true = self.calibration
             confidence = np.interp(confidence, read, true)
@@ -199,15 +218,3 @@ def _checked(line: Any, path: Path) -> list[list[float]] | None:
     if not good:
         raise InputError(f"{path}: the calibration in the weights' header is damaged; copy the file again")
     return [x.tolist(), y.tolist()]
-
-
-def _average(heatmaps: np.ndarray, others: np.ndarray, kind: str) -> np.ndarray:
-    """Of two (B, K, h, w). Distributions are averaged, not their logits: one side's certainty must survive the
-    other's doubt."""
-    if kind == "gaussian":
-        return (heatmaps + others) / 2
-    chances = []
-    for logits in (heatmaps, others):
-        powers = np.exp(logits - logits.max(axis=(2, 3), keepdims=True))
-        chances.append(powers / powers.sum(axis=(2, 3), keepdims=True))
-    return np.log(np.maximum((chances[0] + chances[1]) / 2, 1e-12))

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from ftpcli.device import choose_device, default_batch
 from ftpcli.model.choices import Preset
 from ftpcli.model.config import PRESETS, ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
@@ -50,14 +51,16 @@ def _encode(engine: TorchEngine, crops: Sequence[np.ndarray]) -> Sequence[torch.
 
 
 def table_two(
-    preset: Preset, *, device: str = "auto", precision: str = "auto", batch: int = 16, rounds: int = 5
+    preset: Preset, *, device: str = "auto", precision: str = "auto", batch: int | None = None, rounds: int = 5
 ) -> list[Row]:
     """Time the models with random weights, in turn, after a round that does not count; medians.
 
     Raises:
         UsageError: the device or precision is not available.
     """
+    device = str(choose_device(device))
     torch.manual_seed(0)
+    batch = default_batch(device) if batch is None else batch
     models = {name: FTPPose(config).eval() for name, config in rows_of(preset).items()}
     engines = {name: TorchEngine(model, device=device, precision=precision) for name, model in models.items()}
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in models}

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ftpcli.device import Threads, choose_device, choose_precision
 from ftpcli.model.ftp_pose import FTPPose
-from ftpcli.model.fuse import fuse_batch_norms, pack_convolutions
+from ftpcli.model.fuse import cast_weights, fuse_batch_norms, pack_convolutions
 from ftpcli.pose.crops import normalise
 from ftpcli.pose.engine import Tokens
 from ftpcli.pose.weights import build_model
@@ -38,6 +39,8 @@ class TorchEngine:
         self.threads = Threads.of(self._device, _PART)
         self._model = fuse_batch_norms(model).to(self._device)
         self._model.to(memory_format=torch.channels_last)
+        if self.precision == "bf16":
+            cast_weights(self._model, torch.bfloat16)
         trunk = self._model.backbone.trunk  # hundreds of small steps, which gain a quarter; other stems gain little
         if trunk is not None and self._device.type == "cpu" and self.precision == "fp32":
             window = torch.zeros(_PART, self.config.frames, 3, *self.config.image_size)
@@ -54,16 +57,20 @@ class TorchEngine:
         return engine
 
     @torch.inference_mode()
-    def encode(self, crops: np.ndarray) -> Sequence[Tokens]:
+    def encode(self, crops: np.ndarray | Tensor) -> Sequence[Tokens]:
         with self._autocast():
-            images = normalise(torch.from_numpy(crops), self._device)
+            images = normalise(torch.as_tensor(crops), self._device)
             return self._model.encode(images.contiguous(memory_format=torch.channels_last)).unbind()
 
-    @torch.inference_mode()
     def decode(self, windows: Sequence[Sequence[Tokens]]) -> np.ndarray:
+        return self.heatmaps(windows).cpu().numpy()
+
+    @torch.inference_mode()
+    def heatmaps(self, windows: Sequence[Sequence[Tokens]]) -> Tensor:
+        """As ``decode``, left on the device."""
         with self._autocast():
-            heatmaps = self._model.decode(torch.stack([torch.stack(list(tokens)) for tokens in windows]))
-        return heatmaps.float().cpu().numpy()
+            tokens = torch.stack([one for tokens in windows for one in tokens]).unflatten(0, (len(windows), -1))
+            return self._model.decode(tokens).float()
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16")

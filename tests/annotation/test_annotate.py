@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import ftpcli
-from ftpcli.annotation.chain import Annotator, Options
+from ftpcli.annotation.annotator import Annotator
+from ftpcli.annotation.options import Options
 from ftpcli.annotation.outputs import Interrupted, Target, annotate_file
 from ftpcli.datasets.header import encode_run, encode_source
 from ftpcli.device import Threads

@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 import ftpcli
-from ftpcli.annotation.chain import Annotator, Options
+from ftpcli.annotation.annotator import Annotator
+from ftpcli.annotation.options import Options
 from ftpcli.annotation.outputs import Interrupted, Target, annotate_file
 from ftpcli.cli.app import app
 from ftpcli.errors import UsageError

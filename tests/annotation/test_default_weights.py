@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ftpcli.annotation.chain import Options, annotate
+from ftpcli.annotation.annotator import annotate
+from ftpcli.annotation.options import Options
 from ftpcli.people import load_detector
 from ftpcli.people.gaps import FillGaps
 from ftpcli.people.sources import DetectAndTrack

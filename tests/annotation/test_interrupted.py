@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from ftpcli.annotation.chain import Annotator, Options
+from ftpcli.annotation.annotator import Annotator
+from ftpcli.annotation.options import Options
 from ftpcli.annotation.outputs import Interrupted, Progress, Summary, Target, annotate_file
 from ftpcli.errors import InputError, OutputError
 from ftpcli.video import VideoReader, VideoWriter

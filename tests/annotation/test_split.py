@@ -14,8 +14,9 @@ import av
 import numpy as np
 import pytest
 
+from ftpcli.annotation.annotator import Annotator
 from ftpcli.annotation.batch import Job, Video, remove_split
-from ftpcli.annotation.chain import Annotator, Options
+from ftpcli.annotation.options import Options
 from ftpcli.annotation.outputs import Interrupted, Target, annotate_file
 from ftpcli.annotation.split import Split, check_split
 from ftpcli.errors import InputError, OutputError, UsageError

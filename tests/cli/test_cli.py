@@ -325,7 +325,8 @@ def test_standard_output_on_a_full_disk(here: Path) -> None:
 @pytest.mark.parametrize("letter", ["x", "走"])
 def test_names_up_to_the_file_system_s_limit(size: int, letter: str, here: Path, command: Callable) -> None:
     """The part file, the temporary file and the overlay's too; a resumed run finds the part again."""
-    from ftpcli.annotation.chain import Annotator, Options
+    from ftpcli.annotation.annotator import Annotator
+    from ftpcli.annotation.options import Options
     from ftpcli.annotation.outputs import Interrupted, Target, annotate_file
     from ftpcli.formats import part_path
 

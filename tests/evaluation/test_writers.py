@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftpcli.annotation.chain import Annotation, Options
+from ftpcli.annotation.chain import Annotation
+from ftpcli.annotation.options import Options
 from ftpcli.datasets.posetrack.index import PoseTrackIndex, VideoSequence
 from ftpcli.evaluation.files import evaluate_files
 from ftpcli.evaluation.report import plain

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ftpcli.model.heatmap import _blur, decode_heatmaps, gaussian_targets
+from ftpcli.model.heatmap import blur, decode_heatmaps, gaussian_targets
 from ftpcli.pose.crops import affine, box_affine, cut, invert, transform
 
 SIZE = (256, 192)
@@ -52,7 +52,7 @@ def test_softmax_maps_give_the_same_place_and_a_confidence_of_mass() -> None:
 @pytest.mark.parametrize("count", [40, 64])
 def test_no_weight_of_the_blur_makes_products_slow(count: int) -> None:
     """Products with numbers below float32's normal ones take a processor twenty times as long."""
-    weights = _blur(count, 2.0)
+    weights = blur(count, 2.0)
     assert weights[weights > 0].min() > 1e-17 and np.abs(weights.sum(axis=1)[8:-8] - 1).max() < 1e-4
 
 

@@ -10,7 +10,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from ftpcli.annotation.chain import Annotator, Options
+from ftpcli.annotation.annotator import Annotator
+from ftpcli.annotation.options import Options
 from ftpcli.errors import UsageError
 from ftpcli.people.gaps import FillGaps
 from ftpcli.records import Frame, Person, TrackedFrame

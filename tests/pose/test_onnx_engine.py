@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from ftpcli.annotation.chain import Annotator, Options
+from ftpcli.annotation.annotator import Annotator
+from ftpcli.annotation.options import Options
 from ftpcli.annotation.outputs import Interrupted, Target, annotate_file
 from ftpcli.device import Threads, choose_engine
 from ftpcli.errors import UsageError

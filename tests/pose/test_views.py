@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ftpcli.annotation.chain import Annotator, Options
+from ftpcli.annotation.annotator import Annotator
+from ftpcli.annotation.options import Options
 from ftpcli.errors import UsageError
 from ftpcli.pose.views import HoldViews
 from ftpcli.records import Frame, Person, TrackedFrame

@@ -48,7 +48,8 @@ def resident() -> float:
 
 def soak(frames: int, folder: Path, points: int = 20) -> list[tuple[int, float]]:
     """(frames done, MiB) at ``points`` places. Raises AssertionError where a frame or its time is not right."""
-    from ftpcli.annotation.chain import Annotator, Options
+    from ftpcli.annotation.annotator import Annotator
+    from ftpcli.annotation.options import Options
     from ftpcli.annotation.outputs import Progress, Target, annotate_file
     from ftpcli.formats import open_poses
     from tests.support.tiny import mot_boxes, tiny_weights
