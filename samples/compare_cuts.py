@@ -1,7 +1,8 @@
 """Camera cuts found by this program and by PySceneDetect's ContentDetector, on sequences made from labelled clips.
 
     python -m venv scene && scene/bin/pip install scenedetect-headless opencv-python-headless numpy
-    PYTHONPATH=. scene/bin/python samples/compare_cuts.py CLIPS
+    PYTHONPATH=. scene/bin/python samples/compare_cuts.py CLIPS          # all clips
+    PYTHONPATH=. scene/bin/python samples/compare_cuts.py CLIPS 1        # every second film only: 0 for the others
 
 Joins: two clips one after the other, two clips of one film, one clip and a closer view of its own end (a jump cut).
 None: clips as they are, at a third of their rate, with flashes, with lamps that go out, under fast pans and zooms.
@@ -44,10 +45,13 @@ def view(picture: np.ndarray, zoom: float, x: float = 0.5, y: float = 0.5) -> np
     return cv2.resize(picture[top : top + tall, left : left + wide], (width, height))
 
 
-def sequences(folder: Path) -> Iterator[tuple[str, Pictures, int | None]]:
-    """Kind, pictures, and where the second shot begins."""
+def sequences(folder: Path, half: int | None = None) -> Iterator[tuple[str, Pictures, int | None]]:
+    """Kind, pictures, and where the second shot begins; of every second film only, from the one numbered ``half``."""
     rng = np.random.default_rng(0)
     clips = json.loads((folder / "clips.json").read_text())["clips"]
+    if half is not None:
+        chosen = sorted({clip["source_video"] for clip in clips})[half::2]
+        clips = [clip for clip in clips if clip["source_video"] in chosen]
     films = defaultdict(list)
     for clip in clips:
         films[clip["source_video"]].append(clip["file"])
@@ -69,7 +73,8 @@ def sequences(folder: Path) -> Iterator[tuple[str, Pictures, int | None]]:
     for n in rng.permutation(len(clips))[:LIKE]:
         whole = shot(clips[n]["file"])
         x, y = rng.random(2)
-        yield "jump cut", whole[:PART] + [view(p, 1.6, x, y) for p in whole[PART : 2 * PART]], min(PART, len(whole))
+        closer = [view(p, 1.6, x, y) for p in whole[PART : 2 * PART]]
+        yield "jump cut", whole[:PART] + closer, PART if closer else None
     for n in rng.permutation(len(clips))[:NONE]:
         whole = shot(clips[n]["file"])
         yield "uncut", whole, None
@@ -103,7 +108,7 @@ def main() -> int:
     count: dict[str, int] = defaultdict(int)
     hits: dict[tuple[str, str], int] = defaultdict(int)
     false: dict[tuple[str, str], int] = defaultdict(int)
-    for kind, pictures, cut in sequences(Path(sys.argv[1])):
+    for kind, pictures, cut in sequences(Path(sys.argv[1]), *map(int, sys.argv[2:])):
         count[kind] += 1
         for name, find in rivals.items():
             found = find(pictures)

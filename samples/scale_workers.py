@@ -18,6 +18,7 @@ import statistics
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +32,7 @@ from ftpcli.files.inputs import Source
 from ftpcli.files.status import StatusFile
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_MARKS = 100, 300, 500, 1000  # clips
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -40,6 +42,7 @@ class Watch(threading.Thread):
 
     out: Path
     memory: list[tuple[int, float]] = field(default_factory=list)  # outputs so far, MiB of the largest worker
+    disk: list[float] = field(default_factory=list)  # KiB of temporary files at those moments
     cpu: dict[int, float] = field(default_factory=dict)  # seconds, by process
     over: bool = False
 
@@ -65,7 +68,16 @@ class Watch(threading.Thread):
                     continue
             if sizes:
                 self.memory.append((len(list(self.out.glob("*.jsonl"))), max(sizes)))
+                files = os.walk(tempfile.gettempdir())
+                self.disk.append(sum(_size(Path(top, name)) for top, _, names in files for name in names) / 1024)
             time.sleep(1.0)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:  # it is gone
+        return 0
 
 
 def _below(process: int, ancestor: int) -> bool:
@@ -97,6 +109,7 @@ def measure(jobs: int, arguments: argparse.Namespace, folder: Path) -> dict[str,
     watch.over = True
     watch.join()
     ends = sorted(path.stat().st_mtime_ns / 1e9 for path in out.glob("*.jsonl"))
+    cold = len(ends) // 4 or 1  # clips by which all workers are at work
     cycles = [b - a for a, b in pairwise(ends)]
     own = {Path(one.out).name: one.elapsed for one in done}
     warm = len(watch.memory) // 5
@@ -105,18 +118,25 @@ def measure(jobs: int, arguments: argparse.Namespace, folder: Path) -> dict[str,
     return {
         "workers": jobs,
         "clips": len(done),
-        "wall": round(ends[-1] - ends[0], 2),
+        "clips_a_second": round((len(ends) - cold) / (ends[-1] - ends[cold - 1]), 4),
         "cycle": round(statistics.median(cycles), 4),
         "work": round(statistics.median(own.values()), 4),
         "overhead": round(statistics.median(cycles) - statistics.median(own.values()), 4) if jobs == 1 else None,
         "worker_cpu": round(sum(watch.cpu.values()), 2),
         "master_cpu_a_clip": round((time.process_time() - spent) / len(done), 5),
         "start": round(ends[0] - (time.time() - (time.perf_counter() - began)), 2),
-        "memory_first_mib": round(watch.memory[warm][1], 1) if watch.memory else None,
-        "memory_last_mib": round(watch.memory[-1][1], 1) if watch.memory else None,
+        "memory_mib": _at(_MARKS, counts, [size for _, size in watch.memory[warm:]]),
+        "temporary_kib": _at(_MARKS, counts, watch.disk[warm:]),
         "memory_kib_a_clip": round(slope * 1024, 2),
         "files_left": len([path for path in out.iterdir() if path.suffix != ".jsonl"]),  # the status file
     }
+
+
+def _at(marks: Sequence[int], counts: Sequence[int], values: Sequence[float]) -> dict[int, float]:
+    """What was measured first once so many clips were done, and last of all."""
+    found = {mark: next((v for n, v in zip(counts, values, strict=True) if n >= mark), None) for mark in marks}
+    found[counts[-1]] = values[-1]
+    return {mark: round(value, 1) for mark, value in found.items() if value is not None}
 
 
 def simulate(workers: int, clips: int, work: float, overhead: float, master: float, start: float) -> float:
@@ -147,8 +167,10 @@ def main() -> None:
     parser.add_argument("--weights", default="default")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="ftp-scale-") as name:
+    with tempfile.TemporaryDirectory(prefix="ftp-") as name:
         folder = Path(name)
+        (folder / "t").mkdir()
+        os.environ["TMPDIR"] = tempfile.tempdir = str(folder / "t")  # also of the workers
         for number in range(arguments.clips):
             shutil.copy(arguments.clip, folder / f"{number:05}.mp4")
         runs = [measure(jobs, arguments, folder) for jobs in arguments.workers]
@@ -157,7 +179,7 @@ def main() -> None:
     one = runs[0]
     if len(runs) > 1:
         cpu = float(one["worker_cpu"]) / float(runs[1]["worker_cpu"])  # type: ignore[arg-type]
-        clock = float(one["wall"]) / float(runs[1]["wall"])  # type: ignore[arg-type]
+        clock = float(runs[1]["clips_a_second"]) / float(one["clips_a_second"])  # type: ignore[arg-type]
         print(f"two workers: {clock:.2f} times as fast by the clock, {2 * cpu:.2f} by CPU time")
     overhead, master, start = (float(one[key] or 0) for key in ("overhead", "master_cpu_a_clip", "start"))  # type: ignore[arg-type]
     print("modelled speed-up over one worker, 20,000 clips: seconds of work a clip, by number of workers")

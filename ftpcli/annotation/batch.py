@@ -3,6 +3,7 @@ outputs' folder."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,7 +18,9 @@ from ftpcli.annotation.fingerprint import fingerprint
 from ftpcli.annotation.outputs import Progress, Summary, Target
 from ftpcli.errors import InputError, OutputError
 from ftpcli.files.inputs import Source
+from ftpcli.files.output import name_beside
 from ftpcli.files.status import StatusFile
+from ftpcli.formats import part_path
 
 Tell = Callable[[Progress], None]
 Stop = Callable[[], bool]
@@ -67,13 +70,28 @@ class Video:
     def run(self, annotator: Annotator, status: StatusFile | None, tell: Tell, stop: Stop) -> Summary:
         if self.source.own:
             annotator = annotator.with_options(**self.source.own)
-        if status is None:
-            return outputs.annotate_file(annotator, self.source.path, self.target, tell=tell, stop=stop)
-        return annotate_noted(annotator, self.source, self.target, status, tell=tell, stop=stop)
+        done = annotate_noted(annotator, self.source, self.target, status, tell=tell, stop=stop)
+        remove_split(self.out)
+        return done
 
     def again(self, begun: bool) -> Self:
         # Where nothing is stored yet, what --overwrite replaces may be another run's.
         return replace(self, target=replace(self.target, resume=begun or not self.target.overwrite))
+
+
+def split_folder(out: Path) -> Path:
+    """``OUT.split``: what the workers of a run with ``--split`` have stored."""
+    return name_beside(out, "", ".split")
+
+
+def remove_split(out: Path | None) -> None:
+    """Remove what was stored for an output that needs it no more, unless a run is at it or was interrupted."""
+    if out is not None and not part_path(out).exists():
+        folder = split_folder(out)
+        with contextlib.suppress(OSError):
+            for path in folder.glob("*-*.jsonl"):
+                path.unlink()
+            folder.rmdir()
 
 
 _OTHER = {"input": "from another video", "options": "with other options, models or another version"}
@@ -83,12 +101,12 @@ def annotate_noted(
     annotator: Annotator,
     source: Source,
     target: Target,
-    status: StatusFile,
+    status: StatusFile | None,
     *,
     tell: Tell = lambda progress: None,
     stop: Stop = lambda: False,
 ) -> Summary:
-    """As ``annotate_file``, and ``status`` gets a line once the output is whole.
+    """As ``annotate_file``, and ``status``, if there is one, gets a line once the output is whole.
 
     With ``target.resume``, an output that the status file knows is compared with what was noted: input, options and
     the output's own content. It need not be in a form that is read.
@@ -97,6 +115,8 @@ def annotate_noted(
         OutputError: the output is of another input or other options, or is not as it was left.
         FtpError: see ``annotate_file``.
     """
+    if status is None:
+        return outputs.annotate_file(annotator, source.path, target, tell=tell, stop=stop)
     assert target.out is not None
     noted = {key: _digest(value) for key, value in _keys(annotator, source.path, target).items()}
     entry = status.done(target.out) if target.resume and not target.overwrite and target.out.exists() else None

@@ -13,14 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, Self, Unpack, runtime_checkable
 
 import numpy as np
 
 from ftpcli.annotation.options import OptionFields, Options
-from ftpcli.device import is_accelerator
 from ftpcli.errors import InputError, UsageError
-from ftpcli.files.inputs import can_reread
 from ftpcli.files.stages import Stage, in_stage, stage
 from ftpcli.people.cuts import Shots
 from ftpcli.people.gaps import FillGaps
@@ -67,6 +65,13 @@ class Stored:
     thumbnail: np.ndarray | None = None
 
 
+@runtime_checkable
+class StoredFrames(Protocol):
+    """A source of frames that were worked on elsewhere (:mod:`ftpcli.annotation.split`)."""
+
+    def stored(self) -> Iterator[Stored]: ...  # of each frame, from the first one on
+
+
 #: Frames of a live source that are worked on together: more would make the first of them wait.
 _LIVE_CHUNK = 4
 #: A step of the chain: frames in, the same frames out, in order, with more known of each.
@@ -101,8 +106,7 @@ class Annotation:
         self._begin_shot(0)
         #: Frames in a chunk: fewer where pictures are large.
         self.chunk_frames = min(held, _LIVE_CHUNK) if self.live else held
-        self.frames = 0
-        self.replayed = 0
+        self.frames = self.replayed = 0
 
     @property
     def info(self) -> VideoInfo:
@@ -170,10 +174,10 @@ class Annotation:
 
         Args:
             stored: what an interrupted run had done, from the first frame on, whole chunks only: detector and model
-                are not asked again about those frames; all other stages are, so that their state is that of an
-                unbroken run.
+                aren't asked again about those frames; the state of all other stages is that of an unbroken run.
         """
-        yield from self.estimated(self.followed(getattr(self._source, "stored", lambda: stored)()))
+        stored = self._source.stored() if isinstance(self._source, StoredFrames) else stored
+        yield from self.estimated(self.followed(stored))
         # Where the run ends early, the people of a boxes file may be in later frames.
         if self._options.end is None and self._options.duration is None:
             self._people.check_end(self._source.decoded)
@@ -328,9 +332,8 @@ class Annotator:
         Raises:
             InputError: it cannot be read, or the boxes file does not fit it.
         """
-        from ftpcli.video import VideoReader, open_source
-        from ftpcli.video.ahead import ReadAhead
-        from ftpcli.video.live import LiveReader, is_live
+        from ftpcli.video import open_source
+        from ftpcli.video.live import in_thread
 
         o = self.options
         times: dict[str, Any] = {"start": o.start, "end": o.end, "every": o.every, "duration": o.duration}
@@ -341,11 +344,8 @@ class Annotator:
         )
         frames.__enter__()
         try:
-            if isinstance(frames, VideoReader) and is_live(source, frames.info):
-                frames = LiveReader(frames)
-            elif is_accelerator(self.estimator.device) and self._reader is None and can_reread(source):
-                # A pipe may keep a read waiting for ever, and a CPU is busy with the networks.
-                frames = ReadAhead(frames, held_frames(frames.info), self.estimator.look)
+            estimator, ahead = self.estimator, held_frames(frames.info)
+            frames = in_thread(frames, source, estimator.device, ahead, estimator.look)
             return Annotation(frames, self._people(frames.info), self.estimator, o)
         except BaseException:
             frames.close()

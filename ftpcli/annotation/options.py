@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +17,8 @@ from ftpcli.pose.views import check_tolerance
 
 #: Largest ``--detect-every``: so many frames are held.
 _MOST_SKIPPED = 8
+#: What ``boxes`` leave without use.
+_OF_DETECTOR = ("detector", "detector_size", "detect_every", "tracker", "appearance", "min_score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +27,10 @@ class Options:
 
     Attributes:
         weights: ``default`` or a file made by ``ftp train``.
-        detector: ``default``, a model file, or the name of an ultralytics model.
+        detector: ``default``, a model file, or the name of an ultralytics model; like ``detector_size``,
+            ``detect_every``, ``tracker``, ``appearance`` and ``min_score`` not for ``boxes``.
         detect_every: the detector looks at one frame of this many; between, people move on straight lines
-            (:meth:`ftpcli.people.sources.DetectAndTrack.follow`). Not for ``boxes``.
+            (:meth:`ftpcli.people.sources.DetectAndTrack.follow`).
         tracker: a :class:`TrackerName` or its value.
         appearance: the tracker also compares the colours of people's clothes; for those that look at pictures.
         min_score: detections from this score on may become people; None is the detector's own advice.
@@ -80,8 +83,11 @@ class Options:
             raise UsageError(f"--appearance: {self.tracker} does not look at pictures; choose {' or '.join(seers)}")
         if not 1 <= self.detect_every <= _MOST_SKIPPED:
             raise UsageError(f"--detect-every {self.detect_every}: must lie between 1 and {_MOST_SKIPPED}")
-        if self.detect_every > 1 and self.boxes is not None:
-            raise UsageError(f"--detect-every {self.detect_every}: --boxes {self.boxes} takes the detector's place")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if self.boxes is not None and field.name in _OF_DETECTOR and value != field.default:
+                option = f"--{field.name.replace('_', '-')}" + ("" if value is True else f" {value}")
+                raise UsageError(f"{option}: --boxes {self.boxes} takes the place of detector and tracker")
         if self.detector_size is not None and not 32 <= self.detector_size <= 4096:
             raise UsageError(f"--detector-size {self.detector_size}: must lie between 32 and 4096 pixels")
         if self.min_score is not None and not 0 <= self.min_score <= 1:

@@ -22,14 +22,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ftpcli.annotation.batch import Job, Stop, Tell, Video, annotate_noted
+from ftpcli.annotation.batch import Job, Stop, Tell, Video, annotate_noted, remove_split, split_folder
 from ftpcli.annotation.chain import Annotation, Annotator, Stored
 from ftpcli.annotation.fingerprint import fingerprint
 from ftpcli.annotation.options import Options
-from ftpcli.annotation.outputs import Interrupted, Progress, Summary, Target, annotate_file
+from ftpcli.annotation.outputs import Interrupted, Progress, Summary, Target
 from ftpcli.errors import InputError, OutputError, UsageError
 from ftpcli.files.inputs import Source, can_reread
-from ftpcli.files.output import make_folder, name_beside
+from ftpcli.files.output import folders_if_used, make_folder
 from ftpcli.files.status import StatusFile
 from ftpcli.formats.partfile import PartRecord, PartWriter, read_part
 from ftpcli.people.cuts import thumbnail
@@ -81,23 +81,15 @@ class Split:
     def out(self) -> Path | None:
         return self.video.out
 
-    @property
-    def folder(self) -> Path:
-        assert self.out is not None
-        return name_beside(self.out, "", ".split")
-
     def run(self, annotator: Annotator, status: StatusFile | None, tell: Tell, stop: Stop) -> Summary:
         own = annotator.with_options(**self.source.own)
-        reading, target = own.reading(lambda path: _Frames(self, own, stop)), self.video.target
+        reading = own.reading(lambda path: _Frames(self, own, stop))
         try:
-            if status is None:
-                done = annotate_file(reading, self.source.path, target, tell=tell, stop=stop)
-            else:
-                done = annotate_noted(reading, self.source, target, status, tell=tell, stop=stop)
+            done = annotate_noted(reading, self.source, self.video.target, status, tell=tell, stop=stop)
         except UnfitError:  # what was stored is of no use to a run without --split
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_split(self.out)
             raise
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_split(self.out)
         return done if done.already else replace(done, replayed=0)
 
     def again(self, begun: bool) -> Self:
@@ -137,6 +129,8 @@ class _Frames(_Known):
     def __init__(self, split: Split, annotator: Annotator, stop: Stop) -> None:
         self._split, self._annotator, self._stop = split, annotator, stop
         self._poses: list[_Estimate] = []
+        assert split.out is not None
+        self._folder = split_folder(split.out)
         o, path = annotator.options, split.source.path
         times: dict[str, Any] = {"start": o.start, "end": o.end, "every": o.every, "duration": o.duration}
         self._selection = Selection(path, **times)
@@ -145,19 +139,23 @@ class _Frames(_Known):
             self.warnings, self.expected = list(reader.warnings), reader.expected
 
     def __iter__(self) -> Iterator[Frame]:
-        split, annotator = self._split, self._annotator
-        source, folder, target = split.source, split.folder, split.video.target
+        folder, target = self._folder, self._split.video.target
         if folder.exists() and not target.resume:
             if not target.overwrite:
                 raise OutputError(
                     f"{folder}: holds an unfinished run; go on with --resume, or start again with --overwrite"
                 )
             shutil.rmtree(folder, ignore_errors=True)
-        make_folder(folder)
+        with folders_if_used(folder):
+            make_folder(folder)
+            yield from self._frames()
+
+    def _frames(self) -> Iterator[Frame]:
+        source, folder, annotator = self._split.source, self._folder, self._annotator
         wanted, decoded = FrameTimes.of(source.path, self._selection)
         chunk = held_frames(self.info)
         step = chunk * annotator.options.detect_every  # a stretch begins where an unsplit run's batches do
-        long = split.seconds / float(self.info.time_base)
+        long = self._split.seconds / float(self.info.time_base)
         bounds = [0]
         for place in range(step, len(wanted), step):
             if wanted.pts[place] - wanted.pts[bounds[-1]] >= long:
@@ -165,10 +163,10 @@ class _Frames(_Known):
         bounds.append(len(wanted))
         lead = -(-_LEAD // chunk) * chunk
         for number, (start, end) in enumerate(pairwise(bounds)):
-            self.parts.append(_Detect(source, target.out, folder, number, wanted.part(start, end)))
+            self.parts.append(_Detect(source, self._split.out, folder, number, wanted.part(start, end)))
             first = max(0, start - lead)
             around = wanted.part(first, end + _TAIL)
-            self._poses.append(_Estimate(source, target.out, folder, number, around, first, start, end))
+            self._poses.append(_Estimate(source, self._split.out, folder, number, around, first, start, end))
         self._share(self.parts)
         self._follow()
         self._share(self._poses)
@@ -178,9 +176,8 @@ class _Frames(_Known):
     def _share(self, jobs: Sequence[Job]) -> None:
         self._split.share(jobs, self._stop)
         if self._stop():
-            folder = self._split.folder.name
             raise Interrupted(
-                f"{self._split.source.path}: stopped; what is done is kept in {folder}, go on with --resume"
+                f"{self._split.source.path}: stopped; what is done is kept in {self._folder.name}, go on with --resume"
             )
 
     def _follow(self) -> None:

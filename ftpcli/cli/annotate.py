@@ -165,6 +165,7 @@ def command(
         refuse_standard,
         require_file,
     )
+    from ftpcli.files.output import check_target, folders_if_used
     from ftpcli.files.status import StatusFile
     from ftpcli.files.worklist import Row, Shard, read_worklist, resolve_rows
 
@@ -259,47 +260,54 @@ def command(
     style = Style(angles=angles, trails=trails, blur_faces=blur_faces)
     folder = None if frames is None else Path(frames)
     work = []
-    # Names of outputs are chosen among all inputs, so that they are the same in every shard.
-    for source, target in zip(sources, targets_of(sources, out, several, format, joints, overlay), strict=True):
-        if not share.has(source.name):
-            continue
-        target = replace(
-            target, overwrite=overwrite, resume=resume, picture=picture, frames=folder, show=show, style=style
-        )
-        try:
-            own = replace(options, **source.own)
-            Selection(source.name, own.start, own.end, every, own.duration)
-            target.check(source.path, own.boxes, weights)
-            if split is not None:
-                check_split(split, own, source, target)
-            work.append(Video(source, target))
-        except FtpError as error:
-            if not several:
-                raise
-            failed[source.name] = error
-    errors = list(failed.values())
-    for failure in errors:
-        tell_error(failure)
-    status = StatusFile(out) if sources and out != STANDARD and os.path.isdir(out) else None
-    if status:
-        status.append("run", inputs=listed, shard=shard)
-        for name, failure in failed.items():
-            status.append("failed", source=name, error=str(failure))
-    if not work:
-        if not errors:
-            typer.echo(f"ftp: none of {listed} inputs is in shard {shard}", err=True)
-        raise typer.Exit(EXIT_SOME_FAILED if errors else 0)
-    settings: dict[str, Any] = {
-        "options": options,
-        "engine": engine,
-        "device": device,
-        "precision": precision,
-        "batch": batch,
-        "trust": trust,
-        "allow_network": allow_network,
-    }
-    hands = Hands(jobs, cluster, gpus_per_job, split)
-    done, stop = run(settings, work, errors, quiet, status, hands)
+    with folders_if_used(out, overlay, frames):
+        # Names of outputs are chosen among all inputs, so that they are the same in every shard.
+        for source, target in zip(sources, targets_of(sources, out, several, format, joints, overlay), strict=True):
+            if not share.has(source.name):
+                continue
+            target = replace(
+                target, overwrite=overwrite, resume=resume, picture=picture, frames=folder, show=show, style=style
+            )
+            try:
+                own = replace(options, **source.own)
+                Selection(source.name, own.start, own.end, every, own.duration)
+                target.check(source.path, own.boxes, weights)
+                if split is not None:
+                    check_split(split, own, source, target)
+                work.append(Video(source, target))
+            except FtpError as error:
+                if not several:
+                    raise
+                failed[source.name] = error
+        errors = list(failed.values())
+        for failure in errors:
+            tell_error(failure)
+        status = StatusFile(out) if sources and out != STANDARD and os.path.isdir(out) else None
+        if status:
+            check_target(status.path, overwrite=True)
+
+        def note_run() -> None:
+            if status:
+                status.append("run", inputs=listed, shard=shard)
+                for name, failure in failed.items():
+                    status.append("failed", source=name, error=str(failure))
+
+        if not work:
+            note_run()
+            if not errors:
+                typer.echo(f"ftp: none of {listed} inputs is in shard {shard}", err=True)
+            raise typer.Exit(EXIT_SOME_FAILED if errors else 0)
+        settings: dict[str, Any] = {
+            "options": options,
+            "engine": engine,
+            "device": device,
+            "precision": precision,
+            "batch": batch,
+            "trust": trust,
+            "allow_network": allow_network,
+        }
+        hands = Hands(jobs, cluster, gpus_per_job, split)
+        done, stop = run(settings, work, errors, quiet, status, hands, note_run)
     if done and not quiet and boxes is None and detector == "default" and _at_a_terminal():
         from ftpcli.people.loading import stronger_detector
 

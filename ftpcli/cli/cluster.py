@@ -6,19 +6,18 @@ import logging
 import os
 import pickle
 import secrets
-import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
+from ftpcli.cli.signals import Apart, stop_signals
 from ftpcli.cli.workers import Worker
 from ftpcli.device import cores
-from ftpcli.errors import FtpError, UsageError, counted
+from ftpcli.errors import FtpError, UsageError, counted, one_line
 from ftpcli.files.inputs import STANDARD, can_reread
 from ftpcli.version import __version__
 
@@ -54,7 +53,8 @@ def parse_cluster(text: str) -> str:
     name, colon, address = text.partition(":")
     address = address if colon else "local"
     host, _, port = address.rpartition(":")
-    if name != "ray" or not (address in ("auto", "local") or (host and port.isdigit() and "/" not in host)):
+    fits = host and "/" not in host and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 1 << 16
+    if name != "ray" or not (address in ("auto", "local") or fits):
         raise UsageError(f"--cluster {text}: give ray, ray:auto, or ray:HOST:PORT, as in ray:10.0.0.5:6379")
     if find_spec("ray") is None:
         raise UsageError(f"--cluster {text}: Ray is missing; pip install 'ftp-pose[cluster]'")
@@ -91,16 +91,25 @@ class RayWorkers:
         self._content = pickle.dumps((settings, status, os.getcwd()))
         self.most = 1
         self._folder: TemporaryDirectory[str] | None = None  # of a Ray that is started for this run
+        self._apart: Apart | None = None
 
     def __enter__(self) -> Self:
-        try:
-            self._join()
-        except BaseException:
-            self.__exit__()
-            raise
+        joined = False
+        with stop_signals("stopping once Ray has started") as stop:  # it does not take being interrupted
+            try:
+                self._join(stop)
+                joined = not stop()
+            except FtpError:
+                if not stop():
+                    raise
+            finally:
+                if not joined:
+                    self.__exit__()
+        if stop():
+            sys.exit(stop.exit_code)
         return self
 
-    def _join(self) -> None:
+    def _join(self, stop: Callable[[], bool]) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         if self._address == "local":  # other users and machines are not let in
             os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -108,30 +117,29 @@ class RayWorkers:
             os.environ.setdefault("RAY_worker_niceness", "0")  # as with --jobs
         import ray
 
-        before = signal.getsignal(signal.SIGTERM)
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
         try:
             if self._address == "local":
                 cpus = min(self._jobs or cores(), self._needed)
                 self._folder = TemporaryDirectory(prefix="ftp-ray-", ignore_cleanup_errors=True)
                 quiet |= {"num_cpus": cpus, "object_store_memory": _OBJECTS, "_node_ip_address": "127.0.0.1"}
                 quiet |= {"_temp_dir": self._folder.name}
+                quiet |= {"include_dashboard": False}
                 try:
-                    ray.init("local", include_dashboard=False, **quiet)
+                    self._init(quiet)
                 except Exception:  # a machine that is busy may take longer than the 30 s that Ray waits
-                    ray.shutdown()
-                    ray.init("local", include_dashboard=False, **quiet)
+                    if stop():
+                        raise
+                    self._end()
+                    self._init(quiet)
             else:
                 _check_answer(self._address)
-                ray.init(self._address, **quiet)
+                self._init(quiet)
         except FtpError:
             raise
         except Exception as error:  # Ray raises of all kinds
             why = str(error).strip().partition("\n")[0]
             raise FtpError(f"--cluster ray:{self._address}: cannot be joined ({why}); see the recipes") from error
-        finally:
-            with suppress(ValueError):  # not in the main thread
-                signal.signal(signal.SIGTERM, before)  # Ray sets its own
         there = ray.cluster_resources()
         if self._gpus is None:
             self._gpus = 1.0 if there.get("GPU") and not self._on_cpu else 0.0
@@ -143,10 +151,22 @@ class RayWorkers:
             num_cpus=1, num_gpus=self._gpus, max_concurrency=3, runtime_env={"env_vars": _ONE_THREAD}
         )
 
-    def __exit__(self, *_: object) -> None:
+    def _init(self, options: dict[str, Any]) -> None:
+        import ray
+
+        self._apart = Apart()
+        with self._apart:
+            ray.init(self._address, **options)
+
+    def _end(self) -> None:
         import ray
 
         ray.shutdown()
+        if self._apart is not None:
+            self._apart.kill()  # where its start failed, Ray leaves some
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -170,17 +190,23 @@ def _check_answer(address: str) -> None:
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
-    refused = f"--cluster ray:{address}: no Ray answers there"
+    where, port_of = (
+        f"--cluster ray:{address}",
+        "is it the head's address, with the port that 'ray start --head' names?",
+    )
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
     try:
         socket.create_connection((host, int(port)), _PATIENCE[0]).close()
-        command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
         asked = subprocess.run(command, capture_output=True, timeout=_PATIENCE[1], text=True)
-    except (OSError, OverflowError, subprocess.TimeoutExpired) as error:
-        why = "; is it the head's address, with the port that 'ray start --head' names?"
-        raise FtpError(refused + why) from error
+    except (OSError, UnicodeError) as error:
+        raise FtpError(f"{where}: nobody answers there ({one_line(error)}); {port_of}") from error
+    except subprocess.TimeoutExpired as error:
+        raise FtpError(f"{where}: no Ray answers there in {_PATIENCE[1]:g} s, but somebody is; {port_of}") from error
     if asked.returncode:
-        token = "it asks for its token (RAY_AUTH_TOKEN)" if "token" in asked.stderr else "is it of the same version?"
-        raise FtpError(f"{refused} as it should; {token}")
+        why = one_line(Exception(asked.stderr.strip().rpartition("\n")[2]))
+        if "token" in asked.stderr:
+            why = "it asks for its token; set RAY_AUTH_TOKEN"
+        raise FtpError(f"{where}: Ray cannot be used there ({why})")
 
 
 def _actor() -> type:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from ftpcli.choices import Engine
 from ftpcli.cli.progress import End, Report, bars, progress
 from ftpcli.cli.signals import Stop, stop_signals
 from ftpcli.cli.workers import Processes, Worker, Workers, device_line, do, note_failure, short_name
-from ftpcli.device import choose_engine, cores
+from ftpcli.device import MOST_THREADS, choose_engine, cores
 from ftpcli.errors import BusyError, FtpError, counted
 
 if TYPE_CHECKING:
@@ -44,8 +45,13 @@ def run(
     quiet: bool,
     status: StatusFile | None,
     hands: Hands,
+    ready: Callable[[], None],
 ) -> tuple[list[Summary], Stop]:
-    """Annotate all sources as is asked for; failures are printed and kept in ``errors``, the others go on."""
+    """Annotate all sources as is asked for; failures are printed and kept in ``errors``, the others go on.
+
+    Args:
+        ready: called once the models are loaded, before the first output is begun.
+    """
     from ftpcli.files.inputs import can_reread
 
     def workers(needed: int, status: StatusFile | None) -> Workers:
@@ -55,23 +61,25 @@ def run(
             return RayWorkers(parse_cluster(hands.cluster), hands.jobs, hands.gpus_per_job, needed, settings, status)
         return Processes(min(hands.jobs or _usual_jobs(settings), needed), settings, status)
 
-    def share(stretches: Sequence[Job], stop: Callable[[], bool]) -> None:
-        failed: list[FtpError] = []
-        with workers(len(stretches), None) as engine:
-            side_by_side(engine, stretches, failed, quiet, stop, told=False)
-        if failed:
-            raise failed[0]
-
     if hands.split is not None:
         from ftpcli.annotation.split import Split
 
-        return one_by_one(settings, [Split(video, hands.split, share) for video in work], errors, quiet, status)
+        engine = workers(MOST_THREADS, None)
+
+        def share(stretches: Sequence[Job], stop: Callable[[], bool]) -> None:
+            failed: list[FtpError] = []
+            side_by_side(engine, stretches, failed, quiet, stop, told=False)
+            if failed:
+                raise failed[0]
+
+        splits = [Split(video, hands.split, share) for video in work]
+        return one_by_one(settings, splits, errors, quiet, status, ready, engine)
     alone = not all(can_reread(video.source.path) and not video.target.show for video in work)
     engine = workers(1 if alone else len(work), status)
     if isinstance(engine, Processes) and engine.most == 1:
-        return one_by_one(settings, work, errors, quiet, status)
-    with engine, stop_signals(STOPPING) as stop:
-        return side_by_side(engine, work, errors, quiet, stop, status), stop
+        return one_by_one(settings, work, errors, quiet, status, ready)
+    with stop_signals(STOPPING) as stop, engine:
+        return side_by_side(engine, work, errors, quiet, stop, status, ready=ready), stop
 
 
 def _usual_jobs(settings: Settings) -> int:
@@ -81,11 +89,18 @@ def _usual_jobs(settings: Settings) -> int:
 
 
 def one_by_one(
-    settings: Settings, work: Sequence[Job], errors: list[FtpError], quiet: bool, status: StatusFile | None = None
+    settings: Settings,
+    work: Sequence[Job],
+    errors: list[FtpError],
+    quiet: bool,
+    status: StatusFile | None = None,
+    ready: Callable[[], None] = lambda: None,
+    helpers: AbstractContextManager[object] = nullcontext(),
 ) -> tuple[list[Summary], Stop]:
     """Annotate one source after the other; a failure is printed and kept in ``errors``, the others go on.
 
-    With a status file, what another run is writing is looked at again after the others, until it is done.
+    With a status file, what another run is writing is looked at again after the others, until it is done. The work
+    is done inside of ``helpers``.
     Signals end the program at once while the models load, and from then on after the chunk that is at work.
     """
     from ftpcli.annotation.chain import Annotator
@@ -96,7 +111,8 @@ def one_by_one(
     if not quiet:
         typer.echo(device_line(annotator), err=True)
     done, left, busy = list[Summary](), deque(work), _Busy(quiet)
-    with stop_signals(STOPPING) as stop:
+    with stop_signals(STOPPING) as stop, helpers:
+        ready()
         while left and not stop():
             job = left.popleft()
             with progress(short_name(job), quiet=quiet or job.shared) as show:
@@ -123,6 +139,7 @@ def side_by_side(
     stop: Callable[[], bool],
     status: StatusFile | None = None,
     told: bool = True,
+    ready: Callable[[], None] = lambda: None,
 ) -> list[Summary]:
     """The same with workers; one that dies fails the job that it was at, after the engine's retries, and no other.
 
@@ -134,11 +151,12 @@ def side_by_side(
     left, outcomes, busy = deque(enumerate(work)), dict[int, "Summary | FtpError | None"](), _Busy(quiet)
     hands: dict[Worker, _Hand] = {}
     losses: Counter[int | None] = Counter()
-    asked = False
+    asked = loaded = False
+    most = min(engine.most, len(work))
     with bars(len(work), quiet=quiet) as begin:
         try:
             while hands or (left and not stop()):
-                if left and not stop() and len(hands) < engine.most and (not hands or _any_ready(hands)):
+                if left and not stop() and len(hands) < most and (not hands or _any_ready(hands)):
                     hands[engine.start()] = _Hand()
                 if stop() and not asked:
                     asked = True
@@ -165,9 +183,11 @@ def side_by_side(
                             note_failure(status, job, content)
                         kind = "done" if job is not None else "gone" if hand.ready or asked else "failed"
                     if kind == "ready":
-                        if told and not quiet and not outcomes and len(hands) == 1:
-                            typer.echo(content, err=True)
-                        hand.ready = True
+                        if not loaded:
+                            ready()
+                            if told and not quiet:
+                                typer.echo(content, err=True)
+                        hand.ready = loaded = True
                     elif kind == "notice":
                         tell_notice(content)
                     elif kind == "progress":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, Self
 
 import typer
 
@@ -59,3 +60,33 @@ def stop_signals(notice: str = "") -> Iterator[Stop]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+class Apart:
+    """For what must not be interrupted, but would be: what is called in the block sets no signal handlers, and what it
+    forks has a process group of its own, which signals to all processes of the program do not reach. On Linux alone.
+    """
+
+    def __enter__(self) -> Self:
+        self._set, signal.signal = signal.signal, lambda number, handler: signal.getsignal(number)  # type: ignore[assignment]
+        self._inside, self._pipe = True, os.pipe()
+        if sys.platform == "linux":  # elsewhere Ray ends its processes by their common group
+            os.register_at_fork(after_in_child=self._leave)
+        return self
+
+    def _leave(self) -> None:
+        if self._inside:
+            os.setpgid(0, 0)
+            os.write(self._pipe[1], os.getpid().to_bytes(8))
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal, self._inside = self._set, False
+        os.close(self._pipe[1])
+        with open(self._pipe[0], "rb") as numbers:
+            self._groups = [int.from_bytes(number) for number in iter(lambda: numbers.read(8), b"")]
+
+    def kill(self) -> None:
+        """After the block: end what was forked in it, and what that started."""
+        for group in self._groups:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)

@@ -38,5 +38,10 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"done by {hosts}")
     for part in found["unfinished"]:
         state = "at work" if part["at_work"] else "interrupted, it seems"
-        lines.append(f"{state}: {part['file']}, last written {part['last_written']:.0f} s ago")
+        begun = ", ".join(
+            f"{what} of {counted(n, 'stretch', 'stretches')}" for what, n in part["stretches"].items() if n
+        )
+        lines.append(
+            f"{state}: {part['file']}, last written {part['last_written']:.0f} s ago{begun and f'; {begun} begun'}"
+        )
     return [*lines, *(f"failed: {one['error']}" for one in found["failed"])]

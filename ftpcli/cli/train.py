@@ -209,6 +209,7 @@ class PoseRecipeOptions:
     stem_lr: Annotated[float | None, typer.Option(help="Of the movenet stem's trunk, relative to the backbone's.")] = (
         None
     )
+    head_lr: Annotated[float | None, typer.Option(help="Of the head, relative to lr; 0 freezes it.")] = None
     key_gradient_only: Annotated[
         bool | None, typer.Option(help="The backbone learns from key frames alone: half the time a step.")
     ] = None

@@ -192,7 +192,7 @@ def do(
         return error
     except FtpError as error:
         failure = error
-    except BrokenPipeError:
+    except ConnectionError:  # nobody listens any more
         raise
     except Exception as error:
         if os.environ.get("FTP_DEBUG"):

@@ -66,6 +66,19 @@ def make_folder(path: str | os.PathLike[str]) -> None:
         raise write_error(path, OSError(errno.EACCES, ""))
 
 
+@contextlib.contextmanager
+def folders_if_used(*paths: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Folders that the block makes for these paths, and leaves empty, are removed at its end."""
+    folders = [folder for path in paths if path for folder in (Path(path), *Path(path).parents)]
+    missing = [folder for folder in folders if not os.path.lexists(folder)]
+    try:
+        yield
+    finally:
+        for folder in missing:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
 def name_beside(path: str | os.PathLike[str], prefix: str, suffix: str) -> Path:
     """``PREFIX`` + name + ``SUFFIX`` in the same folder, for a file that belongs to ``path``.
 

@@ -109,7 +109,7 @@ def summed_up(folder: str) -> dict[str, Any]:
     """
     path = Path(folder, NAME)
     if not path.is_file():
-        raise InputError(f"{path}: there is none; ftp annotate writes it into the folder of its outputs")
+        raise InputError(f"{path}: there is none; ftp annotate writes it among its outputs, once models are loaded")
     run: dict[str, Any] = {}
     done: dict[str, dict[str, Any]] = {}
     failed: dict[str, dict[str, Any]] = {}
@@ -127,8 +127,11 @@ def summed_up(folder: str) -> dict[str, Any]:
     unfinished = []
     for part in sorted(Path(folder).glob("*.part.jsonl")):
         with contextlib.suppress(OSError):  # it was finished meanwhile
-            age = max(0.0, time.time() - part.stat().st_mtime)
-            unfinished.append({"file": part.name, "at_work": age < _AT_WORK, "last_written": round(age, 1)})
+            stretches = list(part.with_name(part.name.removesuffix(".part.jsonl") + ".split").glob("*.jsonl"))
+            age = max(0.0, time.time() - max(path.stat().st_mtime for path in [part, *stretches]))
+            begun = Counter(path.name.partition("-")[0] for path in stretches)
+            state = {"file": part.name, "at_work": age < _AT_WORK, "last_written": round(age, 1)}
+            unfinished.append(state | {"stretches": {what: begun[what] for what in ("detections", "poses")}})
     frames, seconds = (sum(_number(line.get(key)) for line in done.values()) for key in ("frames", "seconds"))
     inputs = run.get("inputs")
     return {

@@ -13,14 +13,16 @@ import numpy as np
 
 from ftpcli.records import TrackedFrame
 
-#: A cut changes both measures of `_Look.change` by more than this. In continuous shots of 155 clips both reached 0.1
-#: from one frame to the next and 0.23 over five frames; of frames of two different clips 99 % lie beyond it.
+#: A cut changes both colours and places by more than this. In continuous shots of 155 clips both reached 0.1 from one
+#: frame to the next and 0.23 over five frames; of frames of two different clips 99 % lie beyond it.
 _DIFFERENCE = 0.3
-#: Between shots that look alike it changes them by at least this much, and by so many times the change that went on
-#: before or goes on after, to which a little is added. ``samples/compare_cuts.py`` measures what that finds.
-_ALIKE, _TIMES, _MORE = 0.1, 2.5, 0.02
+#: Between shots that look alike it changes them (`_Look.change`) by at least so much, and each by so many times the
+#: change that went on before or goes on after, to which a little is added: much in both, or very much in places, where
+#: the scene is the same from elsewhere. ``samples/compare_cuts.py`` measures what that finds.
+_ALIKE = ((0.1, np.array([2.5, 1.0])), (0.05, np.array([0.0, 3.0])))
+_MORE = np.array([0.02, 0.05])
 _FADES = 0.95  # a frame: how long change in the past counts
-_UNKNOWN = 0.05  # change that is assumed before a shot's first frame
+_UNKNOWN = np.array([0.05, 0.2])  # change that is assumed before a shot's first frame
 _SIDE = 32  # pixels, longer side of the thumbnails that are compared
 _FLASH = 2  # frames: unlike pictures for so short a time are a flash, not a shot
 
@@ -51,11 +53,12 @@ class _Look(NamedTuple):
         luma -= luma.mean()
         return cls(colours, luma / max(float(np.linalg.norm(luma)), 1e-6))
 
-    def change(self, other: Self) -> float:
-        """0 to 1; small where both may be of one shot: the same colours, wherever they are (movement), or the same
-        places light and dark, whatever their colours (light, exposure, fades)."""
-        colours = float(np.abs(self.colours - other.colours).sum()) / 2
-        return min(colours, 1.0 - float(self.luma @ other.luma))
+    def change(self, other: Self) -> np.ndarray:
+        """(2,) of 0 to 1. The first is small where both may be of one shot: the same colours, wherever they are
+        (movement), or the same places light and dark, whatever their colours (light, exposure, fades). The second is
+        that of places alone."""
+        colours, places = float(np.abs(self.colours - other.colours).sum()) / 2, 1.0 - float(self.luma @ other.luma)
+        return np.array([min(colours, places), places])
 
 
 class Shots:
@@ -81,16 +84,19 @@ class Shots:
         def first() -> TrackedFrame:
             nonlocal shot, before, level
             tracked, look = held.popleft()
-            change = 0.0 if before is None else look.change(before)
+            change = np.zeros(2) if before is None else look.change(before)
             later = [look, *(one for _, one in held)]
-            if change > _DIFFERENCE:
-                cut = before is not None and not any(one.change(before) <= _DIFFERENCE for one in later[1:])
+            if before is not None and change[0] > _DIFFERENCE:
+                back = min(_DIFFERENCE, change[0] / 2)
+                cut = not any(one.change(before)[0] <= back for one in later[1:])
             else:
                 coming = [one.change(other) for one, other in pairwise(later)]
                 # A repeated picture says nothing of what goes on after it.
-                known = len(coming) == _FLASH and min(coming) > 1e-6
-                cut = known and change > max(_ALIKE, _TIMES * (max(level, *coming) + _MORE))
-                before, level = look, max(_FADES * level, change)
+                coming = [one for one in coming if one[0] > 1e-6]
+                usual = np.max([level, *coming], axis=0) + _MORE
+                sudden = any(change[0] > least and (change > times * usual).all() for least, times in _ALIKE)
+                cut = sudden and bool(coming)
+                before, level = look, np.maximum(_FADES * level, change)
             if cut:
                 shot, before, level = shot + 1, look, _UNKNOWN
             return replace(tracked, shot=shot)

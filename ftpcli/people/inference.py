@@ -13,8 +13,13 @@ import numpy as np
 GREY = 114
 #: Weakest detection that is passed on. ByteTrack's second stage lives on weak ones.
 FLOOR = 0.05
+#: From this score on a box is a person, where a weights file does not say otherwise.
+SCORE = 0.3
 #: IoU from which suppression drops the weaker box, where a weights file does not say otherwise.
 OVERLAP = 0.55
+#: A box with a longer share than this of the picture's width or height is a large one, for `look_twice`, which is worth
+#: a second look from this score on.
+_LARGE, _HINT = 0.5, 0.02
 _STRIDE = 32
 _MOST = 300  # detections a picture
 
@@ -28,7 +33,7 @@ class DetectorConfig:
     end2end: bool = False  # True: the one-to-one head of YOLO26 and v10; False: one-to-many head and NMS
     classes: tuple[str, ...] = ("person",)
     sized_for: int = 0  # the class branch is as wide as for this number of classes; 0: for those it has
-    score: float = 0.3  # from this score on a detection may start a track
+    score: float = SCORE  # from this score on a detection may start a track
     overlap: float = OVERLAP  # IoU from which non-maximum suppression drops the weaker box; unused where end2end
     provenance: dict[str, Any] = field(default_factory=dict)  # data, recipe, seed, measured numbers
 
@@ -117,6 +122,43 @@ def find_boxes(
     return results
 
 
+def look_twice(
+    find: Callable[..., list[np.ndarray]],
+    images: Sequence[np.ndarray],
+    *,
+    size: int,
+    floor: float,
+    overlap: float,
+    score: float,
+) -> list[np.ndarray]:
+    """Boxes as `find_boxes` gives them, of pictures with a doubtful large box after a second look at half the size.
+
+    A network is surer of people who fill the picture, and lack head or feet, where they are small. Of both looks' large
+    boxes suppression keeps the stronger one. Few pictures have such boxes, and the second look takes a quarter of the
+    first one's time.
+
+    Args:
+        find: `find_boxes` of pictures, ``size`` and ``floor``.
+        score: a weaker box is doubtful.
+    """
+    least = min(floor, _HINT)
+    found = find(images, size=size, floor=least)
+
+    def large(rows: np.ndarray, image: np.ndarray) -> np.ndarray:
+        return np.asarray(((rows[:, 2:4] - rows[:, :2]) > _LARGE * np.array(image.shape[1::-1])).any(axis=1))
+
+    def is_doubtful(rows: np.ndarray, image: np.ndarray) -> bool:
+        return bool((large(rows, image) & (rows[:, 4] > _HINT) & (rows[:, 4] < score)).any())
+
+    doubtful = [i for i, rows in enumerate(found) if is_doubtful(rows, images[i])]
+    again = find([images[i] for i in doubtful], size=size // 2, floor=least) if doubtful else []
+    for i, rows in zip(doubtful, again, strict=True):
+        both = np.concatenate([found[i], rows[large(rows, images[i])]])
+        kept = both[_strongest(both[:, :2], both[:, 2:4], both[:, 4], overlap)]
+        found[i] = tidy(kept, images[i].shape[1], images[i].shape[0])
+    return [rows[rows[:, 4] > floor] for rows in found]
+
+
 def _people(raw: np.ndarray, person: int, floor: float, overlap: float) -> np.ndarray:
     """(N, 5) xyxy and score of the people in a network's output for one picture, see `find_boxes`."""
     if raw.shape[-1] == 6 and raw.shape[0] != 6:  # the one-to-one head's
@@ -125,6 +167,11 @@ def _people(raw: np.ndarray, person: int, floor: float, overlap: float) -> np.nd
     rows = raw[:, (scores[person] > floor) & (scores.argmax(axis=0) == person)]
     boxes, scores = rows[:4].T, rows[4 + person]
     low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
-    sides = np.concatenate([low, high - low], axis=1)
-    kept = np.asarray(cv2.dnn.NMSBoxes(sides.tolist(), scores.tolist(), floor, overlap), np.int64).reshape(-1)[:_MOST]
+    kept = _strongest(low, high, scores, overlap)
     return np.concatenate([low, high, scores[:, None]], axis=1)[kept]
+
+
+def _strongest(low: np.ndarray, high: np.ndarray, scores: np.ndarray, overlap: float) -> np.ndarray:
+    """Places of the boxes, (N, 2) edges each, that suppression keeps, best first."""
+    sides = np.concatenate([low, high - low], axis=1)
+    return np.asarray(cv2.dnn.NMSBoxes(sides.tolist(), scores.tolist(), 0.0, overlap), np.int64).reshape(-1)[:_MOST]

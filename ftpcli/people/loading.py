@@ -19,7 +19,7 @@ from ftpcli.files.cache import cache_folder, downloads_forbidden
 from ftpcli.files.graphs import Graphs, opened
 from ftpcli.files.inputs import refuse_pointer, require_file
 from ftpcli.files.tensors import sha256
-from ftpcli.people.inference import FLOOR, DetectorConfig, Fit, find_boxes, letterbox, tidy
+from ftpcli.people.inference import FLOOR, DetectorConfig, Fit, find_boxes, letterbox, look_twice, tidy
 
 if TYPE_CHECKING:
     import torch
@@ -146,20 +146,15 @@ class NetworkDetector:
         self._letterbox = partial(letterbox_on, self._device)
 
     def detect_batch(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-        if len({image.shape for image in images}) > 1:  # the network remembers the cells of a single shape
-            return self._find(images)
-        return self._threads.map(self._find, images)
+        overlap, score = self.config.overlap, self.score
+        return look_twice(self._find, images, size=self.image_size, floor=self.floor, overlap=overlap, score=score)
 
-    def _find(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-        return find_boxes(
-            self.network,
-            images,
-            size=self.image_size,
-            person=self.person,
-            floor=self.floor,
-            overlap=self.config.overlap,
-            letterbox=self._letterbox,
-        )
+    def _find(self, images: Sequence[np.ndarray], **options: Any) -> list[np.ndarray]:
+        options |= {"person": self.person, "overlap": self.config.overlap, "letterbox": self._letterbox}
+        find: Callable[..., list[np.ndarray]] = partial(find_boxes, self.network, **options)
+        if len({image.shape for image in images}) > 1:  # the network remembers the cells of a single shape
+            return find(images)
+        return self._threads.map(find, images)
 
     def describe(self) -> dict[str, Any]:
         return {

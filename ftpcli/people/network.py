@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from ftpcli.files.inputs import require_file
 from ftpcli.files.tensors import read_tensors, write_tensors
 from ftpcli.model.fuse import cast_weights
 from ftpcli.people._ultralytics import DetectionModel, get_cfg, yaml_model_load
-from ftpcli.people.inference import GREY, DetectorConfig, Fit, find_boxes
+from ftpcli.people.inference import FLOOR, GREY, OVERLAP, SCORE, DetectorConfig, Fit, find_boxes, look_twice
 
 FORMAT = "ftp-detector-1"
 
@@ -157,10 +157,17 @@ def _linear(count: int, wanted: int) -> np.ndarray:
 
 
 def find_people(
-    network: torch.nn.Module, images: Sequence[np.ndarray], *, device: torch.device | str = "cpu", **options: Any
+    network: torch.nn.Module,
+    images: Sequence[np.ndarray],
+    *,
+    size: int,
+    floor: float = FLOOR,
+    overlap: float = OVERLAP,
+    device: torch.device | str = "cpu",
 ) -> list[np.ndarray]:
-    """`find_boxes` with a network of ultralytics in evaluation mode, in fp32."""
-    return find_boxes(TorchNetwork(network, device), images, **options)
+    """`look_twice` with a network of ultralytics in evaluation mode, in fp32, its first class."""
+    find = partial(find_boxes, TorchNetwork(network, device), overlap=overlap)
+    return look_twice(find, images, size=size, floor=floor, overlap=overlap, score=SCORE)
 
 
 def _raw(network: torch.nn.Module, pictures: Tensor) -> Tensor:

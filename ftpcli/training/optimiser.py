@@ -13,12 +13,15 @@ from ftpcli.training.recipe import Recipe
 
 #: The part of the movenet stem that others trained.
 _TRAINED_STEM = "backbone.trunk."
+#: Parts of the head that serve the encoder's high-resolution branch.
+_FINE = ("head.cross.", "head.mlp.", "head.scatter.")
 
 
 def build_optimisers(model: FTPPose, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """AdamW, with Muon before it for the blocks' matrices where the recipe says so.
 
-    Every group carries a ``scale``: new modules 1, the backbone's layers less; biases and norms do not decay.
+    Every group carries a ``scale``: new modules 1, the backbone's layers and the head as the recipe
+    says; biases and norms do not decay.
     """
     groups: dict[tuple[bool, float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
@@ -28,6 +31,8 @@ def build_optimisers(model: FTPPose, recipe: Recipe) -> list[torch.optim.Optimiz
             scale = recipe.backbone_lr * recipe.layer_decay ** (depth - _layer(name, depth))
             if name.startswith(_TRAINED_STEM):
                 scale *= recipe.stem_lr
+        elif name.startswith("head.") and not name.startswith(_FINE):
+            scale = recipe.head_lr
         if scale == 0:
             parameter.requires_grad_(False)
             continue

@@ -143,6 +143,8 @@ class PoseTrainer(Trainer):
         recipe, world = self.recipe, rank_and_world()[1]
         if not recipe.backbone_lr:
             self.model.backbone.eval()  # frozen means its batch statistics too
+        if not recipe.head_lr:
+            self.model.head.eval()
         parts: Sequence[Batch | Tokens] = batch.split(recipe.accumulate) if batch else self._again()
         # Every labelled joint of the whole batch counts alike, whichever part and process it is in.
         weights = [part.weight.to(self.device) for part in parts]

@@ -143,6 +143,7 @@ _RULES: dict[str, tuple[Callable[[float], bool], tuple[str, ...]]] = {
             "clip",
             "backbone_lr",
             "stem_lr",
+            "head_lr",
             "token_cache",
             "foreground",
             "absent",
@@ -212,6 +213,7 @@ class Recipe(BaseRecipe):
         backbone_lr: the backbone's rate relative to ``lr``, each of its blocks ``layer_decay`` times the one above;
             0 freezes the backbone. ``lr`` itself is that of new modules.
         stem_lr: of MoveNet's trunk, relative to the backbone's first layer.
+        head_lr: of the head but for what serves the high-resolution branch, relative to ``lr``; 0 freezes it.
         optimiser: ``adamw``; or ``muon``, which orthogonalises the updates of the Transformer blocks' matrices
             (Jordan et al. 2024, at AdamW's rates) and leaves the rest to AdamW.
         key_gradient_only: the backbone learns from key frames alone; saves half of a three-frame step.
@@ -234,6 +236,7 @@ class Recipe(BaseRecipe):
     backbone_lr: float = 0.1
     layer_decay: float = 0.75
     stem_lr: float = 1.0
+    head_lr: float = 1.0
     sigma: float = 2.0
     foreground: float = 0.0
     absent: float = 0.0

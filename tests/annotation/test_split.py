@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 
-from ftpcli.annotation.batch import Job, Video
+from ftpcli.annotation.batch import Job, Video, remove_split
 from ftpcli.annotation.chain import Annotator, Options
 from ftpcli.annotation.outputs import Interrupted, Target, annotate_file
 from ftpcli.annotation.split import Split, check_split
@@ -136,6 +136,25 @@ def test_a_stop_at_any_point(clip: Path, tiny_model: Path, tmp_path: Path) -> No
     assert sum(looked) == FRAMES and not (tmp_path / "out.jsonl.split").exists()
     run(annotator, clip, Target(out, overwrite=True))
     assert sum(looked) == 2 * FRAMES
+
+
+def test_a_run_without_it_goes_on(clip: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """What was stored goes, with nothing else, and not under the hands of another run."""
+    annotator, out = Annotator(Options(weights=str(tiny_model))), tmp_path / "out.jsonl"
+    count = iter(range(6))
+    with pytest.raises(Interrupted):
+        run(annotator, clip, Target(out), lambda: next(count, None) is None)
+    stored = list((tmp_path / "out.jsonl.split").iterdir())
+    (tmp_path / "out.jsonl.part.jsonl").touch()
+    remove_split(out)
+    assert stored and all(path.exists() for path in stored)
+    Video(Source(str(clip), "video"), Target(out, resume=True)).run(annotator, None, lambda _: None, lambda: False)
+    assert list(tmp_path.iterdir()) == [out]
+    for name, goes in {"poses-00001.jsonl": True, "mine.txt": False}.items():
+        (tmp_path / "out.jsonl.split").mkdir()
+        (tmp_path / "out.jsonl.split" / name).touch()
+        Video(Source(str(clip), "video"), Target(out, resume=True)).run(annotator, None, lambda _: None, lambda: False)
+        assert (tmp_path / "out.jsonl.split").exists() != goes
 
 
 @pytest.mark.parametrize("kind", ["x264.mp4", "open.mkv", "variable.mp4", "mpeg2.ts", "x265.mp4", "offset.mkv"])

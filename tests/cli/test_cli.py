@@ -72,6 +72,12 @@ BAD = [
     ([*ONE, "--fps", "0"], 2, "0: is not a frame rate"),
     ([*ONE, "--rotate", "45"], 2, "rotation of 45 degrees"),
     # people
+    ([*ONE, "--tracker", "ocsort"], 2, "--tracker ocsort: --boxes boxes.txt takes the place of detector and tracker"),
+    ([*ONE, "--detector", "yolo11n"], 2, "--detector yolo11n: --boxes boxes.txt takes the place of detector"),
+    ([*ONE, "--detector-size", "640"], 2, "--detector-size 640: --boxes boxes.txt takes the place"),
+    ([*ONE, "--min-score", "0.5"], 2, "--min-score 0.5: --boxes boxes.txt takes the place"),
+    ([*ONE, "--detect-every", "2"], 2, "--detect-every 2: --boxes boxes.txt takes the place"),
+    ([*ONE, "--tracker", "botsort", "--appearance"], 2, "--tracker botsort: --boxes boxes.txt takes the place"),
     ([*DETECT, "--boxes", "missing.txt"], 1, "missing.txt: no such file or folder"),
     ([*DETECT, "--boxes", "words.txt"], 1, "words.txt: line 1 is not MOT text"),
     ([*DETECT, "--boxes", "long.txt"], 1, "long.txt: line"),

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ftpcli.files.status import summed_up
-from tests.support.many_videos import MAIN, start, status_lines
+from tests.support.many_videos import MAIN, is_alive, start, status_lines
 from tests.support.odd_videos import encode
 from tests.support.tiny import Ran, mot_boxes
 
@@ -94,18 +94,22 @@ def test_what_cannot_be(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         nobody = f"127.0.0.1:{free.getsockname()[1]}"
+    out = tmp_path / "out"
     for more, code, says in [
         (("--cluster", "dask"), 2, "--cluster dask: give ray, ray:auto, or ray:HOST:PORT"),
         (("--cluster", "ray:"), 2, "--cluster ray:: give ray"),
         (("--cluster", "ray:host"), 2, "--cluster ray:host: give ray"),
         (("--gpus-per-job", "1"), 2, "--gpus-per-job 1: is for --cluster"),
-        (("--cluster", f"ray:{nobody}"), 1, f"--cluster ray:{nobody}: no Ray answers there"),
-        (("--cluster", f"ray:{silent}"), 1, f"--cluster ray:{silent}: no Ray answers there"),
+        (("--cluster", "ray:host:0"), 2, "--cluster ray:host:0: give ray"),
+        (("--cluster", "ray:host:65536"), 2, "--cluster ray:host:65536: give ray"),
+        (("--cluster", f"ray:{nobody}"), 1, f"--cluster ray:{nobody}: nobody answers there ("),
+        (("--cluster", f"ray:{'a' * 70}:1"), 1, f"{'a' * 70}:1: nobody answers there ("),
+        (("--cluster", f"ray:{silent}"), 1, f"--cluster ray:{silent}: no Ray answers there in 6 s, but somebody is"),
     ]:
         began = time.monotonic()
         ran = command("annotate", *listed, *more)
         assert ran.code == code and len(ran.lines) == 1 and says in ran.lines[0], ran.err
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 10 and not out.exists()
     ran = command("annotate", tmp_path / "clip000.mp4", "--out", "-", "--cluster", "ray", "--device", "cpu")
     assert ran.code == 2 and "reads and writes files, no pipes" in ran.err
 
@@ -118,7 +122,7 @@ def test_what_cannot_be(
     )
     said = run.communicate(timeout=300)[1]
     assert run.returncode == 1 and "has ftp " in said and ", this is 9.9; install" in said and said.count("\n") == 1
-    assert not list((tmp_path / "out").glob("*.jsonl"))
+    assert not out.exists()
 
 
 def test_a_worker_of_another_version_can_say_so(tmp_path: Path) -> None:
@@ -139,6 +143,43 @@ def test_a_worker_of_another_version_can_say_so(tmp_path: Path) -> None:
     )
     assert "('unfit', 'worker on " in ran.stdout and "has ftp 0.0.1, this is " in ran.stdout
     assert "['ftpcli', 'ftpcli.version']" in ran.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Ray ends its processes by their common group")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_signal_while_ray_starts(number: signal.Signals, fails: bool, tmp_path: Path) -> None:
+    """To all processes: Ray's start goes on to its end, and then nothing of it is left. A stand-in for Ray, which does
+    what Ray does: it sets a handler, forks as Ray forks, and writes into its folder."""
+    code = f"""
+import os, pathlib, signal, subprocess, sys, types
+from ftpcli.cli.signals import stop_signals
+number, fails, ray = signal.{number.name}, {fails}, types.ModuleType("ray")
+
+def init(address, *, _temp_dir, **more):
+    signal.signal(signal.SIGTERM, lambda *_: print("Ray's handler"))
+    child = subprocess.Popen(["sleep", "100"], preexec_fn=lambda: None)
+    os.killpg(0, number)
+    assert child.poll() is None
+    print("started", child.pid, pathlib.Path(_temp_dir, "log").write_text(""), _temp_dir)
+    if fails:
+        raise RuntimeError("busy")
+
+ray.init, ray.shutdown, ray.cluster_resources, ray.remote = init, lambda: print("shut down"), dict, __import__("unittest.mock").mock.Mock()
+sys.modules["ray"] = ray
+from ftpcli.cli.cluster import RayWorkers
+with stop_signals(), RayWorkers("local", 1, 0.0, 1, {{"device": "cpu"}}, None):
+    print("used")
+"""  # noqa: E501
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, start_new_session=True
+    )
+    assert ran.returncode == 128 + number and ran.stderr == "ftp: stopping once Ray has started\n", ran.stderr
+    (started, child, *_), last = (line.split() for line in ran.stdout.splitlines())
+    assert started == "started" and last == ["shut", "down"] and not list(tmp_path.iterdir())
+    status = Path(f"/proc/{child}/stat")
+    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
@@ -205,3 +246,41 @@ def test_two_hundred_clips(models: tuple[object, ...], command: Callable[..., Ra
     }  # fmt: skip
     done = Counter(line["out"] for line in status_lines(out))
     assert done.pop("clip100.jsonl") == done.pop("clip150.jsonl") == 2 and set(done.values()) == {1}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_a_split_whose_worker_and_whose_program_are_killed(
+    models: tuple[object, ...], command: Callable[..., Ran], tmp_path: Path
+) -> None:
+    """72 seconds: the file of a plain run, after all."""
+    clip = encode(tmp_path / "clip.mp4", count=1800, size=(96, 64))
+    words = (clip, "--boxes", mot_boxes(tmp_path / "boxes.txt", 1800), *models)
+    plain, out = tmp_path / "plain.jsonl", tmp_path / "out.jsonl"
+    assert command("annotate", *words, "--out", plain).code == 0
+    words += ("--out", out, "--split", 10, "--cluster", "ray", "--jobs", 2)
+
+    def wait_for(what: str, run: subprocess.Popen[str]) -> None:
+        until = time.monotonic() + 300
+        while not list(tmp_path.glob(f"out.jsonl.split/{what}")) and time.monotonic() < until and run.poll() is None:
+            time.sleep(0.02)
+
+    run = start(*words)
+    wait_for("detections-00002.jsonl", run)
+    os.kill(workers_of(run.pid)[0], signal.SIGKILL)
+    wait_for("poses-00001.jsonl", run)
+    workers = workers_of(run.pid)
+    run.kill()
+    said = run.communicate(timeout=300)[1]
+    assert run.returncode == -9 and "Traceback" not in said and not out.exists(), said
+    until = time.monotonic() + 30
+    while (left := [one for one in workers if is_alive(one)]) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert len(workers) == 2 and not left
+    run = start(*words, "--resume")
+    wait_for("poses-00003.jsonl", run)
+    os.kill(workers_of(run.pid)[0], signal.SIGKILL)
+    said = run.communicate(timeout=300)[1]
+    assert run.returncode == 0 and "its worker was lost; another one goes on" in said, said
+    assert out.read_bytes() == plain.read_bytes() and b'"keypoints"' in plain.read_bytes()
+    assert not list(tmp_path.glob("out.jsonl.*"))

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from ftpcli.files.status import NAME, summed_up
+from tests.support.many_videos import is_alive
 from tests.support.odd_videos import encode
 from tests.support.tiny import Ran
 
@@ -43,8 +45,11 @@ def test_side_by_side_is_as_one_after_the_other(
     for clip in clips:
         whole, beside = ((tmp_path / jobs / f"{clip.stem}.jsonl").read_bytes() for jobs in "12")
         assert whole == beside and b'"track_id"' in whole
-    ran = [command("annotate", *clips, "--out", tmp_path / "x", "--jobs", 2, "--weights", damaged, "--device", "cpu")]
-    assert ran[0].code == 1 and sum("damaged.mp4" in line for line in ran[0].lines) == 1  # said once
+    for more in (("--jobs", 1), ("--jobs", 2), ("--split", 1)):
+        deep = tmp_path / "x" / "y"
+        one = command("annotate", *clips, "--out", deep, *more, "--weights", damaged, "--device", "cpu")
+        assert one.code == 1 and sum("damaged.mp4" in line for line in one.lines) == 1  # said once
+        assert not deep.parent.exists()  # made for nothing
 
 
 def children(process: int) -> list[int]:
@@ -84,3 +89,26 @@ def test_a_killed_job_takes_no_other_with_it(number: signal.Signals, tiny_model:
         assert run.returncode == 1 and "was killed by signal 9" in said and len(whole) == 1, said
     else:
         assert run.returncode == 143 and "kept in" in said and not whole, said
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_jobs_end_with_a_program_that_was_killed(tiny_model: Path, tmp_path: Path) -> None:
+    """Quietly and soon; what they stored is gone on with."""
+    clips = [encode(tmp_path / f"{name}.mp4", count=150) for name in "ab"]
+    out, said = tmp_path / "out", tmp_path / "said"
+    words = ["annotate", *clips, "--out", out, "--format", "jsonl", "--jobs", 2, "--weights", tiny_model, "--resume"]
+    command = [sys.executable, "-m", "ftpcli", *map(str, [*words, "--device", "cpu"])]
+    with open(said, "w") as stderr, subprocess.Popen(command, stderr=stderr, cwd=ROOT) as run:
+        until = time.monotonic() + 200
+        while len(list(out.glob("*.part.jsonl")) if out.exists() else []) < 2 and time.monotonic() < until:
+            time.sleep(0.02)
+        jobs = children(run.pid)
+        run.kill()
+    until = time.monotonic() + 30
+    while (left := [job for job in jobs if is_alive(job)]) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert len(jobs) == 2 and not left
+    assert not [line for line in said.read_text().splitlines() if not line.startswith("ftp: ")], said.read_text()
+    assert not (out / NAME).exists() or not summed_up(str(out))["failed"]
+    ran = subprocess.run(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert ran.returncode == 0 and "of them from the interrupted run" in ran.stderr, ran.stderr

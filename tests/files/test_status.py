@@ -79,13 +79,21 @@ def test_summing_up(tmp_path: Path, command: Callable[..., Ran]) -> None:
     (tmp_path / "f.json.part.jsonl").touch()
     (tmp_path / "g.json.part.jsonl").touch()
     os.utime(tmp_path / "g.json.part.jsonl", (1e9, 1e9))
+    (tmp_path / "h.json.part.jsonl").touch()  # of a run with --split, whose stretches alone are written for long
+    os.utime(tmp_path / "h.json.part.jsonl", (1e9, 1e9))
+    (tmp_path / "h.json.split").mkdir()
+    for name in ("detections-00000", "detections-00001", "people-00000", "people-00001", "poses-00000"):
+        (tmp_path / "h.json.split" / f"{name}.jsonl").touch()
     found = summed_up(str(tmp_path))
     assert (found["done"], found["left"], found["frames"], found["seconds"]) == (2, 2, 20, 5.0)
     assert [one["source"] for one in found["failed"]] == ["b.mp4", "c.mp4"]
-    assert [(one["file"][0], one["at_work"]) for one in found["unfinished"]] == [("f", True), ("g", False)]
+    assert [(one["file"][0], one["at_work"]) for one in found["unfinished"]] == [
+        ("f", True), ("g", False), ("h", True)
+    ]  # fmt: skip
     said = command("status", tmp_path)
     assert said.code == 0 and said.out.startswith("2 done, 2 failed, 2 left of the latest run's 6\n20 frames in 5.0 s")
     assert "failed: b.mp4: is damaged\n" in said.out and "at work: f.json" in said.out
+    assert "s ago; detections of 2 stretches, poses of 1 stretch begun\n" in said.out
     assert json.loads(command("status", tmp_path, "--json").out)["hosts"] == found["hosts"]
 
 

@@ -95,8 +95,32 @@ def test_a_jump_cut_is_a_cut() -> None:
     far = [view(A, i) for i in range(12)]
     near = [closer(view(A, 12 + i), 1.3) for i in range(8)]
     looks = [_Look.of(thumbnail(far[-1])), _Look.of(thumbnail(near[0]))]
-    assert looks[0].change(looks[1]) < 0.3  # by this alone it would be none
+    assert looks[0].change(looks[1])[0] < 0.3  # by this alone it would be none
     assert shots(noisy(far + near)) == [0] * 12 + [1] * 8
+
+
+def test_a_cut_to_a_very_similar_shot_is_a_cut() -> None:
+    """Hardly any colour changes, but every place."""
+    one = [view(A, i) for i in range(12)]
+    other = [view(A, 12 + i)[:, ::-1] for i in range(8)]
+    looks = [_Look.of(thumbnail(one[-1])), _Look.of(thumbnail(other[0]))]
+    assert 0.05 < looks[0].change(looks[1])[0] < 0.1
+    assert shots(noisy(one + other)) == [0] * 12 + [1] * 8
+
+
+@pytest.mark.parametrize(("after", "repeats"), [(2, 1), (8, 2)], ids=["two frames before the end", "repeated"])
+def test_a_jump_cut_is_known_by_one_later_change(after: int, repeats: int) -> None:
+    far, near = [view(A, i) for i in range(12)], [closer(view(A, 12 + i), 1.3) for i in range(after)]
+    images = [image for image in noisy(far + near) for _ in range(repeats)]
+    assert shots(images) == [0] * 12 * repeats + [1] * after * repeats
+
+
+def test_a_shot_a_little_like_the_one_before_is_no_flash() -> None:
+    """A flash is over when the pictures are those of before again, not when they are barely alike."""
+    first, second = view(A), [lit(view(A, 80, 45), gain) for gain in (0.95, 1.0)]
+    changes = [_Look.of(thumbnail(image)).change(_Look.of(thumbnail(first)))[0] for image in second]
+    assert changes[0] > 0.3 > changes[1] > 0.2
+    assert shots([first] * 5 + second[:1] + second[1:] * 5) == [0] * 5 + [1] * 6
 
 
 @pytest.mark.parametrize("repeats", [1, 2, 3, 4])

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from ftpcli.files.pictures import read_picture
 from ftpcli.people import load_detector
-from ftpcli.people.inference import Fit, letterbox, tidy
+from ftpcli.people.inference import Fit, letterbox, look_twice, tidy
 from ftpcli.people.loading import BUNDLED
 from ftpcli.people.network import (
     DetectorConfig,
@@ -117,6 +118,43 @@ def test_weights_that_are_rounded_once_give_what_autocast_gives(random_detector:
         reference = load_network(random_detector)[0](torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255)
     found = TorchNetwork(load_network(random_detector)[0], precision=torch.bfloat16)(pictures)
     np.testing.assert_array_equal(found, reference[0].float().numpy())
+
+
+LARGE = [0, 0, 60, 90, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ([LARGE], None, [LARGE]),
+        ([[0, 0, 40, 45, 0.1]], None, [[0, 0, 40, 45, 0.1]]),  # a small one
+        ([[0, 0, 60, 90, 0.01]], None, []),  # next to nothing
+        ([[0, 0, 60, 90, 0.03]], [LARGE, [80, 80, 99, 99, 0.8]], [LARGE]),  # small ones are the first look's
+        ([[0, 0, 60, 90, 0.2]], [[0, 0, 60, 80, 0.1]], [[0, 0, 60, 90, 0.2]]),
+        ([[0, 0, 60, 90, 0.03], [70, 0, 99, 45, 0.7]], [LARGE], [LARGE, [70, 0, 99, 45, 0.7]]),
+    ],
+)
+def test_doubtful_large_boxes_are_looked_at_again(
+    first: list[list[float]], second: list[list[float]] | None, expected: list[list[float]]
+) -> None:
+    looks: list[tuple[int, int]] = []
+
+    def find(images: list[np.ndarray], *, size: int, floor: float) -> list[np.ndarray]:
+        looks.append((len(images), size))
+        rows = [np.array(first if size == 64 else second, np.float32) for _ in images]
+        return [np.concatenate([np.zeros((0, 5), np.float32), one[one[:, 4] > floor]]) for one in rows]
+
+    images = [np.zeros((100, 100, 3), np.uint8)] * 2
+    found = look_twice(find, images, size=64, floor=0.05, overlap=0.55, score=0.3)
+    assert looks == [(2, 64)] + [(2, 32)] * (second is not None)
+    assert all(rows == pytest.approx(np.array(expected).reshape(-1, 5)) for rows in found)
+
+
+def test_a_person_who_fills_the_picture_without_a_face_is_found(shared: Path) -> None:
+    picture = read_picture(shared / "data/detector/images/coco_mini/537e4e823b.webp")
+    (rows,) = load_detector().detect_batch([picture])
+    sure = rows[rows[:, 4] >= 0.3]
+    assert len(sure) == 1 and sure[0, :4] == pytest.approx([99, 3, 312, 410], abs=20)
 
 
 def test_tidy_orders_and_drops() -> None:

@@ -26,3 +26,11 @@ def status_lines(out: Path, state: str = "done") -> list[dict[str, Any]]:
     path = out / NAME
     every = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     return [line for line in every if line["state"] == state and not line.get("already")]
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process is there, and more than its exit code (Linux)."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -28,6 +28,14 @@ def test_layer_wise_rates_and_frozen_backbone() -> None:
     assert all(p.requires_grad for p in model.head.parameters())
 
 
+def test_of_a_frozen_head_the_parts_for_the_high_resolution_branch_learn() -> None:
+    model = FTPPose(CONFIG)
+    build_optimisers(model, dataclasses.replace(RECIPES["paper"], head_lr=0.0))
+    learns = {name.split(".")[0] for name, parameter in model.head.named_parameters() if parameter.requires_grad}
+    assert learns == {"cross", "mlp", "scatter"}
+    assert all(p.requires_grad for part in (model.encoder, model.backbone) for p in part.parameters())
+
+
 def test_muon_takes_the_blocks_matrices_only() -> None:
     model = FTPPose(CONFIG)
     muon, adamw = build_optimisers(model, dataclasses.replace(RECIPES["scratch"], optimiser="muon"))

@@ -155,6 +155,17 @@ def test_kept_tokens_train_as_the_pictures_do(people: CocoKeypoints, tmp_path: P
     assert losses[2] != pytest.approx(others[2], rel=3e-4)
 
 
+def test_what_is_frozen_stays_as_it_is(people: CocoKeypoints, tmp_path: Path) -> None:
+    """Statistics of batch norms as well."""
+    chosen = dataclasses.replace(RECIPES["temporal"], steps=2, batch=4, warmup=0, head_lr=0.0)
+    trainer = PoseTrainer(Run(CONFIG, chosen, tmp_path / "run", [(people, 1.0)]), lambda row: None)
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    trainer.run()
+    changed = {name for name, value in trainer.model.state_dict().items() if not torch.equal(value, before[name])}
+    learns = ("encoder.", "project.", "head.cross.", "head.mlp.", "head.scatter.")
+    assert changed and all(name.startswith(learns) for name in changed)
+
+
 def test_a_token_cache_is_for_a_frozen_backbone(people: CocoKeypoints, tmp_path: Path) -> None:
     frozen = dataclasses.replace(RECIPES["temporal"], steps=1, batch=4)
     for changes, says in (
