@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from ftpcli.annotation.chain import Annotation
 from ftpcli.annotation.options import OptionFields, Options
-from ftpcli.device import is_accelerator
 from ftpcli.errors import UsageError
-from ftpcli.files.inputs import can_reread
 from ftpcli.people.sources import BoxesFile, DetectAndTrack, check_boxes
 from ftpcli.pose.smoothing import Smoothing
 from ftpcli.pose.windows import held_frames
@@ -97,9 +95,8 @@ class Annotator:
         Raises:
             InputError: it cannot be read, or the boxes file does not fit it.
         """
-        from ftpcli.video import VideoReader, open_source
-        from ftpcli.video.ahead import ReadAhead
-        from ftpcli.video.live import LiveReader, is_live
+        from ftpcli.video import open_source
+        from ftpcli.video.live import in_thread
 
         o = self.options
         times: dict[str, Any] = {"start": o.start, "end": o.end, "every": o.every, "duration": o.duration}
@@ -110,11 +107,8 @@ class Annotator:
         )
         frames.__enter__()
         try:
-            if isinstance(frames, VideoReader) and is_live(source, frames.info):
-                frames = LiveReader(frames)
-            elif is_accelerator(self.estimator.device) and self._reader is None and can_reread(source):
-                # A pipe may keep a read waiting for ever, and a CPU is busy with the networks.
-                frames = ReadAhead(frames, held_frames(frames.info), self.estimator.look)
+            estimator, ahead = self.estimator, held_frames(frames.info)
+            frames = in_thread(frames, source, estimator.device, ahead, estimator.look)
             return Annotation(frames, self._people(frames.info), self.estimator, o)
         except BaseException:
             frames.close()

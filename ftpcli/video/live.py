@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from ftpcli.files.inputs import camera, is_network_address
+import numpy as np
+
+from ftpcli.device import is_accelerator
+from ftpcli.files.inputs import camera, can_reread, is_network_address
 from ftpcli.records import Frame, VideoInfo
 from ftpcli.video.ahead import ReadAhead
-from ftpcli.video.reading import VideoReader
+from ftpcli.video.images import ImageFolderReader
+from ftpcli.video.reading import FrameSource, VideoReader
 
 _HELD_SECONDS = 1.0
 _HELD_BYTES = 256 << 20
@@ -17,6 +21,18 @@ _HELD_BYTES = 256 << 20
 def is_live(path: str, info: VideoInfo) -> bool:
     """Whether a source goes on without an end: a camera, or an address that states no duration."""
     return camera(path) is not None or (is_network_address(path) and not info.duration)
+
+
+def in_thread(
+    frames: FrameSource, path: str, device: str, ahead: int, look: Callable[[np.ndarray], object]
+) -> FrameSource:
+    """A source that does not wait, read in a thread of its own. So is a file beside an accelerator, ``ahead`` frames
+    ahead (see :class:`ReadAhead`); not a pipe, which may keep the thread waiting for ever."""
+    if isinstance(frames, VideoReader) and is_live(path, frames.info):
+        return LiveReader(frames)
+    if is_accelerator(device) and type(frames) in (VideoReader, ImageFolderReader) and can_reread(path):
+        return ReadAhead(frames, ahead, look)
+    return frames
 
 
 class LiveReader(ReadAhead):

@@ -85,6 +85,41 @@ def test_a_large_picture_becomes_what_its_average_is(factor: float, photo: np.nd
     assert off[0] < 8 and off[0] < min(off[1:]) / 3
 
 
+@pytest.mark.parametrize(
+    ("sides", "size"),
+    [((1080, 1920), 352), ((864, 702), 352), ((480, 640), 352), ((90, 120), 160), ((33, 47), 128), ((96, 64), 96)],
+)
+def test_on_a_device_pictures_are_scaled_in_the_same_way(sides: tuple[int, int], size: int, photo: np.ndarray) -> None:
+    """Within one level of 255; OpenCV's own interpolation has 11 bits."""
+    image, fit = cv2.resize(photo, sides[::-1]), Fit.of(*sides, size)
+    apart = np.abs(letterbox_on(torch.device("cpu"), image, fit).numpy() - letterbox(image, fit))
+    assert apart.max() <= 1 and apart.mean() < 0.2
+
+
+def test_on_a_device_the_same_people_are_found(photo: np.ndarray) -> None:
+    images = [np.ascontiguousarray(photo[:, x : x + 700]) for x in (0, 40, 100)]
+    images.append(cv2.resize(photo, None, fx=2.2, fy=2.2))  # another shape, and a view that torch cannot take
+    images.append(photo[:, ::-1])
+    detector = load_detector()
+    before = detector.detect_batch(images)
+    detector.use_device()  # type: ignore[attr-defined]
+    for rows, expected in zip(detector.detect_batch(images), before, strict=True):
+        sure = expected[expected[:, 4] > 0.2]
+        assert len(sure) > 1
+        for row in sure:
+            nearest = rows[np.abs(rows[:, :4] - row[:4]).max(axis=1).argmin()]
+            assert np.abs(nearest - row)[:4].max() < 0.005 * photo.shape[0] and abs(nearest[4] - row[4]) < 0.01
+
+
+def test_weights_that_are_rounded_once_give_what_autocast_gives(random_detector: Path) -> None:
+    """To the bit."""
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3)).astype(np.uint8)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        reference = load_network(random_detector)[0](torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255)
+    found = TorchNetwork(load_network(random_detector)[0], precision=torch.bfloat16)(pictures)
+    np.testing.assert_array_equal(found, reference[0].float().numpy())
+
+
 LARGE = [0, 0, 60, 90, 0.9]
 
 
@@ -120,41 +155,6 @@ def test_a_person_who_fills_the_picture_without_a_face_is_found(shared: Path) ->
     (rows,) = load_detector().detect_batch([picture])
     sure = rows[rows[:, 4] >= 0.3]
     assert len(sure) == 1 and sure[0, :4] == pytest.approx([99, 3, 312, 410], abs=20)
-
-
-@pytest.mark.parametrize(
-    ("sides", "size"),
-    [((1080, 1920), 352), ((864, 702), 352), ((480, 640), 352), ((90, 120), 160), ((33, 47), 128), ((96, 64), 96)],
-)
-def test_on_a_device_pictures_are_scaled_in_the_same_way(sides: tuple[int, int], size: int, photo: np.ndarray) -> None:
-    """Within one level of 255; OpenCV's own interpolation has 11 bits."""
-    image, fit = cv2.resize(photo, sides[::-1]), Fit.of(*sides, size)
-    apart = np.abs(letterbox_on(torch.device("cpu"), image, fit).numpy() - letterbox(image, fit))
-    assert apart.max() <= 1 and apart.mean() < 0.2
-
-
-def test_on_a_device_the_same_people_are_found(photo: np.ndarray) -> None:
-    images = [np.ascontiguousarray(photo[:, x : x + 700]) for x in (0, 40, 100)]
-    images.append(cv2.resize(photo, None, fx=2.2, fy=2.2))  # another shape, and a view that torch cannot take
-    images.append(photo[:, ::-1])
-    detector = load_detector()
-    before = detector.detect_batch(images)
-    detector.use_device()  # type: ignore[attr-defined]
-    for rows, expected in zip(detector.detect_batch(images), before, strict=True):
-        sure = expected[expected[:, 4] > 0.2]
-        assert len(sure) > 1
-        for row in sure:
-            nearest = rows[np.abs(rows[:, :4] - row[:4]).max(axis=1).argmin()]
-            assert np.abs(nearest - row)[:4].max() < 0.005 * photo.shape[0] and abs(nearest[4] - row[4]) < 0.01
-
-
-def test_weights_that_are_rounded_once_give_what_autocast_gives(random_detector: Path) -> None:
-    """To the bit."""
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3)).astype(np.uint8)
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        reference = load_network(random_detector)[0](torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255)
-    found = TorchNetwork(load_network(random_detector)[0], precision=torch.bfloat16)(pictures)
-    np.testing.assert_array_equal(found, reference[0].float().numpy())
 
 
 def test_tidy_orders_and_drops() -> None:
