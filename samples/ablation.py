@@ -28,6 +28,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "both branches": {},
     "low-resolution branch alone": {"branches": "low"},
     "neighbours pruned": {"branches": "low", "coarse_blocks": 0, "keep_key": True},
+    "neighbours halved": {"branches": "low", "coarse_blocks": 0, "keep_key": True, "low_ratio": 2},
+    "neighbours whole": {"branches": "low", "coarse_blocks": 0, "keep_key": True, "low_ratio": 1},
     "finer maps": {"fine_maps": True},
     "grid": {"selector": "grid"},
     "random": {"selector": "random"},
@@ -40,7 +42,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def variants(single: ModelConfig) -> dict[str, ModelConfig]:
     """Configurations by name; finer maps only where the stem has them."""
-    start = single.replace(frames=3, branches="both", shared_blocks=1)
+    paper = {"coarse_blocks": 1, "low_ratio": 6, "high_ratio": 6, "keep_key": False}
+    start = single.replace(frames=3, branches="both", shared_blocks=1, **paper)
     return {
         name: start.replace(**changes)
         for name, changes in VARIANTS.items()

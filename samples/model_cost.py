@@ -30,7 +30,7 @@ STAGES = {
     "project": "backbone's blocks",
     "encoder.coarse.": "encoder's blocks before pruning",
     "encoder.shared.": "encoder's blocks after pruning",
-    "encoder": "pruning",
+    "encoder": "pruning; with --keep-key the last block",
     "head": "head",
 }
 
