@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ftpcli.annotation.chain import Annotation
@@ -77,7 +76,7 @@ class Annotator:
     def with_options(self, **changes: Unpack[OptionFields]) -> Annotator:
         """The same models with other times, or with ``boxes``."""
         other = copy.copy(self)
-        other.options = replace(self.options, **changes)
+        other.options = self.options.of_source(**changes)
         if other.options.boxes is not None:
             check_boxes(other.options.boxes)
             other.detector = None

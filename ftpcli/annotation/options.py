@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, Unpack
 
 from ftpcli.errors import UsageError
 from ftpcli.people.gaps import LONGEST
@@ -100,6 +100,13 @@ class Options:
         given = [name for name in self.selection.asked if name != "--ids"]
         if given and self.boxes is not None:
             raise UsageError(f"{given[0]}: --boxes {self.boxes} says who is who; choose among them with --ids")
+
+    def of_source(self, **own: Unpack[OptionFields]) -> Options:
+        """With what one of several sources has of its own. Its boxes take the place of the others' detector."""
+        changes: dict[str, Any] = dict(own)
+        if own.get("boxes") is not None:
+            changes = {field.name: field.default for field in fields(self) if field.name in _OF_DETECTOR} | changes
+        return replace(self, **changes)
 
     @property
     def selection(self) -> Selection:

@@ -269,7 +269,7 @@ def command(
                 target, overwrite=overwrite, resume=resume, picture=picture, frames=folder, show=show, style=style
             )
             try:
-                own = replace(options, **source.own)
+                own = options.of_source(**source.own)
                 Selection(source.name, own.start, own.end, every, own.duration)
                 target.check(source.path, own.boxes, weights)
                 if split is not None:

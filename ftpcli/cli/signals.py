@@ -48,7 +48,12 @@ def stop_signals(notice: str = "") -> Iterator[Stop]:
             sys.exit(128 + number)
         stop.signal = number
         if notice:
-            typer.echo(f"ftp: {notice}", err=True)
+            try:
+                typer.echo(f"ftp: {notice}", err=True)
+            except (
+                RuntimeError
+            ):  # the signal came while a line was being written there: Python refuses to begin another
+                os.write(sys.stderr.fileno(), f"ftp: {notice}\n".encode())
 
     previous = {
         number: signal.signal(number, note)

@@ -185,7 +185,8 @@ def test_table_with_times_and_boxes(few: Path, models: tuple[object, ...], comma
         "1": (few / "1.mp4", "--boxes", boxes),
     }
     for name, own in alone.items():
-        assert command("annotate", *own, "--out", few / "one.jsonl", "--overwrite", *models).code == 0
+        asked = (*models[:2], *models[-2:]) if "--boxes" in own else models  # without the detector
+        assert command("annotate", *own, "--out", few / "one.jsonl", "--overwrite", *asked).code == 0
         assert (few / "one.jsonl").read_bytes() == (out / f"{name}.jsonl").read_bytes()
 
 
