@@ -111,8 +111,8 @@ def test_where_an_import_cannot_pass_the_exception_on(place: str, clip: Path, tm
 
 
 STREAMS = {
-    "nobody reads": (["info", "a.jsonl"], "| true; exit ${PIPESTATUS[0]}", 141, ""),
-    "nobody reads the help": (["--help"], "| true; exit ${PIPESTATUS[0]}", 141, ""),
+    "nobody reads": (["info", "a.jsonl"], "", 141, ""),
+    "nobody reads the help": (["--help"], "", 141, ""),
     "full": (["info", "a.jsonl"], ">/dev/full", 1, "ftp: standard output: cannot be written (No space left on device)"),
     "closed": (["info", "a.jsonl"], ">&-", 1, "ftp: standard output: cannot be written (Bad file descriptor)"),
     "no room for messages": (["convert", "a.jsonl", "b.csv"], "2>/dev/full", 0, ""),
@@ -129,13 +129,19 @@ def test_standard_streams(words: list[str], streams: str, code: int, says: str, 
     """A closed one must not give its number to a file, into which others then print."""
     write_poses(tmp_path / "a.jsonl", header(), frames())
     line = f"{shlex.join([sys.executable, '-c', SCRIPT, *words])} {streams}"
-    run = subprocess.run(
-        ["bash", "-c", line],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    reads, unread = os.pipe()
+    os.close(reads)  # before anything is written: a reader that merely ends soon can still take a short output
+    try:
+        run = subprocess.run(
+            ["bash", "-c", line],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"},
+            stdout=unread,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        os.close(unread)
     assert (run.returncode, run.stderr.strip()) == (code, says)
     if code == 0 and words[0] == "convert":
         assert (tmp_path / "b.csv").read_text().startswith("frame,")
