@@ -277,10 +277,7 @@ def _tell_outcome(outcome: Summary | FtpError | None, quiet: bool) -> None:
 
 
 def _tell_summary(summary: Summary, quiet: bool) -> None:
-    warnings = list(summary.warnings)
-    if summary.bad_packets:
-        warnings.append(f"{counted(summary.bad_packets, 'packet')} could not be decoded")
-    for warning in [] if summary.already else warnings:
+    for warning in () if summary.already else summary.warnings:
         typer.echo(f"ftp: warning: {summary.source}: {warning}", err=True)
     if quiet:
         return

@@ -13,6 +13,7 @@ import numpy as np
 
 from ftpcli.datasets.mot import read_mot
 from ftpcli.datasets.poses import is_poses_file, open_poses
+from ftpcli.datasets.same_video import ends_early
 from ftpcli.errors import InputError
 from ftpcli.files.inputs import require_file
 from ftpcli.people.gaps import between
@@ -201,9 +202,9 @@ class BoxesFile:
         """("", frame index, person)."""
         with open_poses(self.path, info.path) as poses:
             self._by_name = poses.by_name
-            source, options = poses.header.source, poses.header.run.options
+            source = poses.header.source
             # A run that was ended early, or that met damage, saw fewer frames than the container claims.
-            partial = bool(source.bad_packets) or "end" in options
+            partial = bool(source.bad_packets) or ends_early(poses)
             sizes = (("width", source.width, info.width), ("height", source.height, info.height))
             for name, want, have in (*sizes, ("frames", source.frames, info.frames)):
                 if want is None or have is None:
@@ -236,12 +237,13 @@ class BoxesFile:
             del tracked  # a name for the newest frame would keep it alive until the next one replaces it
 
     def check_end(self, frames: int) -> None:
-        """Once the whole video is decoded: was every box used?
+        """Once the whole video is decoded: was every box used? Those that belong to pictures of a folder are checked
+        at the beginning: a picture that cannot be decoded takes its boxes with it, and no others.
 
         Raises:
             InputError: the file has boxes in frames that the video turned out not to have.
         """
-        if self.last >= frames:
+        if self.last >= frames and not self._by_name:
             raise InputError(
                 f"{self.path}: has people in frame {self.last}, counted from 0, but the video has {frames} frames; "
                 "the file belongs to another video"

@@ -22,6 +22,7 @@ from ftpcli.device import Threads
 from ftpcli.formats import open_poses
 from ftpcli.video import VideoReader, VideoWriter
 from tests.support.odd_videos import ODD_VIDEOS, audio_packets, encode, faststart, picture, read_mark
+from tests.support.others_files import coco, pictures, put
 from tests.support.tiny import Ran, mot_boxes, records, times
 from tests.support.walkers import Bright
 
@@ -182,6 +183,19 @@ def test_a_folder_of_numbered_images(run, tmp_path) -> None:  # type: ignore[no-
     run(folder, "--fps", "30000/1001", "--out", tmp_path / "out.json", boxes=boxes)
     images = json.loads((tmp_path / "out.json").read_text())["images"]
     assert [image["file_name"] for image in images] == [f"img{number}.png" for number in range(8, 13)]
+
+
+def test_a_damaged_picture_takes_no_boxes_but_its_own(run, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """Of a data set that names its pictures. What is left out is said once."""
+    names = [f"{number}.png" for number in range(1, 6)]
+    folder, data = pictures(tmp_path / "frames", names), coco(names)
+    (folder / "3.png").write_bytes(b"nonsense")
+    ran = run(folder, "--fps", "25", "--out", tmp_path / "out.jsonl", boxes=put(tmp_path / "boxes.json", data))
+    _, rows = records(tmp_path / "out.jsonl")
+    assert [row["pts"] for row in rows] == [0, 1, 3, 4] and ran.err.count("decoded") == 1, ran.err
+    found = [sorted(pose["bbox"] for pose in row["people"]) for row in rows]
+    own = [[one["bbox"] for one in data["annotations"] if one["image_id"] == image["id"]] for image in data["images"]]
+    assert found == [sorted(boxes) for boxes in (*own[:2], *own[3:])]
 
 
 def test_nothing_is_overwritten_unasked(run, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -14,7 +14,7 @@ from ftpcli.annotation.options import Options
 from ftpcli.errors import InputError, UsageError
 from ftpcli.people.sources import BoxesFile, DetectAndTrack
 from ftpcli.people.tracking import Tracker, TrackerName
-from ftpcli.records import Frame, FramePoses, Header, Pose, SourceInfo, TrackedFrame, VideoInfo
+from ftpcli.records import Frame, FramePoses, Header, Pose, RunInfo, SourceInfo, TrackedFrame, VideoInfo
 from ftpcli.skeleton import PERSON19
 from tests.support.walkers import followed
 
@@ -314,7 +314,7 @@ def test_files_that_are_no_boxes(tmp_path: Path) -> None:
         BoxesFile(write(tmp_path / "b.json", "[1, 2"), INFO)
 
 
-def poses_file(path: Path, width: int = WIDTH, count: int = FRAMES, **more: object) -> Path:
+def poses_file(path: Path, run: RunInfo = RunInfo(), width: int = WIDTH, count: int = FRAMES, **more: object) -> Path:
     from ftpcli.formats import write_poses
 
     joints = np.full((len(PERSON19.joints), 2), 50.0)
@@ -328,7 +328,7 @@ def poses_file(path: Path, width: int = WIDTH, count: int = FRAMES, **more: obje
         for i in range(count)
     ]
     known: dict[str, Any] = {"width": width, "height": HEIGHT, "time_base": Fraction(1, 30), "frames": count, **more}
-    write_poses(path, Header(PERSON19.joints, SourceInfo(path="walk.mp4", **known)), rows)
+    write_poses(path, Header(PERSON19.joints, SourceInfo(path="walk.mp4", **known), run), rows)
     return path
 
 
@@ -348,6 +348,9 @@ def test_a_poses_file_of_another_video(tmp_path: Path, suffix: str) -> None:
         BoxesFile(poses_file(tmp_path / f"a.{suffix}", width=640), INFO)
     with pytest.raises(InputError, match="frames"):
         BoxesFile(poses_file(tmp_path / f"b.{suffix}", count=12), INFO)
-    # Our own file of a damaged copy knows that frames are missing.
+    # Our own file of a damaged copy, or of a part, knows that frames are missing.
+    for option in ("end", "duration"):
+        part = poses_file(tmp_path / f"{option}.{suffix}", RunInfo(options={option: 0.4}), count=12)
+        assert BoxesFile(part, INFO)(frame(3)).people
     damaged = BoxesFile(poses_file(tmp_path / f"c.{suffix}", count=12, bad_packets=2), INFO)
     assert damaged(frame(3)).people
