@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -21,7 +22,7 @@ class PersonSummary:
     Attributes:
         first_frame, last_frame: frame indices, and their ``seconds`` (None where the file has no times).
         frames: in which the person stands, ``filled`` of them by interpolation.
-        gaps: times that the person is away between the first and the last frame; ``longest_gap`` in frames.
+        gaps: times that the person is away between the first and the last frame; ``longest_gap`` in frames of the file.
         confidence: mean over joints and frames.
         leaps: joints that are somewhere else for one frame (see ``inspection.leaps``).
     """
@@ -40,10 +41,6 @@ class PersonSummary:
 
     def add(self, frame: int, seconds: float | None, pose: Pose) -> None:
         """The person's next frame, by its index."""
-        if self.frames:
-            away = frame - self.last_frame - 1
-            self.gaps += away > 0
-            self.longest_gap = max(self.longest_gap, away)
         mean = float(pose.confidence.mean()) if len(pose.confidence) else 0.0
         self.confidence = (self.confidence * self.frames + mean) / (self.frames + 1)
         self.frames += 1
@@ -88,6 +85,8 @@ def summarise(reader: PosesReader) -> PosesSummary:
     """
     found = PosesSummary(reader.path, reader.format)
     people: dict[int, PersonSummary] = {}
+    steps: dict[int, Counter[int]] = {}  # of each track: how often its frames are so many indices apart
+    every, index = 0, 0  # indices from one frame of the file to the next; more than 1 where frames were skipped
     neighbours = Neighbours()
     joints = reader.header.joints
     sums, low = np.zeros(len(joints)), 0
@@ -95,6 +94,9 @@ def summarise(reader: PosesReader) -> PosesSummary:
         seconds = None if math.isnan(frame.seconds) else frame.seconds
         if not found.frames:
             found.first_seconds = seconds
+        else:
+            every = math.gcd(every, frame.index - index)
+        index = frame.index
         found.last_seconds = seconds
         found.frames += 1
         found.empty_frames += not frame.poses
@@ -103,10 +105,15 @@ def summarise(reader: PosesReader) -> PosesSummary:
         for pose in frame.poses:
             sums += pose.confidence
             low += int((pose.confidence < VISIBLE).sum())
-            person = people.setdefault(pose.track_id, PersonSummary(pose.track_id, frame.index, seconds))
-            person.add(frame.index, seconds, pose)
+            person = people.setdefault(pose.track_id, PersonSummary(pose.track_id, index, seconds))
+            if person.frames:
+                steps.setdefault(pose.track_id, Counter())[index - person.last_frame] += 1
+            person.add(index, seconds, pose)
         for around in neighbours.add(frame):
             people[around[1].track_id].leaps += int(leaps(*around).sum())
+    for track_id, apart in steps.items():
+        people[track_id].gaps = sum(count for step, count in apart.items() if step > every)
+        people[track_id].longest_gap = max(apart) // every - 1
     count = found.poses
     if count and joints:
         found.doubtful = low / (count * len(joints))

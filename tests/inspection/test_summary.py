@@ -54,6 +54,15 @@ def test_people_gaps_and_leaps(tmp_path: Path) -> None:
     assert five == PersonSummary(5, 1, 0.04, 6, 0.24, 4, 1, 1, 2, pytest.approx(0.55), 0)
 
 
+def test_frames_that_were_skipped_are_no_gaps(tmp_path: Path) -> None:
+    """Of every fifth frame; person 2 is away for two of them."""
+    people = [(1, 2), (1, 2), (1,), (1,), (1, 2)]
+    frames = [FramePoses(5 * n, n, n / 5, tuple(pose(i, 5.0) for i in ids)) for n, ids in enumerate(people)]
+    write_poses(tmp_path / "a.jsonl", header(JOINTS), frames)
+    with open_poses(tmp_path / "a.jsonl") as reader:
+        assert [(one.gaps, one.longest_gap) for one in summarise(reader).people] == [(0, 0), (1, 2)]
+
+
 def test_a_file_without_times(tmp_path: Path) -> None:
     frames = [FramePoses(n, n, n / 25, (pose(1, 5.0),)) for n in range(2)]
     write_poses(tmp_path / "a.json", header(), [_with_joints(frame) for frame in frames])
