@@ -173,7 +173,8 @@ def _of_source(
             rate = info.average_rate or rate
     if None in (about["width"], about["height"]):
         about |= _extent(reader)
-    about["scale"] = min(16, 32000 // (2 * max(about["width"], about["height"])))
+    longest = 2 * max(about["width"], about["height"])  # joints lie up to so far outside
+    about["scale"] = min(16, 32000 // longest or 32000 / longest)
     if not reader.timed and about["times"] is None:
         about["times"] = rate
     return about

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -20,7 +22,7 @@ from ftpcli.formats import open_poses, write_poses
 from ftpcli.inspection import review as module
 from ftpcli.inspection.moments import Moments
 from ftpcli.inspection.review import review
-from ftpcli.records import FramePoses
+from ftpcli.records import FramePoses, Pose
 from ftpcli.skeleton import ANGLES, PERSON19
 from tests.drawing.test_overlay import person
 from tests.drawing.test_render import poses_of
@@ -271,6 +273,17 @@ def test_what_the_page_holds(tmp_path: Path) -> None:
     assert about["joints"] == list(PERSON19.joints) and about["angles"] == list(ANGLES) and about["tracks"] == [0, 1]
     assert about["stride"] % 2 == 0 and about["frames"] == 10
     assert "://" not in text.split("<script>")[0] and "SCRIPT-HASH" not in text
+
+
+@pytest.mark.parametrize(("width", "scale"), [(640, 16), (12_000, 1), (40_000, 0.4)])
+def test_joints_of_wide_pictures_fit_into_the_page(width: int, scale: float, tmp_path: Path) -> None:
+    pose = Pose(1, np.array([0.0, 0, width, 50]), 1.0, np.full((2, 2), width / 2), np.ones(2))
+    write_poses(tmp_path / "a.jsonl", header(("nose", "left_wrist"), width=width), [FramePoses(0, 0, 0.0, (pose,))])
+    review(tmp_path / "a.jsonl", tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text()
+    about = json.loads(re.search(r'id="about">(.*?)</script>', text)[1])
+    rows = zlib.decompress(base64.b64decode(re.search(r'id="rows">(.*?)</script>', text)[1]), wbits=31)
+    assert about["scale"] == scale and np.frombuffer(rows[14:22], "<i2").tolist() == [width / 2 * scale] * 4
 
 
 @pytest.mark.parametrize("why", ["size", "longer", "shorter", "times"])
