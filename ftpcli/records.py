@@ -15,6 +15,10 @@ if TYPE_CHECKING:  # a command's help lists trackers and filters, which use thes
     import numpy as np
 
 
+#: Seconds by which a span may be longer than a limit: six frames at 30 per second are 0.2 s, in spite of rounding.
+ROUNDING = 1e-6
+
+
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
     """What a source says of itself before it is decoded."""

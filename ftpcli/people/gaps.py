@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from ftpcli.records import Person, TrackedFrame
+from ftpcli.records import ROUNDING, Person, TrackedFrame
 
 #: Longest gap that can be filled, seconds.
 LONGEST = 1.0
-_ROUNDING = 1e-6  # seconds: six frames at 30 per second are 0.2 s, in spite of rounding
 
 
 class _Found(NamedTuple):
@@ -33,7 +32,7 @@ class FillGaps:
     """
 
     def __init__(self, seconds: float, most: int) -> None:
-        self.seconds, self.most = seconds + _ROUNDING, most
+        self.seconds, self.most = seconds + ROUNDING, most
 
     def __call__(self, frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
         """Yields every frame once, in order, with its people and those filled in, sorted by id."""

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from ftpcli.errors import UsageError, counted
 from ftpcli.people.tracks import LONGEST, Track, join, tracks_of
-from ftpcli.records import FramePoses, SourceInfo
+from ftpcli.records import ROUNDING, FramePoses, SourceInfo
 
 
 class Select(StrEnum):
@@ -74,7 +74,7 @@ class Selection:
         able = [
             track
             for track in tracks
-            if (self.ids is None or track.id in self.ids) and track.seconds + 1e-6 >= self.min_track
+            if (self.ids is None or track.id in self.ids) and track.seconds + ROUNDING >= self.min_track
         ]
         if self.people is None:
             return {track.id for track in able}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import hypot, inf, log
 from typing import NamedTuple
 
-from ftpcli.records import FramePoses, Pose
+from ftpcli.records import ROUNDING, FramePoses, Pose
 
 _STEP = 0.1  # seconds between the places that are kept of a track's beginning and end
 _PLACES = 4
@@ -99,7 +99,7 @@ def join(tracks: Iterable[Track], seconds: float) -> dict[int, int]:
     pairs = []
     for first in later:
         ended = first.end[-1].seconds
-        for second in later[bisect_right(begins, ended) : bisect_left(begins, ended + seconds + 1e-6)]:
+        for second in later[bisect_right(begins, ended) : bisect_left(begins, ended + seconds + ROUNDING)]:
             if first.shot == second.shot and (far := _distance(first, second)) is not None:
                 pairs.append((far, first.id, second.id))
     pairs.sort()

@@ -21,7 +21,7 @@ from ftpcli.errors import InputError, UsageError
 from ftpcli.files.output import write_error
 from ftpcli.formats.spool import FrameSpool
 from ftpcli.pose.smoothing import Smoother, Smoothing, raw_of
-from ftpcli.records import FramePoses, Pose
+from ftpcli.records import ROUNDING, FramePoses, Pose
 
 _LONGEST = 0.5  # seconds without a joint after which it is filtered afresh
 _UNEVEN = 0.02  # steps that differ from their median by more than this share are resampled
@@ -168,7 +168,7 @@ class Filter:
 
     def _missing(self, frames: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Places of frames in gaps that are to be filled."""
-        gaps = np.flatnonzero((np.diff(frames) > 1) & (np.diff(times[frames]) <= self.fill_gaps))
+        gaps = np.flatnonzero((np.diff(frames) > 1) & (np.diff(times[frames]) <= self.fill_gaps + ROUNDING))
         return np.concatenate([np.arange(frames[g] + 1, frames[g + 1]) for g in gaps] or [np.zeros(0, np.int64)])
 
     def _joint(self, seconds: np.ndarray, table: np.ndarray, size: float) -> None:
@@ -177,7 +177,7 @@ class Filter:
         if not len(there):
             return
         gaps = np.diff(seconds[there])
-        for g in np.flatnonzero((np.diff(there) > 1) & (gaps <= self.fill_gaps)):
+        for g in np.flatnonzero((np.diff(there) > 1) & (gaps <= self.fill_gaps + ROUNDING)):
             between = np.arange(there[g] + 1, there[g + 1])
             ends = there[[g, g + 1]]
             for axis in (0, 1):
@@ -185,7 +185,7 @@ class Filter:
             table[between, 2] = table[ends, 2].min()
             self.counts["joints filled in"] += len(between)
         there = np.flatnonzero(np.nan_to_num(table[:, 2]) > 0)
-        for run in np.split(there, np.flatnonzero(np.diff(seconds[there]) > _LONGEST) + 1):
+        for run in np.split(there, np.flatnonzero(np.diff(seconds[there]) > _LONGEST + ROUNDING) + 1):
             table[run, :2] = self._run(seconds[run], table[run, :2], size)
 
     def _run(self, seconds: np.ndarray, points: np.ndarray, size: float) -> np.ndarray:

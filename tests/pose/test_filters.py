@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -241,6 +242,16 @@ def test_a_missing_scipy_is_named_with_its_extra(
     monkeypatch.setattr("ftpcli.pose.filters.find_spec", lambda name: None)
     run = command("smooth", tmp_path / "in.jsonl", tmp_path / "out.jsonl")
     assert run.code == EXIT_USAGE and "pip install 'ftp-pose[smooth]'" in run.err and len(run.lines) == 1
+
+
+@pytest.mark.parametrize("kind", [Smoothing.NONE, Smoothing.ONE_EURO])
+def test_a_gap_of_just_the_limit_is_filled_wherever_it_begins(kind: Smoothing) -> None:
+    """Differences of times in floating point lie a little above or below."""
+    for first in range(40):
+        times = (first + np.arange(7)) / 30
+        clip = film(times, motion(times))
+        clip[1:6] = [replace(frame, poses=()) for frame in clip[1:6]]
+        assert [len(frame.poses) for frame in Filter(kind, fill_gaps=0.2)(clip)] == [1] * 7, first
 
 
 def test_annotate_filters_at_its_end(tmp_path: Path, command: Callable[..., Ran], tiny_model: Path) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ftpcli.errors import InputError
-from ftpcli.pose.smoothing import OneEuro, Smoother
+from ftpcli.pose import smoothing
+from ftpcli.pose.smoothing import Smoother
 from ftpcli.records import FramePoses, Pose
 from tests.support.formats_samples import flat, frames
 
@@ -27,7 +28,7 @@ def points_of(result: FramePoses) -> np.ndarray:
     return result.poses[0].keypoints
 
 
-def literal(positions: np.ndarray, times: np.ndarray, settings: OneEuro, size: float) -> np.ndarray:
+def literal(positions: np.ndarray, times: np.ndarray, size: float) -> np.ndarray:
     """The algorithm of the paper (its listing 1), one joint, with the cutoff from the length of the speed vector."""
 
     def alpha(cutoff: float, elapsed: float) -> float:
@@ -38,24 +39,25 @@ def literal(positions: np.ndarray, times: np.ndarray, settings: OneEuro, size: f
     result = [estimate]
     for i in range(1, len(positions)):
         elapsed = times[i] - times[i - 1]
-        a = alpha(settings.d_cutoff, elapsed)
+        a = alpha(smoothing._D_CUTOFF, elapsed)
         speed = a * (positions[i] - estimate) / elapsed + (1 - a) * speed
-        a = alpha(settings.min_cutoff + settings.beta * np.linalg.norm(speed) / size, elapsed)
+        a = alpha(smoothing._MIN_CUTOFF + smoothing._BETA * np.linalg.norm(speed) / size, elapsed)
         estimate = a * positions[i] + (1 - a) * estimate
         result.append(estimate)
     return np.array(result)
 
 
-def test_agrees_with_the_paper_at_uneven_times() -> None:
+def test_agrees_with_the_paper_at_uneven_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("_MIN_CUTOFF", 0.7), ("_BETA", 3.0), ("_D_CUTOFF", 1.5)):
+        monkeypatch.setattr(smoothing, name, value)
     rng = np.random.default_rng(0)
     times = np.cumsum(rng.uniform(0.005, 0.2, 60))
     positions = np.cumsum(rng.normal(size=(60, 3, 2)), axis=0) * 5
-    settings = OneEuro(0.7, 3.0, 1.5)
-    smoother = Smoother(settings)
+    smoother = Smoother()
     found = [points_of(smoother(frame(i, t, positions[i]))) for i, t in enumerate(times)]
     for joint in range(3):
         np.testing.assert_allclose(
-            np.array(found)[:, joint], literal(positions[:, joint], times, settings, 100.0), rtol=1e-12, atol=1e-9
+            np.array(found)[:, joint], literal(positions[:, joint], times, 100.0), rtol=1e-12, atol=1e-9
         )
 
 
@@ -143,11 +145,18 @@ def test_absent_joints_stay_absent_and_come_back() -> None:
 
 
 def test_a_gap_of_the_track_starts_afresh_and_ids_do_not_mix() -> None:
-    smoother = Smoother(max_gap=0.5)
+    smoother = Smoother()
     smoother(frame(0, 0.0, np.array([[10.0, 10.0]])))
     assert points_of(smoother(frame(1, 0.4, np.array([[30.0, 10.0]]))))[0, 0] < 30.0
     assert points_of(smoother(frame(2, 1.0, np.array([[70.0, 10.0]]))))[0, 0] == 70.0
     assert points_of(smoother(frame(3, 1.1, np.array([[10.0, 10.0]]), track=2)))[0, 0] == 10.0
+
+
+@pytest.mark.parametrize("first", [0, 16, 18, 51])
+def test_half_a_second_is_the_same_everywhere(first: int) -> None:
+    smoother = Smoother()
+    smoother(frame(0, first / 30, np.array([[10.0, 10.0]])))
+    assert points_of(smoother(frame(15, (first + 15) / 30, np.array([[30.0, 10.0]]))))[0, 0] < 30.0
 
 
 def test_repeated_and_reversed_times() -> None:
