@@ -30,7 +30,7 @@ TOLERANCE = 1e-4
 _ABOUT = "about.json"
 _PACKAGE = Path(__file__).resolve().parent.parent
 #: What makes graphs. A checkout's version stays while these change.
-_MAKERS = ("model/*.py", "pose/export.py", "people/network.py", "files/graphs.py")
+_MAKERS = ("model/*.py", "pose/crops.py", "pose/export.py", "pose/foreign.py", "people/network.py", "files/graphs.py")
 
 
 class ExportError(FtpError):
@@ -39,7 +39,7 @@ class ExportError(FtpError):
 
 @dataclass(frozen=True)
 class Graphs:
-    """Graphs by name, and what is to be known of them: JSON values."""
+    """Graphs by name, and what is to be known of them: JSON values, among them the ``difference`` of each by name."""
 
     about: dict[str, Any]
     content: dict[str, bytes] = field(repr=False)
@@ -73,8 +73,8 @@ def opened(
     folder = cache_folder("onnx") / f"{kind.replace(' ', '-')}-{digest.hexdigest()[:32]}"
     try:
         about = json.loads((folder / _ABOUT).read_bytes())
-        return about, {path.stem: Runner(path.read_bytes()) for path in folder.glob("*.onnx")}
-    except Exception:  # not there, or damaged in whatever way
+        return about, {name: Runner((folder / f"{name}.onnx").read_bytes()) for name in about["difference"]}
+    except Exception:  # not there, not all of it, or damaged in whatever way
         made = make(
             lambda: print(f"ftp: preparing the {kind} for ONNX Runtime, once for these weights", file=sys.stderr)
         )
