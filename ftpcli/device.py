@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import sys
 import weakref
@@ -139,8 +140,8 @@ def choose_device(name: str) -> torch.device:
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
-    kind, _, number = name.partition(":")
-    if kind not in available or (number and not number.isdigit()):
+    kind, colon, number = name.partition(":")
+    if kind not in available or (colon and not re.fullmatch("[0-9]{1,4}" if kind == "cuda" else "0", number)):
         raise UsageError(f"--device {name}: unknown; choose auto, cpu, cuda, cuda:N or mps")
     if not available[kind] or (kind == "cuda" and number and int(number) >= torch.cuda.device_count()):
         raise UsageError(f"--device {name}: this machine has no such device for torch; choose auto or cpu")
@@ -177,14 +178,6 @@ def default_batch(device: str) -> int:
     """People who go through the pose model at a time. Memory that does not hold as many is found out: see
     :meth:`ftpcli.pose.estimator.Estimator.estimate`."""
     return 128 if is_accelerator(device) else 16
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """CUDA's class for it says so as well; the allocators of CPU and MPS raise a plain RuntimeError."""
-    if isinstance(error, MemoryError):
-        return True
-    text = str(error)
-    return "can't allocate memory" in text or "not enough memory" in text or "out of memory" in text
 
 
 def fix_threads() -> None:
@@ -226,7 +219,7 @@ def available_cores() -> int:
 def cores() -> int:
     """Threads for work that is not torch's: OMP_NUM_THREADS, else the cores that this process may run on."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdigit() and int(asked) else available_cores()
+    return int(asked) if asked.isdecimal() and int(asked) else available_cores()
 
 
 def _torch_threads() -> int:

@@ -65,8 +65,14 @@ def one_line(error: BaseException) -> str:
     return text if len(text) <= 160 else text[:157] + "..."
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Also of torch's errors: CUDA's says so; the allocators of CPU and MPS raise a plain RuntimeError."""
+    words = "can't allocate memory", "not enough memory", "out of memory"
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))
+
+
 def unexpected(error: Exception) -> FtpError:
     """What to say of an exception that nobody foresaw."""
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return FtpError("out of memory; close other programs, or choose smaller --batch or --detector-size")
     return FtpError(f"a fault of the program ({type(error).__name__}: {one_line(error)}); 'ftp --debug' shows where")

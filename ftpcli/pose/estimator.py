@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ftpcli.device import MOST_BATCH, default_batch, is_accelerator, is_out_of_memory
-from ftpcli.errors import FtpError, InputError, UsageError
+from ftpcli.device import MOST_BATCH, default_batch, is_accelerator
+from ftpcli.errors import FtpError, InputError, UsageError, is_out_of_memory
 from ftpcli.files.stages import Stage, stage
 from ftpcli.model.config import ModelConfig
 from ftpcli.pose.crops import box_affine, invert, transform

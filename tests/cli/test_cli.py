@@ -400,6 +400,9 @@ def test_a_fault_of_the_program_is_one_line_and_others_go_on(here, command, monk
             raise ZeroDivisionError("division by zero\nand more")
         return honest(annotator, source, target, **more)
 
+    def short_of_memory(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
     monkeypatch.setattr(outputs, "annotate_file", faulty)
     os.link("clip.mp4", "bad.mp4")
     ran = command("annotate", "bad.mp4", "clip.mp4", *DETECT[2:], "--out", "outs", "--detector-size", "64")
@@ -407,6 +410,12 @@ def test_a_fault_of_the_program_is_one_line_and_others_go_on(here, command, monk
     assert ran.lines[0] == (
         "ftp: bad.mp4: a fault of the program (ZeroDivisionError: division by zero); 'ftp --debug' shows where"
     )
+    monkeypatch.setattr(outputs, "annotate_file", short_of_memory)
+    ran = command("annotate", "clip.mp4", *DETECT[2:], "--out", "outs", "--overwrite", "--detector-size", "64")
+    assert ran.code == 1 and ran.lines[0].startswith("ftp: clip.mp4: out of memory; close other programs, or choose"), (
+        ran
+    )
+    monkeypatch.setattr(outputs, "annotate_file", faulty)
     with pytest.raises(ZeroDivisionError):
         command("--debug", "annotate", "bad.mp4", *ONE[2:], "--out", "out.jsonl")
     os.environ.pop("FTP_DEBUG", None)  # monkeypatch would put it back for the tests that follow

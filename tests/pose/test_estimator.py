@@ -224,7 +224,7 @@ def test_devices_and_precisions() -> None:
     import torch
 
     assert choose_device("cpu").type == "cpu" and choose_device("auto").type in ("cpu", "cuda", "mps")
-    for name in ("tpu", "cuda:x", "cuda:99", "gpu"):
+    for name in ("tpu", "cuda:x", "cuda:99", "cuda:²", "cuda:", "cpu:", "cpu:1", "mps:1", "gpu"):
         with pytest.raises(UsageError, match=f"--device {name}"):
             choose_device(name)
     if not torch.cuda.is_available():
