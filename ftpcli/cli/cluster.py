@@ -38,6 +38,8 @@ def check_cluster(text: str | None, gpus: float | None, out: str, *inputs: str, 
         if gpus is not None:
             raise UsageError(f"--gpus-per-job {gpus:g}: is for --cluster")
         return
+    if gpus is not None and gpus > 1 and not gpus.is_integer():
+        raise UsageError(f"--gpus-per-job {gpus:g}: Ray gives parts of one GPU, or several whole ones")
     parse_cluster(text)
     if out == STANDARD or show or not all(map(can_reread, inputs)):
         raise UsageError(f"--cluster {text}: reads and writes files, no pipes, cameras or windows")
@@ -138,8 +140,8 @@ class RayWorkers:
         except FtpError:
             raise
         except Exception as error:  # Ray raises of all kinds
-            why = str(error).strip().partition("\n")[0]
-            raise FtpError(f"--cluster ray:{self._address}: cannot be joined ({why}); see the recipes") from error
+            why = one_line(error)
+            raise FtpError(f"--cluster ray:{self._address}: cannot be joined ({why}); try 'ray status'") from error
         there = ray.cluster_resources()
         if self._gpus is None:
             self._gpus = 1.0 if there.get("GPU") and not self._on_cpu else 0.0

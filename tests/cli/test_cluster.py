@@ -100,6 +100,7 @@ def test_what_cannot_be(
         (("--cluster", "ray:"), 2, "--cluster ray:: give ray"),
         (("--cluster", "ray:host"), 2, "--cluster ray:host: give ray"),
         (("--gpus-per-job", "1"), 2, "--gpus-per-job 1: is for --cluster"),
+        (("--cluster", "ray", "--gpus-per-job", "1.5"), 2, "--gpus-per-job 1.5: Ray gives parts of one GPU"),
         (("--cluster", "ray:host:0"), 2, "--cluster ray:host:0: give ray"),
         (("--cluster", "ray:host:65536"), 2, "--cluster ray:host:65536: give ray"),
         (("--cluster", f"ray:{nobody}"), 1, f"--cluster ray:{nobody}: nobody answers there ("),
