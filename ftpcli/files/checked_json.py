@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ftpcli.errors import FtpError, InputError
-from ftpcli.files.inputs import missing, refuse_pointer
+from ftpcli.files.inputs import first_bytes, missing, refuse_pointer
 from ftpcli.skeleton import PERSON19
 
 #: Characters of one JSON Lines record, or of one element of a list in a JSON document.
@@ -67,9 +67,7 @@ def load(path: str | Path) -> Any:
 def unreadable(path: str | Path, error: OSError | ValueError, where: str = "") -> FtpError:
     """What is to be raised where a text file cannot be read; ``where`` in it the text is not UTF-8."""
     if isinstance(error, UnicodeDecodeError):
-        with open(path, "rb") as file:
-            start = file.read(4)
-        known = (then for magic, then in _OTHERS if start.startswith(magic))
+        known = (then for magic, then in _OTHERS if first_bytes(path, 4).startswith(magic))
         return InputError(f"{where or path}: {next(known, 'is not text in UTF-8; save it in that encoding')}")
     if isinstance(error, FileNotFoundError):
         return missing(path)

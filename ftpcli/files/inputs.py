@@ -119,13 +119,18 @@ def missing(name: object) -> FtpError:
     return InputError(f"{name}: no such file or folder")
 
 
+def first_bytes(name: str | os.PathLike[str], count: int = 1 << 16) -> bytes:
+    """How a plain file begins; empty where it cannot be read, and of what cannot be read twice."""
+    with suppress(OSError, ValueError):
+        if os.path.isfile(name):
+            with open(name, "rb") as file:
+                return file.read(count)
+    return b""
+
+
 def refuse_pointer(name: str | os.PathLike[str]) -> None:
     """Raises InputError where Git LFS has left a pointer in a file's place."""
-    start = b""
-    if os.path.isfile(name):
-        with suppress(OSError), open(name, "rb") as file:
-            start = file.read(len(_LFS_POINTER))
-    if start == _LFS_POINTER:
+    if first_bytes(name, len(_LFS_POINTER)) == _LFS_POINTER:
         raise InputError(f"{os.fspath(name)}: is a pointer of Git LFS, not the file; git lfs pull fetches the file")
 
 

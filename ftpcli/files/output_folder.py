@@ -23,7 +23,9 @@ def check_folder(path: str | os.PathLike[str]) -> None:
     """
     refuse_standard("output", path)
     target = Path(path)
-    if target.is_dir() and any(target.iterdir()):
+    with writing(path):
+        holds = target.is_dir() and any(target.iterdir())
+    if holds:
         raise OutputError(f"{target}: this folder is not empty; empty it or name another one")
     if target.exists() and not target.is_dir():
         raise OutputError(f"{target}: this is a file; name a folder")

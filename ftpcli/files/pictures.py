@@ -28,7 +28,10 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
         raise InputError(f"{path}: picture is missing") from None
     except OSError as error:
         raise InputError(f"{path}: picture cannot be read ({error.strerror})") from None
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB) if content.size else None
+    try:
+        image = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB) if content.size else None
+    except cv2.error:
+        raise InputError(f"{path}: claims more pixels than can be read; take it out or make it smaller") from None
     if image is None:
         refuse_pointer(path)
         raise InputError(f"{path}: not a picture, or damaged")

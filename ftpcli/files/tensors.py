@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 
 def sha256(path: Path) -> str:
-    """Of the whole file, in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Of the whole file, in hex. Raises InputError."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); copy it again") from error
 
 
 def write_tensors(

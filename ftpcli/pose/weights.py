@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftpcli.errors import InputError, UsageError
-from ftpcli.files.inputs import require_file
+from ftpcli.files.inputs import first_bytes, require_file
 from ftpcli.files.tensors import read_tensors, sha256, write_tensors
 from ftpcli.model.config import ModelConfig
 from ftpcli.pose.hub import hub_file, hub_origin, is_hub_name
@@ -63,16 +63,10 @@ def save_weights(
     write_tensors(path, state, {_ENTRY: json.dumps(content, sort_keys=True)}, exact=exact)
 
 
-def read_tensors_of(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file by its own names, fp32: safetensors, or a torch checkpoint that holds no code."""
-    return _read(path)[0]
-
-
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """A file's tensors by its own names, fp32, and its header: safetensors, or a torch checkpoint without code."""
     require_file(path)
-    with open(path, "rb") as file:
-        pickled = file.read(2) in _PICKLED
-    if pickled:
+    if first_bytes(path, 2) in _PICKLED:
         from ftpcli.pose.foreign import read_pickled
 
         tensors: dict[str, torch.Tensor] = read_pickled(path)

@@ -19,6 +19,7 @@ from ftpcli.files.inputs import (
     camera,
     can_reread,
     describe,
+    first_bytes,
     is_network_address,
     local_path,
     missing,
@@ -123,17 +124,6 @@ def _check_file(local: str, name: str) -> None:
     refuse_pointer(local)
 
 
-def file_head(name: str) -> bytes:
-    """The first 64 KiB of a plain file; nothing of a pipe or an address, which cannot be read twice."""
-    try:
-        if name != STANDARD and os.path.isfile(name):
-            with open(name, "rb") as file:
-                return file.read(1 << 16)
-    except (OSError, ValueError):
-        pass
-    return b""
-
-
 def _reason(error: av.error.FFmpegError, name: str) -> str:
     if isinstance(error, av.error.ExitError):
         return f"nothing of it could be read in {PATIENCE:g} s; try again, or convert it"
@@ -141,7 +131,7 @@ def _reason(error: av.error.FFmpegError, name: str) -> str:
         return f"cannot be read ({error.strerror})"
     if name == STANDARD:
         return "not a video that can be read from a pipe; save it to a file and name that"
-    if file_head(name)[4:8] == b"ftyp":
+    if first_bytes(local_path(name))[4:8] == b"ftyp":
         return "is cut off or damaged: its index (moov) is missing, so nothing of it can be decoded"
     return "not a video, or damaged beyond reading"
 

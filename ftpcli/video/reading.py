@@ -18,7 +18,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ftpcli.errors import InputError
-from ftpcli.files.inputs import STANDARD, can_reread, describe
+from ftpcli.files.inputs import STANDARD, can_reread, describe, first_bytes, local_path
 from ftpcli.records import Frame, VideoInfo
 from ftpcli.video.clock import Clock
 from ftpcli.video.images import ImageFolderReader
@@ -27,7 +27,6 @@ from ftpcli.video.opening import (
     PATIENCE,
     another_follows,
     choose_stream,
-    file_head,
     is_pipe,
     longest_gap,
     open_container,
@@ -151,7 +150,7 @@ class VideoReader:
         if first is None:
             why = f"; damaged, or larger than {MAX_PIXELS:,} pixels" if self.bad_packets else ""
             raise InputError(f"{self._name}: not one frame could be decoded{why}")
-        orientation = Orientation.of(first, file_head(self._path))
+        orientation = Orientation.of(first, first_bytes(local_path(self._path)))
         info = video_info(self._path, self._container, stream, first, orientation)
         if not orientation.exact:
             self.warnings.append(f"asks for a rotation between quarter turns; turned by {orientation.rotation} degrees")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -23,3 +24,12 @@ def test_a_second_run_on_one_folder_is_refused(tmp_path: Path) -> None:
     with output_folder(tmp_path / "other") as again:
         again.write("3.txt", b"3")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "out"]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(folder: Path) -> NoReturn:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    with pytest.raises(OutputError, match="not permitted"), output_folder(tmp_path):
+        pass

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ftpcli.errors import FtpError, InputError
+from ftpcli.files.tensors import sha256
 from ftpcli.model.config import ModelConfig
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.pose.weights import build_model, load_weights, save_weights, transfer, weights_path
@@ -92,6 +93,13 @@ def test_mutated_files_never_give_a_traceback(weights: Path, tmp_path: Path) -> 
             refused += 1
             assert "\n" not in str(error)
     assert refused > 30
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that is there and cannot be read")
+def test_a_file_that_cannot_be_read_is_named() -> None:
+    for read in (build_model, sha256):
+        with pytest.raises(InputError, match=r"^/proc/self/mem: .*cannot be read"):
+            read(Path("/proc/self/mem"))
 
 
 def test_a_missing_file_says_what_to_give() -> None:
