@@ -237,6 +237,7 @@ class _Rows:
         self._tracks: dict[int, int] = {}
         self._strange = 0  # frames at times that the video does not have
         self.seconds, self._people, self._index = array("d"), array("I"), array("q")
+        self._shown: list[str] = []  # pictures of a folder
         self._moments = Moments(joints)
         self._suggestions: list[Moment] = []
         self._pack = zlib.compressobj(wbits=31)
@@ -247,6 +248,12 @@ class _Rows:
         self.seconds.append(self._seconds(frame))
         self._people.append(len(frame.poses))
         self._index.append(frame.index)
+        if pictures := self._about["pictures"]:
+            # The times of a folder's frames are places in it, in spite of pictures that cannot be decoded.
+            number = frame.pts if self._reader.timed and not self._reader.by_name else frame.index
+            if not 0 <= number < len(pictures):
+                raise of_another(self._reader, f"it has a frame {number}, the folder {len(pictures)} pictures")
+            self._shown.append(pictures[number])
         self._moments.add(frame)
         if frame.index in self._suggested:
             self._suggestions.append(Moment(place, None, "worth correcting", 0.0, place))
@@ -278,14 +285,12 @@ class _Rows:
         """End the rows, write the frames' times, and tell the page what it holds."""
         self._block.write(self._pack.flush())
         self._block.__exit__()
-        count, pictures = len(self.seconds), self._about["pictures"]
+        count = len(self.seconds)
         if not count:
             raise InputError(f"{self._reader.path}: holds no frames")
         if self._strange > max(2, count // 100):
             lacks = f"{self._strange} of its {count} frames are at times that the video lacks"
             raise of_another(self._reader, f"{lacks}; where the video's clock is broken, {_RENDERED}")
-        if pictures and self._index[-1] >= len(pictures):
-            raise of_another(self._reader, f"it has a frame {self._index[-1]}, the folder {len(pictures)} pictures")
         with _Block(self._page, "times") as block:
             table = np.array(self.seconds, "<f8").tobytes() + np.array(self._people, "<u4").tobytes()
             block.write(zlib.compress(table, wbits=31))
@@ -298,7 +303,7 @@ class _Rows:
             "first": index[0],
             "every": every,
             "index": None if even else index,
-            "pictures": pictures and [pictures[n] for n in index],
+            "pictures": self._shown or None,
             "tracks": list(self._tracks),
             "rowsShown": _ROWS_SHOWN,
             "joints": list(self._joints),

@@ -275,6 +275,17 @@ def test_what_the_page_holds(tmp_path: Path) -> None:
     assert "://" not in text.split("<script>")[0] and "SCRIPT-HASH" not in text
 
 
+def test_a_picture_that_cannot_be_decoded_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / "clip" / f"{number}.png"), picture(number))
+    (tmp_path / "clip" / "1.png").write_bytes(b"nonsense")
+    poses = poses_of(tmp_path / "clip", tmp_path / "p.jsonl", fps=Fraction(25))
+    review(poses, tmp_path / "p.html", tmp_path / "clip")
+    about = json.loads(re.search(r'id="about">(.*?)</script>', (tmp_path / "p.html").read_text())[1])
+    assert about["pictures"] == ["clip/0.png", "clip/2.png", "clip/3.png"]
+
+
 @pytest.mark.parametrize(("width", "scale"), [(640, 16), (12_000, 1), (40_000, 0.4)])
 def test_joints_of_wide_pictures_fit_into_the_page(width: int, scale: float, tmp_path: Path) -> None:
     pose = Pose(1, np.array([0.0, 0, width, 50]), 1.0, np.full((2, 2), width / 2), np.ones(2))
