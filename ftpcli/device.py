@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from multiprocessing import resource_tracker
+from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
 from ftpcli.choices import Engine, Precision
@@ -222,18 +224,6 @@ def cores() -> int:
     return int(asked) if asked.isdecimal() and int(asked) else available_cores()
 
 
-def _torch_threads() -> int:
-    import torch
-
-    return torch.get_num_threads()
-
-
-def _set_torch_threads(count: int) -> None:
-    import torch
-
-    torch.set_num_threads(count)
-
-
 class OnDevice:
     """Pictures on an accelerator: each is copied there once, and its copy lives as long as the picture."""
 
@@ -284,13 +274,16 @@ class Threads:
     """
 
     def __init__(self, most: int | None, count: int | None = None, *, torch: bool = True) -> None:
-        self.most, self._torch = most, torch
+        self.most = most
         self._process = os.getpid()
+        self._torch: ModuleType | None = None
         if torch:
             check_fork()
+            self._torch = import_module("torch")
             if most is not None:
                 fix_threads()
-        self._pool = ThreadPoolExecutor(count or (_torch_threads() if torch else cores()), thread_name_prefix="ftp")
+        count = count or (self._torch.get_num_threads() if self._torch else cores())
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="ftp")
 
     @classmethod
     def of(cls, device: torch.device, most: int) -> Threads:
@@ -318,15 +311,15 @@ class Threads:
 
         def alone(part: Sequence[T]) -> list[R]:
             if self._torch:
-                _set_torch_threads(1)  # OpenMP keeps the number per thread
+                self._torch.set_num_threads(1)  # OpenMP keeps the number per thread
             with stage(name):
                 return list(work(part))
 
-        before = _torch_threads() if self._torch else 0
+        before = self._torch.get_num_threads() if self._torch else 0
         parts = [self._pool.submit(alone, items[a:b]) for a, b in pairwise(bounds)]
         try:
             wait(parts)
         finally:
             if self._torch:
-                _set_torch_threads(before)
+                self._torch.set_num_threads(before)
         return [result for part in parts for result in part.result()]

@@ -33,7 +33,6 @@ class VideoInfo:
     duration: float | None  # seconds
     start: float  # seconds of the first pts, 0 where unknown
     codec: str
-    pixel_format: str
     has_audio: bool
     mirrored: bool = False  # left and right exchanged after the rotation, to undo a mirrored display matrix
     sample_aspect_ratio: Fraction = Fraction(1)  # width over height of an upright pixel; images keep stored pixels

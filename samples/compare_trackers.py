@@ -30,8 +30,8 @@ from ftpcli.errors import FtpError
 from ftpcli.evaluation.assignment import best_pairs
 from ftpcli.evaluation.hota import HotaCounter
 from ftpcli.evaluation.prepare import EvalFrame, People
-from ftpcli.people import load_detector
 from ftpcli.people.gaps import FillGaps
+from ftpcli.people.loading import load_detector
 from ftpcli.people.selection import Chosen, Selection
 from ftpcli.people.sources import DetectAndTrack
 from ftpcli.people.tracking import Tracker, TrackerName

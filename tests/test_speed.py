@@ -12,9 +12,10 @@ import pytest
 
 from ftpcli.annotation.options import Options
 from ftpcli.model.ftp_pose import FTPPose
-from ftpcli.people import load_detector
+from ftpcli.people.loading import load_detector
 from ftpcli.people.sources import DetectAndTrack
 from ftpcli.pose.estimator import Estimator
+from ftpcli.pose.tokens import SharedTokens
 from ftpcli.pose.torch_engine import TorchEngine
 from ftpcli.pose.views import HoldViews
 from ftpcli.pose.windows import Windows, held_frames
@@ -37,7 +38,7 @@ def test_time_of_the_pose_model(tmp_path: Path) -> None:
     one = Estimator(TorchEngine(single, device="cpu", precision="fp32"))
 
     def run(estimator: Estimator, frames: Iterable[TrackedFrame]) -> float:
-        windows, tokens, seconds = Windows(estimator.window)(frames), estimator.tokens(), 0.0
+        windows, tokens, seconds = Windows(estimator.window)(frames), SharedTokens(), 0.0
         while part := list(islice(windows, chunk)):
             wanted = [window for _, mine in part for window in mine]
             begin = time.perf_counter()

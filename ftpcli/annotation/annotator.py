@@ -15,7 +15,7 @@ from ftpcli.pose.windows import held_frames
 from ftpcli.records import VideoInfo
 
 if TYPE_CHECKING:
-    from ftpcli.people import Detector
+    from ftpcli.people.loading import Detector
     from ftpcli.people.sources import PeopleSource
     from ftpcli.video import FrameSource
 
@@ -62,7 +62,7 @@ class Annotator:
         )
         self.detector: Detector | None = None
         if self.options.boxes is None:
-            from ftpcli.people import load_detector
+            from ftpcli.people.loading import load_detector
 
             self.detector = load_detector(
                 None if self.options.detector == "default" else self.options.detector,

@@ -23,6 +23,7 @@ from ftpcli.people.cuts import Shots
 from ftpcli.people.gaps import FillGaps
 from ftpcli.pose.claims import settle_claims
 from ftpcli.pose.smoothing import Smoothing
+from ftpcli.pose.tokens import SharedTokens
 from ftpcli.pose.views import HoldViews
 from ftpcli.pose.windows import Windows, held_frames
 from ftpcli.records import Frame, FramePoses, Header, RunInfo, SourceInfo, TrackedFrame, VideoInfo, Window
@@ -32,7 +33,6 @@ from ftpcli.version import __version__
 if TYPE_CHECKING:
     from ftpcli.people.sources import PeopleSource
     from ftpcli.pose.estimator import Estimator
-    from ftpcli.pose.tokens import SharedTokens
     from ftpcli.video import FrameSource
 
 
@@ -194,7 +194,7 @@ class Annotation:
         """Chunks of followed frames with the poses of their people; no window reaches into another shot."""
         shots = groupby(frames, key=lambda tracked: tracked.shot)
         keys = in_stage(Stage.TRACK, (key for _, shot in shots for key in Windows(self._estimator.window)(shot)))
-        tokens = self._estimator.tokens()
+        tokens = SharedTokens()
         while chunk := list(islice(keys, self.chunk_frames)):
             yield self._annotate(chunk, tokens)
 

@@ -125,8 +125,7 @@ class RayWorkers:
                 cpus = min(self._jobs or cores(), self._needed)
                 self._folder = TemporaryDirectory(prefix="ftp-ray-", ignore_cleanup_errors=True)
                 quiet |= {"num_cpus": cpus, "object_store_memory": _OBJECTS, "_node_ip_address": "127.0.0.1"}
-                quiet |= {"_temp_dir": self._folder.name}
-                quiet |= {"include_dashboard": False}
+                quiet |= {"_temp_dir": self._folder.name, "include_dashboard": False}
                 try:
                     self._init(quiet)
                 except Exception:  # a machine that is busy may take longer than the 30 s that Ray waits
@@ -140,8 +139,8 @@ class RayWorkers:
         except FtpError:
             raise
         except Exception as error:  # Ray raises of all kinds
-            why = one_line(error)
-            raise FtpError(f"--cluster ray:{self._address}: cannot be joined ({why}); try 'ray status'") from error
+            where = f"--cluster ray:{self._address}"
+            raise FtpError(f"{where}: cannot be joined ({one_line(error)}); try 'ray status'") from error
         there = ray.cluster_resources()
         if self._gpus is None:
             self._gpus = 1.0 if there.get("GPU") and not self._on_cpu else 0.0
@@ -192,10 +191,8 @@ def _check_answer(address: str) -> None:
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
-    where, port_of = (
-        f"--cluster ray:{address}",
-        "is it the head's address, with the port that 'ray start --head' names?",
-    )
+    where = f"--cluster ray:{address}"
+    port_of = "is it the head's address, with the port that 'ray start --head' names?"
     command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
     try:
         socket.create_connection((host, int(port)), _PATIENCE[0]).close()

@@ -167,9 +167,6 @@ class Pairing:
         stack.enter_context(frames)
         return cls(reader, frames)
 
-    def _of_another(self, difference: str) -> InputError:
-        return of_another(self._reader, difference)
-
     def nothing(self) -> str:
         """Why not one frame was given."""
         return f"is of another video: none of its frames is in {self._name}"
@@ -199,10 +196,10 @@ class Pairing:
             yield frame, poses
         count = self.frames.decoded
         if record is not None and not self._reader.by_name:
-            raise self._of_another(f"it has a frame {record.index}, {self._name} has {count} frames")
+            raise of_another(self._reader, f"it has a frame {record.index}, {self._name} has {count} frames")
         if self._decoded is not None and (count < self._decoded or (beyond and not self.has_end)):
             more = "more than " if beyond else ""
-            raise self._of_another(f"it is of {self._decoded} frames, {self._name} has {more}{count - beyond}")
+            raise of_another(self._reader, f"it is of {self._decoded} frames, {self._name} has {more}{count - beyond}")
 
     def _is_over(self, frame: Frame, record: FramePoses | None) -> bool:
         if self._decoded is not None:
@@ -211,6 +208,7 @@ class Pairing:
 
     def _check_time(self, frame: Frame, record: FramePoses) -> None:
         if self._timed and record.pts != frame.pts:
-            raise self._of_another(
-                f"its frame {frame.index} is at {record.seconds:.6g} s, that of {self._name} at {frame.seconds:.6g} s"
+            raise of_another(
+                self._reader,
+                f"its frame {frame.index} is at {record.seconds:.6g} s, that of {self._name} at {frame.seconds:.6g} s",
             )

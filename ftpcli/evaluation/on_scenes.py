@@ -149,7 +149,7 @@ def evaluate_detector(
     device: str = "cpu",
     folder: Path | None = None,
 ) -> dict[str, Any]:
-    """`evaluate` for a detector given as in `ftpcli.people.load_detector`.
+    """`evaluate` for a detector given as in `ftpcli.people.loading.load_detector`.
 
     Adds ``detector``, its description, and ``score_floor``, the weakest score that counts. The floor lies below the
     one of ordinary use, since average precision looks at the whole curve.

@@ -142,11 +142,14 @@ def check_target(
             raise OutputError(f"{name}: not a plain file; name another output")
         if not overwrite:
             raise OutputError(f"{name}: exists already; give --overwrite to replace it")
+    check_place(path)
+
+
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Raises OutputError where nothing can be made under this name: its folder is missing or closed."""
     folder = os.path.dirname(os.path.realpath(path))
-    if not os.path.isdir(folder):
-        raise write_error(path, OSError(errno.ENOENT, ""))
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise write_error(path, OSError(errno.EACCES, ""))
+        raise write_error(path, OSError(errno.EACCES if os.path.isdir(folder) else errno.ENOENT, ""))
 
 
 class OutputStream:

@@ -11,7 +11,7 @@ from pathlib import Path
 from ftpcli.errors import OutputError
 from ftpcli.files.inputs import refuse_standard
 from ftpcli.files.lock import open_locked
-from ftpcli.files.output import make_folder, name_beside, sync_folder, write_error, writing
+from ftpcli.files.output import check_place, make_folder, name_beside, sync_folder, writing
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:
@@ -29,9 +29,7 @@ def check_folder(path: str | os.PathLike[str]) -> None:
         raise OutputError(f"{target}: this folder is not empty; empty it or name another one")
     if target.exists() and not target.is_dir():
         raise OutputError(f"{target}: this is a file; name a folder")
-    parent = Path(os.path.realpath(target)).parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise write_error(path, FileNotFoundError(2, "") if not parent.is_dir() else PermissionError(13, ""))
+    check_place(path)
 
 
 class OutputFolder:

@@ -11,6 +11,7 @@ from ftpcli.records import FramePoses
 
 #: Share of a person's joints below ``VISIBLE`` from which on the person is doubtful.
 _WEAK = 0.5
+_MOST = 300  # moments that are kept
 #: Frames without doubt that part two moments of the same kind.
 _APART = 12
 
@@ -33,10 +34,10 @@ class Moment:
 
 
 class Moments:
-    """Finds moments while frames go by; keeps the ``most`` worst."""
+    """Finds moments while frames go by; keeps the worst ones."""
 
-    def __init__(self, joints: tuple[str, ...], most: int = 300) -> None:
-        self._joints, self._most = joints, most
+    def __init__(self, joints: tuple[str, ...]) -> None:
+        self._joints = joints
         self._neighbours = Neighbours()
         self._open: dict[tuple[int, str], Moment] = {}
         self._kept: list[tuple[float, int, int, str, Moment]] = []
@@ -75,7 +76,7 @@ class Moments:
 
     def _keep(self, moment: Moment, kind: str) -> None:
         entry = (moment.doubt, -moment.frame, moment.track or 0, kind, moment)
-        (heapq.heappush if len(self._kept) < self._most else heapq.heappushpop)(self._kept, entry)
+        (heapq.heappush if len(self._kept) < _MOST else heapq.heappushpop)(self._kept, entry)
 
     def found(self) -> list[Moment]:
         """In the order of their frames, once all frames were added."""

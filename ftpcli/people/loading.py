@@ -125,25 +125,19 @@ class NetworkDetector:
         else:
             import torch
 
-            from ftpcli.people.network import TorchNetwork, load_network
+            from ftpcli.people.network import TorchNetwork, letterbox_on, load_network
 
             network, self.config = load_network(path)
-            self._device = on = torch.device(device)
+            on = torch.device(device)
             network = network.fuse(verbose=False).to(on).to(memory_format=torch.channels_last)
             self.network = TorchNetwork(network, on, getattr(torch, _PRECISIONS[precision]))
             self._threads = Threads.of(on, 1)
             if is_accelerator(str(on)):
-                self.use_device()
+                self._letterbox = partial(letterbox_on, on)
         self.image_size = image_size or self.config.image_size
         self.score = self.config.score
         names = [name.lower() for name in self.config.classes]
         self.person = names.index("person") if "person" in names else 0
-
-    def use_device(self) -> None:
-        """Scale and pad pictures where torch computes, not with OpenCV: so from the beginning on accelerators."""
-        from ftpcli.people.network import letterbox_on
-
-        self._letterbox = partial(letterbox_on, self._device)
 
     def detect_batch(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         overlap, score = self.config.overlap, self.score

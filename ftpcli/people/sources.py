@@ -21,7 +21,7 @@ from ftpcli.people.tracking import Tracker, TrackerName, memory_frames
 from ftpcli.records import Frame, Person, TrackedFrame, VideoInfo
 
 if TYPE_CHECKING:
-    from ftpcli.people import Detector
+    from ftpcli.people.loading import Detector
 
 #: A box with a side below this many pixels, after cutting it to the picture, is no person.
 SMALLEST = 1.0
@@ -65,7 +65,7 @@ class DetectAndTrack:
     """Finds people with a detector and follows them with a tracker.
 
     Args:
-        detector: see `ftpcli.people.load_detector`.
+        detector: see `ftpcli.people.loading.load_detector`.
         frame_rate: of the frames that are looked at, per second; None where unknown.
         min_score: from this score on, a detection may become a person; None: what the detector recommends.
         appearance: see `Tracker`.

@@ -133,8 +133,8 @@ def _distance(first: Track, second: Track) -> float | None:
     size = (end.width * end.height * begin.width * begin.height) ** 0.25
     coasts = min(gap, _COASTS)
     forward, back = _speed(first.end), _speed(second.start)
-    ways = [(forward[0] * coasts, forward[1] * coasts), (back[0] * coasts, back[1] * coasts), (0.0, 0.0)]
-    far = min(hypot(end.x + dx - begin.x, end.y + dy - begin.y) for dx, dy in ways) / size
+    shifts = [(forward[0] * coasts, forward[1] * coasts), (back[0] * coasts, back[1] * coasts), (0.0, 0.0)]
+    far = min(hypot(end.x + dx - begin.x, end.y + dy - begin.y) for dx, dy in shifts) / size
     return far if far <= _REACH[0] + _REACH[1] * gap else None
 
 

@@ -24,11 +24,6 @@ class DeviceSteps(Steps):
 
     _engine: TorchEngine
 
-    @classmethod
-    def of(cls, steps: Steps) -> DeviceSteps:
-        """The same, where the engine computes."""
-        return cls(steps._engine, steps._sigma, steps._mirror)
-
     def look(self, image: np.ndarray) -> None:
         on_device(torch.device(self._engine.device))(image)
 

@@ -57,18 +57,12 @@ class Estimator:
         self.calibration: list[list[float]] | None = None
         self._flip_test = flip_test
         mirror = Skeleton("model", engine.config.joints).flip if flip_test else None
-        self._steps = Steps(engine, sigma, mirror)
-        if is_accelerator(self.device) and hasattr(engine, "heatmaps"):
-            self.use_device()
+        if is_accelerator(self.device) and hasattr(engine, "heatmaps"):  # of the torch engine
+            from ftpcli.pose.device_steps import DeviceSteps
 
-    def use_device(self) -> None:
-        """Cut crops and decode heatmaps where the torch engine computes, not with OpenCV and numpy.
-
-        On accelerators that is so from the beginning; a CPU takes longer.
-        """
-        from ftpcli.pose.device_steps import DeviceSteps
-
-        self._steps = DeviceSteps.of(self._steps)
+            self._steps: Steps = DeviceSteps(engine, sigma, mirror)
+        else:
+            self._steps = Steps(engine, sigma, mirror)
 
     def look(self, image: np.ndarray) -> None:
         """Begin to bring an (H, W, 3) uint8 picture to where crops are cut: it is about to be needed. In any thread."""
@@ -119,14 +113,14 @@ class Estimator:
         is halved until it does, for this call and those after it; ``notice`` is called each time.
 
         Args:
-            tokens: what :meth:`tokens` gave; it carries tokens on from one call to the next, whose windows must
+            tokens: one store for the calls on a source carries tokens on from one call to the next, whose windows must
                 be of the frames that follow.
 
         Raises:
             FtpError: not even one window fits.
         """
         poses: list[Pose] = []
-        tokens = self.tokens() if tokens is None else tokens
+        tokens = SharedTokens() if tokens is None else tokens
         shown = self._begin(windows, tokens)
         start = 0
         while start < len(windows):
@@ -148,10 +142,6 @@ class Estimator:
             tokens.done(crops)
             start += len(part)
         return poses
-
-    def tokens(self) -> SharedTokens:
-        """A store for the calls of :meth:`estimate` on one source."""
-        return SharedTokens()
 
     def pass_over(self, windows: Sequence[Window], tokens: SharedTokens) -> None:
         """In place of :meth:`estimate` where the poses are known: the next call gives what it would have given."""

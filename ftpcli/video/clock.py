@@ -8,6 +8,8 @@ from fractions import Fraction
 from itertools import islice
 from typing import Protocol, TypeVar
 
+from ftpcli.errors import counted
+
 _LONGEST_GAP = 30 * 24 * 3600  # seconds
 _LIMIT = 1 << 60  # beyond any real clock; keeps sums inside 64 bits
 _REORDERED = 16  # frames that a decoder reorders at most
@@ -127,11 +129,9 @@ class Clock:
 
     def warnings(self) -> list[str]:
         """One line for each kind of repair."""
-        lines = []
-        if self.guessed:
-            lines.append(f"{self.guessed} frame(s) carry no time; it was guessed from the frames before")
-        if self.moved:
-            lines.append(f"{self.moved} frame(s) repeat a time or go back; each was moved to just after the one before")
-        if self.restarts:
-            lines.append(f"the clock is set anew {self.restarts} time(s); later frames were shifted to follow on")
-        return lines
+        lines = {
+            f"{counted(self.guessed, 'frame')} without a time; it was guessed from the frames before": self.guessed,
+            f"{counted(self.moved, 'frame')} not later than the one before, each moved to just after it": self.moved,
+            f"the clock is set anew {counted(self.restarts, 'time')}; later frames were shifted": self.restarts,
+        }
+        return [line for line, count in lines.items() if count]

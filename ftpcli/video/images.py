@@ -14,7 +14,7 @@ from typing import Self
 
 import av
 
-from ftpcli.errors import InputError, UsageError
+from ftpcli.errors import InputError, UsageError, counted
 from ftpcli.files.inputs import numbered_images, refuse_pointer
 from ftpcli.records import Frame, VideoInfo
 from ftpcli.video.opening import MAX_PIXELS
@@ -96,7 +96,6 @@ class ImageFolderReader:
             duration=float(len(self._files) / self._fps),
             start=0.0,
             codec=first.suffix.lower().removeprefix("."),
-            pixel_format=picture.format.name,
             has_audio=False,
             mirrored=orientation.mirrored,
         )
@@ -140,9 +139,9 @@ class ImageFolderReader:
                 yield Frame(index, position, seconds, ToRgb(orientation, width, height)(picture))
         self._selection.check_not_empty()
         if self.bad_packets:
-            self.warnings.append(f"{self.bad_packets} image(s) cannot be decoded and were left out, first {first_bad}")
+            self.warnings.append(f"{counted(self.bad_packets, 'image')} left out, not to be decoded, first {first_bad}")
         if resized:
-            self.warnings.append(f"{resized} image(s) have another size; they were scaled to the first one's")
+            self.warnings.append(f"{counted(resized, 'image')} of another size, scaled to the first one's")
 
 
 def _upright_size(picture: av.VideoFrame, orientation: Orientation) -> tuple[int, int]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
 from ftpcli.device import is_accelerator
+from ftpcli.errors import counted
 from ftpcli.files.inputs import camera, can_reread, is_network_address
 from ftpcli.records import Frame, VideoInfo
 from ftpcli.video.ahead import ReadAhead
@@ -41,7 +42,8 @@ class LiveReader(ReadAhead):
     Where they are not taken in time, the oldest is passed over and counted; indices go on, so that the gap shows.
 
     Attributes:
-        arrivals: when each frame that was given came (``time.monotonic``), by index, until somebody takes it out.
+        arrivals: when each frame that was not passed over came (``time.monotonic``), by index, until somebody takes it
+            out.
     """
 
     arrivals: dict[int, float]
@@ -51,14 +53,13 @@ class LiveReader(ReadAhead):
         size = 3 * info.width * info.height
         most = max(2, min(round(float(info.average_rate or 25) * _HELD_SECONDS), _HELD_BYTES // size))
         super().__init__(reader, most)
-        self._came: dict[int, float] = {}
         self._passed = 0
         self.arrivals = {}
 
     @property
     def warnings(self) -> list[str]:
-        passed = [f"{self._passed} frame(s) came faster than they could be annotated and were passed over"]
-        return self._reader.warnings + (passed if self._passed else [])
+        passed = f"{counted(self._passed, 'frame')} passed over, since frames came faster than they could be annotated"
+        return self._reader.warnings + ([passed] if self._passed else [])
 
     @property
     def expected(self) -> None:
@@ -66,13 +67,7 @@ class LiveReader(ReadAhead):
 
     def _add(self, frame: Frame) -> None:
         if len(self._waiting) >= self._most:
-            del self._came[self._waiting.popleft().index]
+            del self.arrivals[self._waiting.popleft().index]
             self._passed += 1
-        self._came[frame.index] = time.monotonic()
+        self.arrivals[frame.index] = time.monotonic()
         self._waiting.append(frame)
-
-    def __iter__(self) -> Iterator[Frame]:
-        for frame in super().__iter__():
-            self.arrivals[frame.index] = self._came.pop(frame.index)
-            yield frame
-            del frame  # a name for the newest frame would keep it alive until the next one replaces it

@@ -191,7 +191,6 @@ def video_info(
         duration=duration,
         start=float(start * time_base) if start is not None else 0.0,
         codec=stream.codec_context.name,
-        pixel_format=first.format.name,
         has_audio=bool(container.streams.audio),
         mirrored=orientation.mirrored,
         sample_aspect_ratio=sample_aspect_ratio(aspect, orientation),

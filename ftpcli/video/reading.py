@@ -17,7 +17,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from ftpcli.errors import InputError
+from ftpcli.errors import InputError, counted
 from ftpcli.files.inputs import STANDARD, can_reread, describe, first_bytes, local_path
 from ftpcli.records import Frame, VideoInfo
 from ftpcli.video.clock import Clock
@@ -216,12 +216,12 @@ class VideoReader:
             self._compare_with_claim()
         self._selection.check_not_empty()
         self.warnings += self._clock.warnings()
-        if resized:
-            self.warnings.append(f"{resized} frame(s) have another size; they were scaled to the first one's")
-        if damaged:
-            self.warnings.append(f"{damaged} frame(s) are damaged and were shown as well as they decode")
-        if self.bad_packets:
-            self.warnings.append(f"{self.bad_packets} packet(s) are damaged and were skipped")
+        lines = {
+            f"{counted(resized, 'frame')} of another size, scaled to the first one's": resized,
+            f"{counted(damaged, 'damaged frame')} shown as well as they decode": damaged,
+            f"{counted(self.bad_packets, 'damaged packet')} skipped": self.bad_packets,
+        }
+        self.warnings += [line for line, count in lines.items() if count]
 
     def _convert(self, picture: av.VideoFrame) -> np.ndarray:
         try:

@@ -20,7 +20,7 @@ from tests.support.walkers import Bright, walkers
 
 @pytest.fixture(autouse=True)
 def bright(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ftpcli.people.load_detector", lambda *_, **__: Bright())
+    monkeypatch.setattr("ftpcli.people.loading.load_detector", lambda *_, **__: Bright())
 
 
 def ids_in(path: Path) -> dict[int, int]:

@@ -25,7 +25,7 @@ EVERYTHING = {"smooth": "one-euro", "fill_gaps": 0.2, "hold_views": 0.05}
 
 @pytest.fixture(autouse=True)
 def bright(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ftpcli.people.load_detector", lambda *_, **__: Bright())
+    monkeypatch.setattr("ftpcli.people.loading.load_detector", lambda *_, **__: Bright())
 
 
 def picture(shot: int, index: int) -> np.ndarray:

@@ -9,8 +9,8 @@ import pytest
 
 from ftpcli.annotation.annotator import annotate
 from ftpcli.annotation.options import Options
-from ftpcli.people import load_detector
 from ftpcli.people.gaps import FillGaps
+from ftpcli.people.loading import load_detector
 from ftpcli.people.sources import DetectAndTrack
 from ftpcli.pose.estimator import Estimator
 from ftpcli.pose.weights import DEFAULT_WEIGHTS, build_model

@@ -36,9 +36,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def bright(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    import ftpcli.people
+    import ftpcli.people.loading
 
-    monkeypatch.setattr(ftpcli.people, "load_detector", lambda *a, **k: Bright())
+    monkeypatch.setattr(ftpcli.people.loading, "load_detector", lambda *a, **k: Bright())
     yield
 
 

@@ -62,9 +62,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def bright(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ftpcli.people
+    import ftpcli.people.loading
 
-    monkeypatch.setattr(ftpcli.people, "load_detector", lambda *a, **k: Bright())
+    monkeypatch.setattr(ftpcli.people.loading, "load_detector", lambda *a, **k: Bright())
 
 
 def run(annotator: Annotator, clip: Path, target: Target, stop: Callable[[], bool] = lambda: False) -> None:

@@ -27,7 +27,7 @@ from ftpcli.video import open_source
 from tests.support.others_files import FRAMES, SIZE, Data, box, coco, coco_vid, cvat, joints, pictures, put
 
 NAMES = [f"frame_{n:06d}.png" for n in range(1, FRAMES + 1)]
-VIDEO = VideoInfo("walk.mp4", *SIZE, 0, Fraction(1, 30), Fraction(30), FRAMES, 0.2, 0.0, "h264", "yuv420p", False)
+VIDEO = VideoInfo("walk.mp4", *SIZE, 0, Fraction(1, 30), Fraction(30), FRAMES, 0.2, 0.0, "h264", False)
 
 
 def folder_info(folder: Path) -> VideoInfo:

@@ -215,8 +215,8 @@ def test_image_folder_with_faults(images):
     assert reader.frame_name(3) == "5.png"
     text = " | ".join(reader.warnings)
     assert "1 image numbers between 1 and 12 are missing" in text
-    assert "1 image(s) cannot be decoded and were left out, first 4.png" in text
-    assert "1 image(s) have another size" in text
+    assert "1 damaged image left out, first 4.png" in text
+    assert "1 image of another size" in text
 
 
 def test_image_folder_kinds(tmp_path):

@@ -131,7 +131,7 @@ def test_annotating_fills_a_gap_and_says_so(tmp_path, tiny_model, monkeypatch) -
             self.frames += 1
             return super().detect(image)[:0] if self.frames in (12, 13) else super().detect(image)
 
-    monkeypatch.setattr("ftpcli.people.load_detector", lambda *_, **__: Blinks())
+    monkeypatch.setattr("ftpcli.people.loading.load_detector", lambda *_, **__: Blinks())
     clip, weights = walkers(tmp_path / "walkers.mp4", 24), str(tiny_model)
     empty, marked = {}, {}
     for seconds in (0.0, 0.2):

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from ftpcli.files.pictures import read_picture
-from ftpcli.people import load_detector
 from ftpcli.people.inference import Fit, letterbox, look_twice, tidy
-from ftpcli.people.loading import BUNDLED
+from ftpcli.people.loading import BUNDLED, load_detector
 from ftpcli.people.network import (
     DetectorConfig,
     TorchNetwork,
@@ -100,10 +99,8 @@ def test_on_a_device_the_same_people_are_found(photo: np.ndarray) -> None:
     images = [np.ascontiguousarray(photo[:, x : x + 700]) for x in (0, 40, 100)]
     images.append(cv2.resize(photo, None, fx=2.2, fy=2.2))  # another shape, and a view that torch cannot take
     images.append(photo[:, ::-1])
-    detector = load_detector()
-    before = detector.detect_batch(images)
-    detector.use_device()  # type: ignore[attr-defined]
-    for rows, expected in zip(detector.detect_batch(images), before, strict=True):
+    before = load_detector().detect_batch(images)
+    for rows, expected in zip(load_detector(device="cpu:0").detect_batch(images), before, strict=True):
         sure = expected[expected[:, 4] > 0.2]
         assert len(sure) > 1
         for row in sure:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ftpcli.errors import InputError, UsageError
-from ftpcli.people import load_detector
+from ftpcli.people.loading import load_detector
 
 
 class Bomb:

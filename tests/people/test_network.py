@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ftpcli.errors import InputError, UsageError
-from ftpcli.people import load_detector
+from ftpcli.people.loading import load_detector
 from ftpcli.people.network import DetectorConfig, build_network, load_network, save_network
 from tests.support.detector_data import random_network
 

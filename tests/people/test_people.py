@@ -19,9 +19,7 @@ from ftpcli.skeleton import PERSON19
 from tests.support.walkers import followed
 
 WIDTH, HEIGHT, FRAMES = 320, 240, 40
-INFO = VideoInfo(
-    "walk.mp4", WIDTH, HEIGHT, 0, Fraction(1, 30), Fraction(30), FRAMES, FRAMES / 30, 0.0, "h264", "yuv420p", False
-)
+INFO = VideoInfo("walk.mp4", WIDTH, HEIGHT, 0, Fraction(1, 30), Fraction(30), FRAMES, FRAMES / 30, 0.0, "h264", False)
 
 
 def frame(index: int, seed: int = 0) -> Frame:

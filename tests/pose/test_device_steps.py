@@ -50,24 +50,23 @@ def test_crops_are_the_references(photo: np.ndarray) -> None:
 def test_joints_are_the_references(heatmap: str, codec: str, flip_test: bool, tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, heatmap=heatmap, codec=codec)
     weights = tiny_weights(tmp_path / "m.safetensors", config=config)
-    estimator = Estimator.load(weights, device="cpu", precision="fp32", flip_test=flip_test)
     given = [*windows(8), *walking(3, 4, np.array([5.0, 5, 50, 105]))]
-    expected = estimator.estimate(given)
-    estimator.use_device()
-    _same(estimator.estimate(given), expected, 0.1)
+    expected, found = (
+        Estimator.load(weights, device=device, precision="fp32", flip_test=flip_test).estimate(given)
+        for device in ("cpu", "cpu:0")
+    )
+    _same(found, expected, 0.1)
 
 
 def test_joints_of_people_are_the_references(photo: np.ndarray) -> None:
     """The bundled weights on people of a photograph."""
     from ftpcli.records import Frame, Person, Window
 
-    estimator = Estimator.load(device="cpu", precision="fp32")
     frame = Frame(0, 0, 0.0, photo)
     boxes = np.array([[49, 399, 245, 903], [223, 405, 345, 860], [669, 392, 810, 877]], float)
     given = [Window(Person(n, box, 0.9), (frame,) * 3, (False,) * 3) for n, box in enumerate(boxes)]
-    expected = estimator.estimate(given)
-    estimator.use_device()
-    _same(estimator.estimate(given), expected, 0.1)
+    expected, found = (Estimator.load(device=device, precision="fp32").estimate(given) for device in ("cpu", "cpu:0"))
+    _same(found, expected, 0.1)
 
 
 def _same(found: list, expected: list, tolerance: float) -> None:
@@ -82,13 +81,12 @@ def _same(found: list, expected: list, tolerance: float) -> None:
 
 def test_the_batch_changes_nothing(tiny_model: Path) -> None:
     given = [*windows(8), *walking(3, 4)]
-    estimator = Estimator.load(tiny_model, device="cpu", precision="fp32", batch=64)
-    estimator.use_device()
-    together = estimator.estimate(given)
-    for batch in (1, 3):
-        few = Estimator.load(tiny_model, device="cpu", precision="fp32", batch=batch)
-        few.use_device()
-        _same(few.estimate(given), together, 0.01)
+    together, *others = (
+        Estimator.load(tiny_model, device="cpu:0", precision="fp32", batch=batch).estimate(given)
+        for batch in (64, 1, 3)
+    )
+    for few in others:
+        _same(few, together, 0.01)
 
 
 def test_a_picture_goes_to_the_device_once_and_leaves_with_its_last_user() -> None:

@@ -10,6 +10,7 @@ import pytest
 from ftpcli.device import Threads, choose_device, choose_precision
 from ftpcli.errors import FtpError, UsageError
 from ftpcli.pose.estimator import Estimator
+from ftpcli.pose.tokens import SharedTokens
 from ftpcli.records import Frame, Person, Window
 
 
@@ -148,7 +149,7 @@ def test_calls_one_after_the_other_share_tokens(chunk: int, tiny_model: Path, mo
 
     honest, encoded = Estimator._encode, []
     monkeypatch.setattr(Estimator, "_encode", lambda self, crops: encoded.append(tuple(crops)) or honest(self, crops))
-    tokens = estimator.tokens()
+    tokens = SharedTokens()
     parts = [estimator.estimate(lot, tokens) for lot in lots]
     unbroken = encoded.copy()
     assert sum(len(batch) for batch in unbroken) == 2 * 12  # every frame of both people once
@@ -156,7 +157,7 @@ def test_calls_one_after_the_other_share_tokens(chunk: int, tiny_model: Path, mo
         np.testing.assert_allclose(one.keypoints, other.keypoints, atol=0.05)
 
     for known in range(1, len(lots)):
-        tokens = estimator.tokens()
+        tokens = SharedTokens()
         for lot in lots[:known]:
             estimator.pass_over(lot, tokens)
         encoded.clear()
@@ -169,7 +170,7 @@ def test_calls_one_after_the_other_share_tokens(chunk: int, tiny_model: Path, mo
 
 def test_tokens_of_other_people_are_not_carried_on(tiny_model: Path) -> None:
     estimator = Estimator.load(tiny_model, device="cpu", precision="fp32")
-    given, tokens = walking(2, 12), estimator.tokens()
+    given, tokens = walking(2, 12), SharedTokens()
     estimator.estimate(given[:8], tokens)
     estimator.estimate([], tokens)
     assert not tokens._of

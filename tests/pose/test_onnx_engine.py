@@ -249,7 +249,7 @@ def test_export(command: Callable[..., Ran], tiny_model: Path, random_detector: 
 
 def test_the_detector_finds_the_same(photo: np.ndarray) -> None:
     """In pictures of several shapes."""
-    from ftpcli.people import load_detector
+    from ftpcli.people.loading import load_detector
 
     detectors = [load_detector(engine=engine) for engine in ("onnx", "torch")]
     for image in (photo, photo[:900].copy(), photo[:, :600].copy()):

@@ -71,7 +71,7 @@ def test_annotating_with_and_without(tmp_path: Path, tiny_model: Path, monkeypat
     from tests.support.walkers import Bright, walkers
 
     clip = walkers(tmp_path / "walkers.mp4", 60)
-    monkeypatch.setattr("ftpcli.people.load_detector", lambda *_, **__: Bright())
+    monkeypatch.setattr("ftpcli.people.loading.load_detector", lambda *_, **__: Bright())
     honest, encoded = FTPPose.encode, []
     monkeypatch.setattr(FTPPose, "encode", lambda self, x: encoded.append(len(x)) or honest(self, x))
     boxes, counts = [], []

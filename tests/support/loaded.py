@@ -3,6 +3,6 @@
 import ftpcli.annotation.outputs
 import ftpcli.cli.app
 import ftpcli.files.inputs
-import ftpcli.people
+import ftpcli.people.loading
 import ftpcli.pose.estimator
 import ftpcli.video  # noqa: F401

@@ -230,7 +230,7 @@ def repeated_times(folder: Path) -> Odd:
 
     path = encode(folder / "repeated.mkv", count=11, codec="mjpeg", pix_fmt="yuvj420p", repack=repack)
     given = [0, 40, 80, 120, 121, 200, 240, 280, 281, 282, 400]
-    return Odd(path, seconds_of(given, Fraction(1, 1000)), warning="3 frame(s) repeat a time")
+    return Odd(path, seconds_of(given, Fraction(1, 1000)), warning="3 frames not later than the one before")
 
 
 @_odd()
@@ -505,7 +505,7 @@ def clock_steps_back(folder: Path) -> Odd:
 def no_times(folder: Path) -> Odd:
     """A bare H.264 stream has no clock."""
     path = encode(folder / "bare.h264")
-    return Odd(path, [index / 25 for index in range(12)], warning="carry no time")
+    return Odd(path, [index / 25 for index in range(12)], warning="without a time")
 
 
 @_odd()

@@ -70,9 +70,9 @@ def followed(people: PeopleSource, frames: Iterable[Frame]) -> Iterator[TrackedF
 
 def use_bright_detector(pause: float = 0.0) -> None:
     """Have ``ftp`` in this process load this detector in place of the bundled one."""
-    import ftpcli.people
+    import ftpcli.people.loading
 
-    ftpcli.people.load_detector = lambda *a, **k: Bright(pause)  # type: ignore[assignment,misc]
+    ftpcli.people.loading.load_detector = lambda *a, **k: Bright(pause)  # type: ignore[assignment,misc]
 
 
 def use_slow_detector() -> None:
