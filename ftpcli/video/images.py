@@ -139,7 +139,7 @@ class ImageFolderReader:
                 yield Frame(index, position, seconds, ToRgb(orientation, width, height)(picture))
         self._selection.check_not_empty()
         if self.bad_packets:
-            self.warnings.append(f"{counted(self.bad_packets, 'image')} left out, not to be decoded, first {first_bad}")
+            self.warnings.append(f"{counted(self.bad_packets, 'damaged image')} left out, first {first_bad}")
         if resized:
             self.warnings.append(f"{counted(resized, 'image')} of another size, scaled to the first one's")
 
