@@ -7,6 +7,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,11 +135,23 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_weights(tmp_path_factory.mktemp("tiny") / "tiny.safetensors")
 
 
+@pytest.fixture(scope="session")
+def command_line() -> Callable[..., object]:
+    """typer's commands and options of ``ftp``, which take a tenth of a second to put together: once for all tests."""
+    from typer.main import get_command
+
+    return cache(get_command)
+
+
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+def command(
+    command_line: Callable[..., object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ran]:
     """Runs ``ftp`` with these arguments in this process."""
     from ftpcli.cli import main
     from tests.support.tiny import Ran
+
+    monkeypatch.setattr("typer.main.get_command", command_line)
 
     def run(*arguments: object) -> Ran:
         monkeypatch.setattr("sys.argv", ["ftp", *map(str, arguments)])

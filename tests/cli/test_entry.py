@@ -63,9 +63,9 @@ def _start(code: str, *arguments: object, **environment: str) -> subprocess.Pope
 
 
 def _said(process: subprocess.Popen[str]) -> list[str]:
-    """Lines of stderr; the process is given two minutes."""
+    """Lines of stderr; the process is given five minutes."""
     try:
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=300)
     finally:
         process.kill()
     return err.splitlines()
@@ -159,7 +159,7 @@ def test_a_signal_at_any_moment(command: str, delay: float, number: int, code: i
         inputs.append(tmp_path / "poses.jsonl")
         write_poses(inputs[1], header(path="clip.mp4", width=64, height=96), frames(3))
     process = _start(SCRIPT, command, *inputs, "--out", tmp_path / "out.mp4" if command == "render" else "-")
-    status, end = Path(f"/proc/{process.pid}/status"), time.monotonic() + 60
+    status, end = Path(f"/proc/{process.pid}/status"), time.monotonic() + 300
     while not _catches(status, signal.SIGTERM):
         assert process.poll() is None and time.monotonic() < end, process.communicate()
         time.sleep(0.001)
@@ -214,7 +214,7 @@ def test_completion_loads_nothing_heavy(name: str) -> None:
     code = f"import atexit\ndef check():{end.replace(chr(10), ' ')}; print('heavy:', *heavy)\natexit.register(check)\n"
     asked = {variable: "complete_bash", "COMP_CWORD": "2", "COMP_WORDS": f"{name} render --cod"}
     process = _start(code + SCRIPT.replace("'ftp'", repr(name)), **asked)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert out.split("\n")[0] == "--codec" and "heavy:\n" in out, (out, err)
 
 
@@ -224,7 +224,7 @@ def test_completion_can_be_installed(tmp_path: Path) -> None:
     process = _start(
         SCRIPT, "--show-completion", "bash", HOME=str(tmp_path), _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1"
     )
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0 and "_FTP_COMPLETE=complete_bash" in out, (out, err)
 
 
@@ -238,7 +238,7 @@ def test_completion_can_be_installed(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_usage_is_one_line_that_names_the_help(words: list[str], says: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "ftpcli", *words], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-m", "ftpcli", *words], capture_output=True, text=True, timeout=300)
     assert done.returncode == 2 and not done.stdout
     assert done.stderr.count("\n") == 1 and says in done.stderr and "--help" in done.stderr
     assert done.stderr.startswith("ftp: ")

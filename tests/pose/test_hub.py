@@ -164,7 +164,7 @@ def test_two_downloads_at_once(tmp_path: Path) -> None:
         subprocess.Popen(command, env=os.environ | more, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=100) for process in running]
+    said = [process.communicate(timeout=300) for process in running]
     server.shutdown()
     assert [process.returncode for process in running] == [0, 0], said
     assert said[0][0] == said[1][0] and Path(said[0][0].strip()).read_bytes() == _Hub.content
