@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from ftpcli.formats import write_poses
 from tests.support.formats_samples import frames, header
 from tests.support.lowest import lowest
 from tests.support.odd_videos import encode
+from tests.support.tiny import Ran
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: What an installed console script does.
@@ -148,13 +150,13 @@ def test_standard_streams(words: list[str], streams: str, code: int, says: str, 
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="tells when a process catches signals")
-@pytest.mark.parametrize(("number", "code"), SIGNALS)
 @pytest.mark.parametrize(
-    ("command", "delay"), [("annotate", 0.0), ("annotate", 0.2), ("annotate", 1.0), ("annotate", 2.0), ("render", 0.0)]
+    ("command", "delay", "kind"),
+    [("annotate", 0.0, 0), ("annotate", 0.2, 1), ("annotate", 1.0, 0), ("annotate", 2.0, 1), ("render", 0.0, 0)],
 )
-def test_a_signal_at_any_moment(command: str, delay: float, number: int, code: int, clip: Path, tmp_path: Path) -> None:
+def test_a_signal_at_any_moment(command: str, delay: float, kind: int, clip: Path, tmp_path: Path) -> None:
     """After the handlers stand. ``annotate`` has others from its first frame on, which say more."""
-    inputs = [clip]
+    (number, code), inputs = SIGNALS[kind], [clip]
     if command == "render":
         inputs.append(tmp_path / "poses.jsonl")
         write_poses(inputs[1], header(path="clip.mp4", width=64, height=96), frames(3))
@@ -237,8 +239,8 @@ def test_completion_can_be_installed(tmp_path: Path) -> None:
         (["no-such"], "No such command 'no-such'"),
     ],
 )
-def test_wrong_usage_is_one_line_that_names_the_help(words: list[str], says: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "ftpcli", *words], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 2 and not done.stdout
-    assert done.stderr.count("\n") == 1 and says in done.stderr and "--help" in done.stderr
-    assert done.stderr.startswith("ftp: ")
+def test_wrong_usage_is_one_line_that_names_the_help(words: list[str], says: str, command: Callable[..., Ran]) -> None:
+    done = command(*words)
+    assert done.code == 2 and not done.out
+    assert done.err.count("\n") == 1 and says in done.err and "--help" in done.err
+    assert done.err.startswith("ftp: ")
