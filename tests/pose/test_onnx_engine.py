@@ -87,8 +87,8 @@ def test_joints_are_those_of_torch_whatever_the_number_of_threads() -> None:
     frames = [Frame(n, n, n / 25, np.roll(image, 3 * n, axis=1)) for n in range(3)]
     people = [Person(n, np.array([10.0 + 9 * n, 5, 60 + 9 * n, 110]), 0.9) for n in range(5)]
     windows = [Window(person, tuple(frames), (False, False, False)) for person in people]
-    found = []
-    for engine in (TorchEngine(model, device="cpu", precision="fp32"), onnx_engine(model), onnx_engine(model)):
+    found, ours = [], onnx_engine(model)
+    for engine in (TorchEngine(model, device="cpu", precision="fp32"), ours, ours):
         if found:
             engine.threads = Threads(2, len(found), torch=False)
         found.append(np.stack([pose.keypoints for pose in Estimator(engine).estimate(windows)]))
@@ -209,14 +209,11 @@ print(*sorted({"torch", "torchvision", "timm", "ultralytics", "onnx"} & sys.modu
 """
 
 
-def test_annotate_loads_no_torch(
-    tiny_model: Path, random_detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_annotate_loads_no_torch(tiny_model: Path, random_detector: Path, tmp_path: Path) -> None:
     clip = encode(tmp_path / "clip.mp4", count=5)
     models = ("--weights", tiny_model, "--detector", random_detector, "--detector-size", "64", "--device", "cpu")
     words = ["annotate", clip, "--out", tmp_path / "a.jsonl", "--overlay", tmp_path / "a.mp4", *models, "--overwrite"]
     loaded = []
-    monkeypatch.setenv("FTP_HOME", str(tmp_path / "home"))
     Annotator(Options(str(tiny_model), str(random_detector)), engine="onnx", device="cpu")  # prepares the graphs
     for engine in ("auto", "torch"):
         run = subprocess.run(
