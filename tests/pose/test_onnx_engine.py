@@ -28,7 +28,7 @@ from ftpcli.pose.torch_engine import TorchEngine
 from ftpcli.records import Frame, Person, Window
 from samples.make_sample import make_sample
 from tests.support.odd_videos import encode
-from tests.support.tiny import CONFIG, Ran, records
+from tests.support.tiny import CONFIG, Ran, records, tiny_weights
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
@@ -113,8 +113,9 @@ def test_a_graph_with_other_numbers_is_refused() -> None:
 
 
 def test_graphs_are_made_once_and_again_where_they_are_damaged(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    weights = tiny_weights(tmp_path / "w.safetensors", config=KINDS["low"])
     monkeypatch.setenv("FTP_HOME", str(tmp_path / "home"))
     crops = np.full((1, *CONFIG.image_size, 3), 99, np.uint8)
     tokens = []
@@ -122,18 +123,18 @@ def test_graphs_are_made_once_and_again_where_they_are_damaged(
         made = list((tmp_path / "home" / "onnx").glob("*/encode.onnx"))
         if damaged:
             made[0].write_bytes(made[0].read_bytes()[:1000])
-        engine = load_engine(tiny_model, engine="onnx")
+        engine = load_engine(weights, engine="onnx")
         assert engine.provenance == {"step": 0}
         tokens.append(engine.encode(crops)[0])
         assert ("preparing the pose model" in capsys.readouterr().err) == (not made or damaged)
     assert np.array_equal(tokens[0], tokens[1]) and np.array_equal(tokens[0], tokens[2])
-    assert load_engine(tiny_model, engine="onnx", selector="grid").config.selector == "grid"
+    assert load_engine(weights, engine="onnx", selector="grid").config.selector == "grid"
     assert len(list((tmp_path / "home" / "onnx").iterdir())) == 2
 
     capsys.readouterr()
     (tmp_path / "file").touch()
     monkeypatch.setenv("FTP_HOME", str(tmp_path / "file"))
-    assert np.array_equal(load_engine(tiny_model, engine="onnx").encode(crops)[0], tokens[0])
+    assert np.array_equal(load_engine(weights, engine="onnx").encode(crops)[0], tokens[0])
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and "prepared again in every run" in said[1]
 
