@@ -6,8 +6,8 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,6 +133,16 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.support.tiny import tiny_weights
 
     return tiny_weights(tmp_path_factory.mktemp("tiny") / "tiny.safetensors")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def graphs_kept_ready() -> Iterator[None]:
+    """A graph is loaded by ONNX Runtime once for all tests of a process, not anew in each of hundreds of runs."""
+    from ftpcli.files import graphs
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graphs, "Runner", lru_cache(8)(graphs.Runner))
+        yield
 
 
 @pytest.fixture(scope="session")
