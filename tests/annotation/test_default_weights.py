@@ -66,7 +66,7 @@ def test_the_sample_s_people_are_found_and_their_joints_lie_in_their_boxes(sampl
 
 def test_two_people_who_cross_are_both_followed_in_every_frame(shared: Path) -> None:
     with VideoReader(shared / "videos" / "two_people_portrait_60fps.mp4") as reader:
-        people = DetectAndTrack(load_detector(), frame_rate=60)
+        people = DetectAndTrack(load_detector(engine="onnx"), frame_rate=60)
         filled = list(FillGaps(Options().fill_gaps, held_frames(reader.info))(followed(people, reader)))
     ids = [[person.track_id for person in tracked.people] for tracked in filled]
     assert len(ids) == 100 and ids == [[1, 2, 3]] * 100
