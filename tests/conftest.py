@@ -6,7 +6,8 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,11 +135,33 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_weights(tmp_path_factory.mktemp("tiny") / "tiny.safetensors")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def graphs_kept_ready() -> Iterator[None]:
+    """A graph is loaded by ONNX Runtime once for all tests of a process, not anew in each of hundreds of runs."""
+    from ftpcli.files import graphs
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graphs, "Runner", lru_cache(8)(graphs.Runner))
+        yield
+
+
+@pytest.fixture(scope="session")
+def command_line() -> Callable[..., object]:
+    """typer's commands and options of ``ftp``, which take a tenth of a second to put together: once for all tests."""
+    from typer.main import get_command
+
+    return cache(get_command)
+
+
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+def command(
+    command_line: Callable[..., object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ran]:
     """Runs ``ftp`` with these arguments in this process."""
     from ftpcli.cli import main
     from tests.support.tiny import Ran
+
+    monkeypatch.setattr("typer.main.get_command", command_line)
 
     def run(*arguments: object) -> Ran:
         monkeypatch.setattr("sys.argv", ["ftp", *map(str, arguments)])

@@ -69,7 +69,7 @@ def test_corrections_are_learnt_from(tmp_path: Path, tiny_model: Path, command: 
     make_clips(tmp_path, clips=1, frames=FRAMES)
     video, boxes = tmp_path / "0.mp4", mot_boxes(tmp_path / "boxes.txt", FRAMES, (160, 200), people=1)
     poses = tmp_path / ("a.jsonl" if form == "jsonl" else "a.json")
-    annotate = ("annotate", video, "--boxes", boxes, "--device", "cpu", "--quiet")
+    annotate = ("annotate", video, "--boxes", boxes, "--device", "cpu", "--engine", "torch", "--quiet")
     assert command(*annotate, "--weights", tiny_model, "--out", poses).code == 0
     (corrected_lines if form == "jsonl" else corrected_coco)(poses)
     data = f"poses={poses}"

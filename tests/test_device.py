@@ -59,7 +59,7 @@ def test_parts_run_at_the_same_time() -> None:
     """Each waits for the other."""
     from threading import Barrier
 
-    barrier = Barrier(2, timeout=20)
+    barrier = Barrier(2, timeout=300)
     assert Threads(1, 2).map(lambda part: [barrier.wait() >= 0 for _ in part], [0, 1]) == [True, True]
 
 
@@ -99,7 +99,7 @@ def _in_children(asks: list[Callable[[], object]], run: Callable[[], None], answ
         mine, theirs = multiprocessing.Pipe()
         child = multiprocessing.get_context("fork").Process(target=_answer, args=(ask, theirs))
         child.start()
-        answers.send(mine.recv() if mine.poll(30) else "hangs")
+        answers.send(mine.recv() if mine.poll(60) else "hangs")
         child.kill()
         child.join()
 
@@ -121,7 +121,7 @@ def _after_fork(run: Callable[[], None], *asks: Callable[[], object]) -> list[st
     parent = multiprocessing.get_context("spawn").Process(target=_in_children, args=(list(asks), run, theirs))
     parent.start()
     try:
-        return [mine.recv() if mine.poll(120) else "hangs" for _ in asks]
+        return [mine.recv() if mine.poll(400) else "hangs" for _ in asks]
     finally:
         parent.kill()
         parent.join()

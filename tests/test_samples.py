@@ -45,7 +45,7 @@ def test_clip(clip):
     assert frames[-1].seconds == pytest.approx(3.96)
     assert reader.warnings == []
     # The camera moves all the time, by a few pixels.
-    steps = [np.abs(a.image.astype(int) - b.image).mean() for a, b in pairwise(frames)]
+    steps = [np.abs(a.image.astype(int) - b.image).mean() for a, b in list(pairwise(frames))[::5]]
     assert min(steps) > 1 and max(steps) < 40
 
 

@@ -72,6 +72,23 @@ def whole(clip: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
     return get
 
 
+@pytest.fixture(scope="module")
+def begun(clip: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], bytes]:
+    """Leaves the part of a run that was stopped after its first chunk; it is made once."""
+    made: list[bytes] = []
+
+    def leave(out: Path) -> bytes:
+        if not made:
+            first = tmp_path_factory.mktemp("begun") / "out.jsonl"
+            with pytest.raises(Interrupted):
+                annotate_file(annotator(tiny_model), str(clip), Target(first), stop=lambda: True)
+            made.append(part_of(first).read_bytes())
+        part_of(out).write_bytes(made[0])
+        return made[0]
+
+    return leave
+
+
 @dataclass(frozen=True)
 class Whole:
     summary: Summary
@@ -242,11 +259,9 @@ def test_boxes_in_place_of_the_detector(clip: Path, tiny_model: Path, tmp_path: 
         ("batch", "batch was 16, is now 4"),
     ],
 )
-def test_a_part_of_another_run_is_refused(change, named, clip, tiny_model, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_part_of_another_run_is_refused(change, named, begun, clip, tiny_model, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     out, source, model, batch = tmp_path / "out.jsonl", clip, tiny_model, 16
-    with pytest.raises(Interrupted):
-        annotate_file(annotator(tiny_model), str(clip), Target(out), stop=lambda: True)
-    before = part_of(out).read_bytes()
+    before = begun(out)
     options: dict[str, object] = {}
     if change == "input":
         source = walkers(tmp_path / "clip.mp4", FRAMES - 1)
@@ -267,19 +282,19 @@ def test_a_part_of_another_run_is_refused(change, named, clip, tiny_model, tmp_p
         annotate_file(other, str(source), Target(out, resume=True))
     assert named in str(caught.value) and "\n" not in str(caught.value)
     assert part_of(out).read_bytes() == before
-    with pytest.raises(OutputError, match="go on with --resume, or start again with --overwrite"):
-        annotate_file(annotator(tiny_model), str(clip), Target(out))
-    assert part_of(out).read_bytes() == before
 
 
-def test_a_moved_video_and_model_are_still_the_same_run(clip: Path, tiny_model: Path, tmp_path: Path) -> None:
+def test_a_moved_video_and_model_are_still_the_same_run(begun, clip: Path, tiny_model: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Which goes on where that is asked for, and only there."""
     out = tmp_path / "out.jsonl"
-    with pytest.raises(Interrupted):
-        annotate_file(annotator(tiny_model), str(clip), Target(out), stop=lambda: True)
+    before = begun(out)
     (tmp_path / "elsewhere").mkdir()
-    model = Path(shutil.copy(tiny_model, tmp_path / "elsewhere"))
+    one = annotator(Path(shutil.copy(tiny_model, tmp_path / "elsewhere")))
     moved = Path(shutil.copy(clip, tmp_path / "elsewhere"))
-    assert annotate_file(annotator(model), str(moved), Target(out, resume=True)).replayed == 8
+    with pytest.raises(OutputError, match="go on with --resume, or start again with --overwrite"):
+        annotate_file(one, str(moved), Target(out))
+    assert part_of(out).read_bytes() == before
+    assert annotate_file(one, str(moved), Target(out, resume=True)).replayed == 8
 
 
 def test_a_stop_between_the_last_two_steps(clip: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.support.odd_videos import encode
 from tests.support.tiny import mot_boxes
 from tests.support.training_data import make_coco
 
-TRAIN = ["--steps", "2", "--batch", "2", "--image-size", "64x48", "--recipe", "scratch", "--quiet"]
+TRAIN = ["--steps", "2", "--batch", "2", "--image-size", "64x48", "--depth", "2", "--recipe", "scratch", "--quiet"]
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 #: Runs commands one after the other in one process. An audit hook sees every socket that Python or a library in

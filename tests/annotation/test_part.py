@@ -222,8 +222,9 @@ def test_the_lock_goes_with_a_killed_process_and_its_lines_stay(tmp_path: Path) 
         "part = PartWriter(sys.argv[1], header(), {})\n"
         "items = frames(1000)\n"
         "print('ready', flush=True)\n"
-        "for item in items: part.append(item, {'n': item.index})\n"
-        "print('done', flush=True); sys.stdin.read()\n"
+        "for item in items:\n"
+        "    part.append(item, {'n': item.index})\n"
+        "    if item.index == 600: sys.stdin.read()\n"
     )
     root = Path(__file__).resolve().parent.parent.parent
     generator = random.Random(1)
@@ -236,7 +237,7 @@ def test_the_lock_goes_with_a_killed_process_and_its_lines_stay(tmp_path: Path) 
         )
         assert process.stdout and process.stdin
         assert process.stdout.readline() == "ready\n"
-        some = generator.randrange(1, 40_000)  # not from now on: the child may be done before we look
+        some = generator.randrange(1, 40_000)  # bytes
         while path.stat().st_size < some and process.poll() is None:
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)

@@ -302,7 +302,7 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(here: Path) -> None:
     ) as run:
         assert run.stdout and run.stderr
         run.stdout.close()
-        assert run.wait(120) == 141 and run.stderr.read() == b""
+        assert run.wait(300) == 141 and run.stderr.read() == b""
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full disk")

@@ -6,14 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ftpcli.files.status import NAME, summed_up
-from tests.support.many_videos import is_alive
+from tests.support.many_videos import is_alive, wait_until
 from tests.support.odd_videos import encode
 from tests.support.tiny import Ran
 
@@ -77,9 +76,7 @@ def test_a_killed_job_takes_no_other_with_it(number: signal.Signals, tiny_model:
         stderr=subprocess.PIPE, text=True, cwd=ROOT,
     )  # fmt: skip
     try:
-        until = time.monotonic() + 200
-        while len(list(out.glob("*.part.jsonl")) if out.exists() else []) < 2 and time.monotonic() < until:
-            time.sleep(0.02)
+        assert wait_until(lambda: len(list(out.glob("*.part.jsonl"))) == 2, run)
         os.kill(children(run.pid)[0] if number == signal.SIGKILL else run.pid, number)
         said = run.communicate(timeout=300)[1]
     finally:
@@ -99,15 +96,10 @@ def test_jobs_end_with_a_program_that_was_killed(tiny_model: Path, tmp_path: Pat
     words = ["annotate", *clips, "--out", out, "--format", "jsonl", "--jobs", 2, "--weights", tiny_model, "--resume"]
     command = [sys.executable, "-m", "ftpcli", *map(str, [*words, "--device", "cpu"])]
     with open(said, "w") as stderr, subprocess.Popen(command, stderr=stderr, cwd=ROOT) as run:
-        until = time.monotonic() + 200
-        while len(list(out.glob("*.part.jsonl")) if out.exists() else []) < 2 and time.monotonic() < until:
-            time.sleep(0.02)
+        assert wait_until(lambda: len(list(out.glob("*.part.jsonl"))) == 2, run)
         jobs = children(run.pid)
         run.kill()
-    until = time.monotonic() + 30
-    while (left := [job for job in jobs if is_alive(job)]) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert len(jobs) == 2 and not left
+    assert len(jobs) == 2 and wait_until(lambda: not any(map(is_alive, jobs)))
     assert not [line for line in said.read_text().splitlines() if not line.startswith("ftp: ")], said.read_text()
     assert not (out / NAME).exists() or not summed_up(str(out))["failed"]
     ran = subprocess.run(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)

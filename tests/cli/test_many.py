@@ -17,7 +17,7 @@ import pytest
 
 from ftpcli.files.lock import open_locked
 from ftpcli.files.status import NAME, summed_up
-from tests.support.many_videos import start, status_lines
+from tests.support.many_videos import start, status_lines, wait_until
 from tests.support.odd_videos import encode
 from tests.support.tiny import Ran
 
@@ -56,9 +56,7 @@ def test_forty_clips_of_which_some_fail(forty: Path, models: tuple[object, ...],
     (out / "clip11.json").mkdir(parents=True)
     words = (forty, "--out", out, "--skip-done", "--jobs", 1, *models)
     run = start(*words)
-    until = time.monotonic() + 200
-    while len(status_lines(out)) < 12 and time.monotonic() < until and run.poll() is None:
-        time.sleep(0.01)
+    assert wait_until(lambda: len(status_lines(out)) >= 12, run)
     run.kill()
     run.communicate()
     before = outputs(out)
@@ -106,13 +104,11 @@ def test_what_another_run_writes_is_waited_for(
     held = open_locked(str(out / "0.json.part.jsonl"))
     assert held is not None
     run = start(*few.glob("*.mp4"), "--out", out, "--resume", "--jobs", jobs, *models)
-    until = time.monotonic() + 200
-    while len(status_lines(out)) < 2 and time.monotonic() < until and run.poll() is None:
-        time.sleep(0.05)
+    assert wait_until(lambda: len(status_lines(out)) == 2, run)
     time.sleep(1)
     assert run.poll() is None and not (out / "0.json").exists()
     os.close(held)  # the other run died
-    said = run.communicate(timeout=100)[1]
+    said = run.communicate(timeout=300)[1]
     assert run.returncode == 0 and said.count("another run is at work on it; looking again") == 1, said
     assert len(status_lines(out)) == 3 and not status_lines(out, "failed")
 

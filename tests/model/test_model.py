@@ -12,7 +12,9 @@ from ftpcli.model.encoder import sine_cosine
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.model.fuse import fuse_batch_norms
 
-SMALL = ModelConfig(backbone="vit_tiny_patch16_224", image_size=(64, 48), width=64, shared_blocks=1, head_width=16)
+SMALL = ModelConfig(
+    backbone="vit_tiny_patch16_224", depth=2, image_size=(64, 48), width=64, shared_blocks=1, head_width=16
+)
 
 
 def build(config: ModelConfig, seed: int = 0) -> FTPPose:
@@ -32,7 +34,8 @@ def build(config: ModelConfig, seed: int = 0) -> FTPPose:
 )
 def test_parameter_counts_in_millions(name: str, full: float, baseline: float) -> None:
     def millions(config: ModelConfig) -> float:
-        return sum(p.numel() for p in FTPPose(config).parameters()) / 1e6
+        with torch.device("meta"):  # numbers are not needed
+            return sum(p.numel() for p in FTPPose(config).parameters()) / 1e6
 
     config = PRESETS[name]
     assert millions(config.replace(branches="both")) == pytest.approx(full, abs=0.06)
@@ -189,8 +192,8 @@ def test_folded_batch_norms_are_the_same_function(stem: str, upsample: int) -> N
 
 @pytest.mark.parametrize("stem", ["patch", "movenet"])
 def test_depth_counts_the_backbone_s_blocks(stem: str) -> None:
-    model = build(SMALL.replace(stem=stem, depth=2))
-    assert model.backbone.depth == 2
+    model = build(SMALL.replace(stem=stem, depth=3))
+    assert model.backbone.depth == 3
     with torch.no_grad():
         assert model(torch.randn(1, 3, 3, 64, 48)).shape == (1, 19, 16, 12)
 

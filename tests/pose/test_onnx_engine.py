@@ -28,7 +28,7 @@ from ftpcli.pose.torch_engine import TorchEngine
 from ftpcli.records import Frame, Person, Window
 from samples.make_sample import make_sample
 from tests.support.odd_videos import encode
-from tests.support.tiny import CONFIG, Ran, records
+from tests.support.tiny import CONFIG, Ran, records, tiny_weights
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
@@ -87,8 +87,8 @@ def test_joints_are_those_of_torch_whatever_the_number_of_threads() -> None:
     frames = [Frame(n, n, n / 25, np.roll(image, 3 * n, axis=1)) for n in range(3)]
     people = [Person(n, np.array([10.0 + 9 * n, 5, 60 + 9 * n, 110]), 0.9) for n in range(5)]
     windows = [Window(person, tuple(frames), (False, False, False)) for person in people]
-    found = []
-    for engine in (TorchEngine(model, device="cpu", precision="fp32"), onnx_engine(model), onnx_engine(model)):
+    found, ours = [], onnx_engine(model)
+    for engine in (TorchEngine(model, device="cpu", precision="fp32"), ours, ours):
         if found:
             engine.threads = Threads(2, len(found), torch=False)
         found.append(np.stack([pose.keypoints for pose in Estimator(engine).estimate(windows)]))
@@ -113,8 +113,9 @@ def test_a_graph_with_other_numbers_is_refused() -> None:
 
 
 def test_graphs_are_made_once_and_again_where_they_are_damaged(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    weights = tiny_weights(tmp_path / "w.safetensors", config=KINDS["low"])
     monkeypatch.setenv("FTP_HOME", str(tmp_path / "home"))
     crops = np.full((1, *CONFIG.image_size, 3), 99, np.uint8)
     tokens = []
@@ -124,18 +125,18 @@ def test_graphs_are_made_once_and_again_where_they_are_damaged(
             made[0].write_bytes(made[0].read_bytes()[:1000])
         elif damaged:
             made[0].unlink()
-        engine = load_engine(tiny_model, engine="onnx")
+        engine = load_engine(weights, engine="onnx")
         assert engine.provenance == {"step": 0}
         tokens.append(engine.encode(crops)[0])
         assert ("preparing the pose model" in capsys.readouterr().err) == (not made or bool(damaged))
     assert all(np.array_equal(tokens[0], others) for others in tokens)
-    assert load_engine(tiny_model, engine="onnx", selector="grid").config.selector == "grid"
+    assert load_engine(weights, engine="onnx", selector="grid").config.selector == "grid"
     assert len(list((tmp_path / "home" / "onnx").iterdir())) == 2
 
     capsys.readouterr()
     (tmp_path / "file").touch()
     monkeypatch.setenv("FTP_HOME", str(tmp_path / "file"))
-    assert np.array_equal(load_engine(tiny_model, engine="onnx").encode(crops)[0], tokens[0])
+    assert np.array_equal(load_engine(weights, engine="onnx").encode(crops)[0], tokens[0])
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and "prepared again in every run" in said[1]
 
@@ -211,14 +212,11 @@ print(*sorted({"torch", "torchvision", "timm", "ultralytics", "onnx"} & sys.modu
 """
 
 
-def test_annotate_loads_no_torch(
-    tiny_model: Path, random_detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_annotate_loads_no_torch(tiny_model: Path, random_detector: Path, tmp_path: Path) -> None:
     clip = encode(tmp_path / "clip.mp4", count=5)
     models = ("--weights", tiny_model, "--detector", random_detector, "--detector-size", "64", "--device", "cpu")
     words = ["annotate", clip, "--out", tmp_path / "a.jsonl", "--overlay", tmp_path / "a.mp4", *models, "--overwrite"]
     loaded = []
-    monkeypatch.setenv("FTP_HOME", str(tmp_path / "home"))
     Annotator(Options(str(tiny_model), str(random_detector)), engine="onnx", device="cpu")  # prepares the graphs
     for engine in ("auto", "torch"):
         run = subprocess.run(

@@ -94,7 +94,7 @@ class Browser:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def wait(self, condition: str, timeout: float = 20) -> None:
+    def wait(self, condition: str, timeout: float = 120) -> None:
         """Until an expression is true."""
         until = time.monotonic() + timeout
         while not self.run(condition):

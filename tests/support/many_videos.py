@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,16 @@ def status_lines(out: Path, state: str = "done") -> list[dict[str, Any]]:
     path = out / NAME
     every = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     return [line for line in every if line["state"] == state and not line.get("already")]
+
+
+def wait_until(condition: Callable[[], object], run: subprocess.Popen[str] | None = None, seconds: float = 300) -> bool:
+    """Whether a condition came true, in time and before the run ended."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until or (run is not None and run.poll() is not None):
+            return bool(condition())
+        time.sleep(0.02)
+    return True
 
 
 def is_alive(process: int) -> bool:

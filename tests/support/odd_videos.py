@@ -6,7 +6,9 @@ which frame it got, and whether it stands upright. ``ODD_VIDEOS`` maps a name to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -316,16 +318,37 @@ def vp9_mkv(folder: Path) -> Odd:
     return Odd(encode(folder / "clip.mkv", codec="libvpx-vp9", options=options), seconds_of(even(12)))
 
 
+@contextmanager
+def own_scheduling() -> Iterator[None]:
+    """Afterwards this thread is scheduled as before.
+
+    Started by root, SVT-AV1 makes the thread that calls it a real-time one: all other processes of the machine stand
+    back for it and for every process that it starts from then on.
+    """
+    if not hasattr(os, "sched_setscheduler"):
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, *before)
+
+
+def _av1(path: Path) -> Odd:
+    options = {"preset": "12", "crf": "20", "svtav1-params": "lp=1"}
+    with own_scheduling():
+        return Odd(encode(path, codec="libsvtav1", options=options), seconds_of(even(12)))
+
+
 @_odd("libsvtav1")
 def av1_webm(folder: Path) -> Odd:
-    options = {"preset": "12", "crf": "20", "svtav1-params": "lp=1"}
-    return Odd(encode(folder / "av1.webm", codec="libsvtav1", options=options), seconds_of(even(12)))
+    return _av1(folder / "av1.webm")
 
 
 @_odd("libsvtav1")
 def av1_mkv(folder: Path) -> Odd:
-    options = {"preset": "12", "crf": "20", "svtav1-params": "lp=1"}
-    return Odd(encode(folder / "av1.mkv", codec="libsvtav1", options=options), seconds_of(even(12)))
+    return _av1(folder / "av1.mkv")
 
 
 @_odd("mpeg4")

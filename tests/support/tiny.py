@@ -14,7 +14,7 @@ from typing import Any
 
 from ftpcli.model.config import ModelConfig
 
-CONFIG = ModelConfig(image_size=(64, 48), width=64, shared_blocks=1, head_width=16, heatmap="softmax")
+CONFIG = ModelConfig(depth=2, image_size=(64, 48), width=64, shared_blocks=1, head_width=16, heatmap="softmax")
 
 
 def tiny_weights(path: Path, *, seed: int = 0, config: ModelConfig = CONFIG) -> Path:

@@ -11,7 +11,13 @@ from ftpcli.model.config import ModelConfig
 from ftpcli.training.recipe import RECIPES, Recipe
 
 CONFIG = ModelConfig(
-    backbone="vit_tiny_patch16_224", image_size=(64, 48), width=64, shared_blocks=1, head_width=16, heatmap="softmax"
+    backbone="vit_tiny_patch16_224",
+    depth=2,
+    image_size=(64, 48),
+    width=64,
+    shared_blocks=1,
+    head_width=16,
+    heatmap="softmax",
 )
 
 

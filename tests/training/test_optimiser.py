@@ -17,7 +17,7 @@ from tests.support.training_runs import CONFIG
 
 
 def test_layer_wise_rates_and_frozen_backbone() -> None:
-    model = FTPPose(CONFIG)
+    model = FTPPose(CONFIG.replace(depth=12))
     groups = build_optimisers(model, RECIPES["paper"])[0].param_groups
     scales = sorted({group["scale"] for group in groups})
     assert scales[-1] == 1.0 and scales[0] == pytest.approx(0.1 * 0.75**12) and len(scales) == 14

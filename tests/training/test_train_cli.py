@@ -20,7 +20,8 @@ from tests.conftest import ROOT
 from tests.support.tiny import Command
 from tests.support.training_data import make_clips, make_coco
 
-TINY = ["--image-size", "64x48", "--batch", "4", "--precision", "fp32", "--device", "cpu", "--recipe", "scratch"]
+TINY = ["--image-size", "64x48", "--depth", "2", "--batch", "4", "--precision", "fp32", "--device", "cpu"]
+TINY += ["--recipe", "scratch"]
 
 
 def ftp(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -177,7 +178,7 @@ def test_a_signal_writes_a_checkpoint(tmp_path: Path) -> None:
         if line.startswith("step "):
             break
     os.killpg(process.pid, signal.SIGTERM)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 143 and "go on with --resume" in said, said
     assert not (tmp_path / "run" / ".lock").exists()
     assert (tmp_path / "run" / "checkpoint.pt").is_file()

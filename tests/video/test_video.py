@@ -60,6 +60,14 @@ def test_odd_video(name, odd_video):
     assert not odd.warning or any(odd.warning in line for line in reader.warnings)
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="priorities of Linux")
+def test_an_encoder_leaves_the_tests_an_ordinary_process(tmp_path):
+    """A real-time one would take the processors from all that run beside it."""
+    before = os.sched_getscheduler(0)
+    odd_videos.make("av1_mkv", tmp_path)
+    assert os.sched_getscheduler(0) == before
+
+
 def test_pts_are_the_packets_own(odd_video):
     """Not recomputed from a rate: equal to what the container stores."""
     for name in ("variable_rate_with_gap", "transport_stream", "vp9_webm", "gif"):
