@@ -115,7 +115,7 @@ class Annotator:
 
     def _people(self, info: VideoInfo) -> PeopleSource:
         if self.detector is None:
-            return BoxesFile(self.options.boxes or "", info)
+            return BoxesFile(self.options.boxes or "", info, self.options.every)
         o = self.options
         rate = float(info.average_rate) / o.every / o.detect_every if info.average_rate else None
         return DetectAndTrack(self.detector, o.tracker, rate, o.min_score, o.appearance)

@@ -39,3 +39,9 @@ def ends_early(reader: PosesReader) -> bool:
     """Whether the poses were made with an end before that of the video."""
     options = reader.header.run.options
     return options.get("end") is not None or options.get("duration") is not None
+
+
+def step_of(reader: PosesReader) -> int:
+    """The poses are of one frame of this many (``--every``)."""
+    step = reader.header.run.options.get("every")
+    return step if isinstance(step, int) and step > 1 else 1

@@ -12,7 +12,7 @@ from typing import Self
 
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.poses import open_poses
-from ftpcli.datasets.same_video import check_same_video, ends_early, of_another
+from ftpcli.datasets.same_video import check_same_video, ends_early, of_another, step_of
 from ftpcli.drawing.drawer import Drawer
 from ftpcli.drawing.overlay import Style
 from ftpcli.errors import InputError
@@ -116,6 +116,8 @@ def render(
         had_audio = writer.has_audio
     warnings = [f"{poses}: {line}" for line in reader.warnings]
     warnings += [f"{video}: {line}" for line in (*frames.warnings, *writer.warnings)]
+    if (step := step_of(reader)) > 1:
+        warnings.append(f"{poses}: holds one frame of {step}; the others show nobody")
     if not people and only is None:
         warnings.append(f"{poses}: there is nobody in it")
     absent = sorted(set(only or ()) - drawn)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ftpcli.datasets.mot import read_mot
 from ftpcli.datasets.poses import is_poses_file, open_poses
-from ftpcli.datasets.same_video import ends_early
+from ftpcli.datasets.same_video import ends_early, step_of
 from ftpcli.errors import InputError
 from ftpcli.files.inputs import require_file
 from ftpcli.people.gaps import between
@@ -150,6 +150,9 @@ class BoxesFile:
     frame that the video doesn't have, at most a tenth of the boxes beside the picture, and for poses files the
     same size and number of frames.
 
+    Args:
+        every: one frame of this many is asked for; a poses file that holds fewer is warned of.
+
     Attributes:
         warnings: what was left out or assumed, one line each that names the file.
 
@@ -157,8 +160,9 @@ class BoxesFile:
         InputError: unreadable, wrong numbers, the same id twice in a frame, or a file of another video.
     """
 
-    def __init__(self, path: Path | str, info: VideoInfo) -> None:
+    def __init__(self, path: Path | str, info: VideoInfo, every: int = 1) -> None:
         self.path = Path(path)
+        self._every = every
         self.kind = "poses" if is_poses_file(path) else "mot"
         self.warnings: Sequence[str] = []
         self._by_name = False
@@ -220,6 +224,9 @@ class BoxesFile:
                         raise InputError(f"{self.path}: frame {record.index} has a person with an impossible box")
                     yield "", record.index, Person(pose.track_id, box, float(pose.score), filled=pose.filled)
             self.warnings = [f"{self.path.name}: {line}" for line in poses.warnings]
+            if self._every % (step := step_of(poses)):
+                few = f"{self.path.name}: holds one frame of {step}; in the others is nobody; --every {step} skips them"
+                self.warnings = [*self.warnings, few]
 
     def __call__(self, frame: Frame) -> TrackedFrame:
         # A folder's pictures keep their places even where one of them cannot be decoded.

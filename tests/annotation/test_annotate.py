@@ -341,6 +341,19 @@ def test_our_own_poses_as_boxes(run, tmp_path) -> None:  # type: ignore[no-untyp
     assert records(tmp_path / "second.jsonl")[1] == records(first)[1]
 
 
+def test_boxes_of_every_third_frame(run, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    clip = encode(tmp_path / "clip.mp4", count=10)
+    third = tmp_path / "third.jsonl"
+    run(clip, "--out", third, "--every", 3, boxes=mot_boxes(tmp_path / "boxes.txt", 10))
+    said = "third.jsonl: holds one frame of 3; in the others is nobody; --every 3 skips them"
+    for every, told in ((1, True), (2, True), (3, False), (6, False)):
+        ran = run(clip, "--out", tmp_path / f"{every}.jsonl", "--every", every, boxes=third)
+        assert (said in ran.err) == told
+        assert [bool(frame["people"]) for frame in records(tmp_path / f"{every}.jsonl")[1]] == [
+            index % 3 == 0 for index in range(0, 10, every)
+        ]
+
+
 def test_a_pipe(run, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     clip = encode(tmp_path / "clip.mkv", count=6)
     boxes = mot_boxes(tmp_path / "boxes.txt", 6)

@@ -150,6 +150,7 @@ def test_poses_of_every_third_frame(odd_video, tmp_path):
     assert marks(frames) == list(range(12))
     assert [near(frame.image[32:], LEFT) > 0 for frame in frames] == [index % 3 == 0 for index in range(12)]
     assert (done.frames, done.people) == (12, 4)
+    assert done.warnings == (f"{poses}: holds one frame of 3; the others show nobody",)
 
 
 def test_start_end_and_every_together(tmp_path):
