@@ -57,11 +57,11 @@ def compare_detections(clip: Path, device: str, count: int = 8) -> None:
     """Print how far apart the boxes of the same people are in the first frames."""
     with open_source(clip) as source:
         images = [frame.image for frame, _ in zip(source, range(count), strict=False)]
-    detectors = [Annotator(engine="torch", device=on, precision="fp32").detector for on in ("cpu", device)]
-    assert detectors[0] is not None and detectors[1] is not None
+    reference, other = (Annotator(engine="torch", device=on, precision="fp32").detector for on in ("cpu", device))
+    assert reference is not None and other is not None
     apart, missing = [], 0
-    for expected, found in zip(*(detector.detect_batch(images) for detector in detectors), strict=True):
-        for box in expected[expected[:, 4] >= detectors[0].score]:
+    for expected, found in zip(reference.detect_batch(images), other.detect_batch(images), strict=True):
+        for box in expected[expected[:, 4] >= reference.score]:
             nearest = np.abs(found[:, :4] - box[:4]).max(axis=1).min(initial=np.inf)
             missing += nearest > 0.1 * (box[3] - box[1])
             apart.append(nearest)

@@ -30,6 +30,7 @@ from ftpcli.errors import FtpError
 from ftpcli.evaluation.assignment import best_pairs
 from ftpcli.evaluation.hota import HotaCounter
 from ftpcli.evaluation.prepare import EvalFrame, People
+from ftpcli.files.pictures import read_picture
 from ftpcli.people.gaps import FillGaps
 from ftpcli.people.loading import load_detector
 from ftpcli.people.selection import Chosen, Selection
@@ -43,8 +44,9 @@ from samples.make_sample import PEOPLE, find_photograph
 SIZES = {"labels": (320, 180), "detector": (640, 360)}
 SEEN = 0.33
 #: The trackers that are compared: name, and whether by appearance as well.
-RIVALS: list[tuple[str, bool]] = [(name, False) for name in TrackerName] + [
-    (name, True) for name in TrackerName if name.sees
+RIVALS: list[tuple[str, bool]] = [
+    *((name, False) for name in TrackerName),
+    *((name, True) for name in TrackerName if name.sees),
 ]
 
 JOIN = 0.0  # seconds
@@ -55,7 +57,7 @@ Rows = np.ndarray  # (N, 5) id and xyxy
 def scene(seed: int, rate: float, seconds: float, size: tuple[int, int]) -> Iterator[tuple[np.ndarray, Rows, Rows]]:
     """Pictures with the boxes of those who are seen, and of those who are hidden. Time decides, not the frame rate."""
     rng = np.random.default_rng(seed)
-    photograph = cv2.cvtColor(cv2.imread(str(find_photograph())), cv2.COLOR_BGR2RGB)
+    photograph = read_picture(find_photograph())
     width, height = size
     noise = np.random.default_rng(0).normal(0, 4, (height, width, 3)).astype(np.int8)
     background = cv2.GaussianBlur(cv2.resize(photograph, (3 * width, height)), (0, 0), 5)
@@ -164,7 +166,7 @@ class Race:
 
     def __init__(self, rate: float, score: float) -> None:
         self._rate = rate
-        self._trackers = {rival: Tracker(rival[0], rate, score, appearance=rival[1]) for rival in RIVALS}
+        self._trackers = {rival: Tracker(TrackerName(rival[0]), rate, score, appearance=rival[1]) for rival in RIVALS}
         self.found: dict[Any, list[Rows]] = {rival: [] for rival in RIVALS}
 
     def step(self, image: np.ndarray, detections: np.ndarray) -> None:

@@ -26,6 +26,7 @@ from ftpcli.errors import FtpError, UsageError
 from ftpcli.evaluation.model import evaluate_pose_model
 from ftpcli.evaluation.runs import RunOptions
 from ftpcli.pose.estimator import Estimator
+from ftpcli.pose.tokens import SharedTokens
 from ftpcli.records import Frame, Person, Window
 
 COLUMNS = ("PCK@0.1", "PCK@0.2", "OKS AP", "exchanged", "jitter")
@@ -72,7 +73,7 @@ def milliseconds(models: Sequence[Estimator], rounds: int, people: int = 8) -> l
     image = rng.integers(0, 256, (480, 960, 3), dtype=np.uint8)
     boxes = [np.array([100.0 * n + 20, 40, 100.0 * n + 180, 440]) for n in range(people)]
     video = [Frame(t, t, float(t), image) for t in range(rounds + 8)]  # the models keep what they saw of a frame
-    stores = [model.tokens() for model in models]
+    stores = [SharedTokens() for _ in models]
     times: list[list[float]] = [[] for _ in models]
     for key in range(3, rounds + 6):
         for model, store, spent in zip(models, stores, times, strict=True):

@@ -107,7 +107,7 @@ def drawn(rng: np.random.Generator, frames: int, people: int) -> tuple[list[np.n
     figures = [
         walk(rng, frames, start, rng.uniform(130, 190)) for start in rng.permutation([30.0, 130.0, 220.0])[:people]
     ]
-    colours = [tuple(int(c) for c in rng.integers(40, 230, 3)) for _ in figures]
+    colours = [(int(r), int(g), int(b)) for r, g, b in rng.integers(40, 230, (len(figures), 3))]
     pictures = []
     for t in range(frames):
         image = ground.copy()

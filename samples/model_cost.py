@@ -93,7 +93,7 @@ def main() -> int:
         for name, model in models.items():
             crop = torch.rand(1, 3, *model.config.image_size)
             with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # others are not counted
-                operations[name] = spent(model, crop, lambda counter=counter: counter.get_total_flops() / 1e6)
+                operations[name] = spent(model, crop, lambda: counter.get_total_flops() / 1e6)
         for _ in range(options.repeat):
             for name, model in models.items():
                 crop = torch.rand(1, 3, *model.config.image_size)
