@@ -10,7 +10,7 @@ import typer
 
 from ftpcli.choices import Format, Joints, Picture
 from ftpcli.cli.progress import progress
-from ftpcli.errors import UsageError
+from ftpcli.errors import UsageError, counted
 
 _output = partial(typer.Option, rich_help_panel="Output")
 _part = partial(typer.Option, rich_help_panel="What is taken")
@@ -87,4 +87,6 @@ def command(
         typer.echo(f"ftp: warning: {line}", err=True)
     if quiet:
         return
-    typer.echo(f"{done.out}: {done.frames} frames, {done.people} poses as {done.format}", err=True)
+    typer.echo(
+        f"{done.out}: {counted(done.frames, 'frame')}, {counted(done.people, 'pose')} as {done.format}", err=True
+    )

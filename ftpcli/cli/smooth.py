@@ -10,7 +10,7 @@ import typer
 from ftpcli.choices import Format, Joints
 from ftpcli.cli.convert import JointsOption, OutputPath, OverwriteOption, PosesFile, QuietOption
 from ftpcli.cli.progress import progress
-from ftpcli.errors import UsageError
+from ftpcli.errors import UsageError, counted
 from ftpcli.pose.smoothing import Smoothing
 
 _output = partial(typer.Option, rich_help_panel="Output")
@@ -54,9 +54,10 @@ def command(
             step={"command": "smooth", **chosen.recorded()},
             progress=lambda count, total: show(count, total, ""),
         )
-    for line in done.warnings:
+    left = chosen.passed_over()
+    for line in (*done.warnings, *(f"{done.out}: {line}" for line in left)):
         typer.echo(f"ftp: warning: {line}", err=True)
     if quiet:
         return
-    line = f"{done.out}: {done.frames} frames, {done.people} poses as {done.format}"
-    typer.echo(", ".join([line, *chosen.said()]), err=True)
+    line = f"{done.out}: {counted(done.frames, 'frame')}, {counted(done.people, 'pose')} as {done.format}"
+    typer.echo(", ".join([line, *(said for said in chosen.said() if said not in left)]), err=True)

@@ -16,10 +16,12 @@ class MotSink(Sink):
     def write(self, frame: FramePoses) -> None:
         if not frame.poses:
             self.left_out["frames without people"] += 1
+        # Pictures of a folder are counted with those that cannot be decoded, as everybody else counts them.
+        number = frame.pts if self.options.frame_name else frame.index
         for pose in frame.poses:
             box = box_xywh(pose.box, frame.index).tolist()
             if pose.track_id < 0 or min(box[2:]) < 0.001:
                 self.left_out["people with a negative id or an empty box"] += 1
                 continue
-            row = [str(frame.index + 1), str(pose.track_id), *map(cell, box), repr(float(pose.score)), "-1,-1,-1"]
+            row = [str(number + 1), str(pose.track_id), *map(cell, box), repr(float(pose.score)), "-1,-1,-1"]
             self.row(row)

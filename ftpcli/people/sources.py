@@ -165,7 +165,7 @@ class BoxesFile:
         self._every = every
         self.kind = "poses" if is_poses_file(path) else "mot"
         self.warnings: Sequence[str] = []
-        self._by_name = False
+        self._pictures = Path(info.path).is_dir()  # which keep their places where one of them cannot be decoded
         self._of: dict[int, dict[int, Person]] = {}
         boxes = outside = 0
         for place, index, person in self._poses(info) if self.kind == "poses" else self._mot():
@@ -205,7 +205,8 @@ class BoxesFile:
     def _poses(self, info: VideoInfo) -> Iterator[tuple[str, int, Person]]:
         """("", frame index, person)."""
         with open_poses(self.path, info.path) as poses:
-            self._by_name = poses.by_name
+            self._pictures |= poses.by_name
+            placed = self._pictures and poses.timed and not poses.by_name
             source = poses.header.source
             # A run that was ended early, or that met damage, saw fewer frames than the container claims.
             partial = bool(source.bad_packets) or ends_early(poses)
@@ -222,15 +223,18 @@ class BoxesFile:
                     box = np.asarray(pose.box, np.float64)
                     if not np.isfinite(box).all() or box[2] <= box[0] or box[3] <= box[1]:
                         raise InputError(f"{self.path}: frame {record.index} has a person with an impossible box")
-                    yield "", record.index, Person(pose.track_id, box, float(pose.score), filled=pose.filled)
+                    yield (
+                        "",
+                        record.pts if placed else record.index,
+                        Person(pose.track_id, box, float(pose.score), filled=pose.filled),
+                    )
             self.warnings = [f"{self.path.name}: {line}" for line in poses.warnings]
             if self._every % (step := step_of(poses)):
                 few = f"{self.path.name}: holds one frame of {step}; in the others is nobody; --every {step} skips them"
                 self.warnings = [*self.warnings, few]
 
     def __call__(self, frame: Frame) -> TrackedFrame:
-        # A folder's pictures keep their places even where one of them cannot be decoded.
-        of = self._of.get(frame.pts if self._by_name else frame.index, {})
+        of = self._of.get(frame.pts if self._pictures else frame.index, {})
         return TrackedFrame(frame, tuple(of[i] for i in sorted(of)))
 
     def detect(self, frames: Sequence[Frame]) -> list[None]:
@@ -250,7 +254,7 @@ class BoxesFile:
         Raises:
             InputError: the file has boxes in frames that the video turned out not to have.
         """
-        if self.last >= frames and not self._by_name:
+        if self.last >= frames and not self._pictures:
             raise InputError(
                 f"{self.path}: has people in frame {self.last}, counted from 0, but the video has {frames} frames; "
                 "the file belongs to another video"

@@ -23,6 +23,7 @@ from ftpcli.formats.spool import FrameSpool
 from ftpcli.pose.smoothing import Smoother, Smoothing, raw_of
 from ftpcli.records import ROUNDING, FramePoses, Pose
 
+_LEFT = ", left as they were"
 _LONGEST = 0.5  # seconds without a joint after which it is filtered afresh
 _UNEVEN = 0.02  # steps that differ from their median by more than this share are resampled
 _LOW_RATE = "at a frame rate that is too low"
@@ -78,6 +79,10 @@ class Filter:
     def said(self) -> list[str]:
         """What was done, once it is done."""
         return [f"{count:,} {what}" for what, count in self.counts.items() if count]
+
+    def passed_over(self) -> list[str]:
+        """Of what was done, the joints that were not filtered."""
+        return [line for line in self.said() if line.endswith(_LEFT)]
 
     def __call__(self, frames: Iterable[FramePoses], cuts: Iterable[int] = ()) -> Iterator[FramePoses]:
         """The frames, filtered. They wait on the disk; memory holds the joints of one track at a time.
@@ -193,7 +198,7 @@ class Filter:
         if not (self.outliers or self.kind.whole_tracks):
             return points
         if len(seconds) < 4 or seconds[-1] <= seconds[0]:
-            self.counts["joints in runs of less than four frames, left as they were"] += len(seconds)
+            self.counts[f"joints in runs of less than four frames{_LEFT}"] += len(seconds)
             return points
         steps = np.diff(seconds)
         step = float(np.median(steps[steps > 0]))
@@ -243,7 +248,7 @@ class Filter:
         )
 
     def _as_they_were(self, points: np.ndarray, why: str) -> np.ndarray:
-        self.counts[f"joints {why} for this filter, left as they were"] += len(points)
+        self.counts[f"joints {why} for this filter{_LEFT}"] += len(points)
         return points
 
     def _frames(self, step: float) -> int:

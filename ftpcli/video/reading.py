@@ -149,6 +149,8 @@ class VideoReader:
         first = next(pictures, None)
         if first is None:
             why = f"; damaged, or larger than {MAX_PIXELS:,} pixels" if self.bad_packets else ""
+            if not can_reread(self._path):
+                why += "; an MP4 or MOV whose index is at its end cannot be read from a pipe: name the file"
             raise InputError(f"{self._name}: not one frame could be decoded{why}")
         orientation = Orientation.of(first, first_bytes(local_path(self._path)))
         info = video_info(self._path, self._container, stream, first, orientation)

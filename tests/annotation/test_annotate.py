@@ -202,6 +202,26 @@ def test_a_damaged_picture_takes_no_boxes_but_its_own(run, tmp_path) -> None:  #
     assert found == [sorted(boxes) for boxes in (*own[:2], *own[3:])]
 
 
+@pytest.mark.parametrize("last", [False, True], ids=["nobody in the last picture", "people to the end"])
+@pytest.mark.parametrize("form", ["jsonl", "json", "txt"])
+def test_boxes_of_ours_keep_to_their_pictures(form, last, run, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """Before and after one of them is damaged, however the file says which they are."""
+    folder = pictures(tmp_path / "frames", [f"{number}.png" for number in range(1, 9)])
+    boxes = tmp_path / "boxes.txt"
+    boxes.write_text("".join(f"{n},1,{10 + n},5,{20 + 2 * n},40,1,-1,-1,-1\n" for n in range(1, 9 if last else 7)))
+    whole, given = tmp_path / "whole.jsonl", tmp_path / f"given.{form}"
+    run(folder, "--out", whole, boxes=boxes)
+    run(folder, "--out", given, boxes=boxes)
+    (folder / "3.png").write_bytes(b"nonsense")
+    right = {row["pts"]: [one["bbox"] for one in row["people"]] for row in records(whole)[1] if row["pts"] != 2}
+    for number, file in enumerate((given, tmp_path / f"0.{form}")):
+        run(folder, "--out", tmp_path / f"{number}.{form}", boxes=file)
+        run(folder, "--out", tmp_path / f"{number}.jsonl", "--overwrite", boxes=file)
+        rows = records(tmp_path / f"{number}.jsonl")[1]
+        assert {row["pts"]: [one["bbox"] for one in row["people"]] for row in rows} == right
+        assert len(rows) == 7
+
+
 def test_nothing_is_overwritten_unasked(run, tmp_path) -> None:  # type: ignore[no-untyped-def]
     clip = encode(tmp_path / "clip.mp4", count=3)
     boxes = mot_boxes(tmp_path / "boxes.txt", 3)

@@ -284,6 +284,20 @@ def test_a_part_of_another_run_is_refused(change, named, begun, clip, tiny_model
     assert part_of(out).read_bytes() == before
 
 
+def test_boxes_that_were_changed_in_the_middle_are_others(clip: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """Also in a large file, whose size, beginning and end stay as they are."""
+    boxes, rest = mot_boxes(tmp_path / "boxes.txt", FRAMES, (160, 96)), "\n" * (3 << 20)
+    text = boxes.read_text()
+    middle = f"{FRAMES},77,5,5,40,60,1,-1,-1,-1\n"
+    boxes.write_text(text + rest + middle + rest)
+    one = annotator(tiny_model, boxes=str(boxes))
+    with pytest.raises(Interrupted):
+        annotate_file(one, str(clip), Target(tmp_path / "out.jsonl"), stop=lambda: True)
+    boxes.write_text(text + rest + middle.replace(",77,", ",78,") + rest)
+    with pytest.raises(InputError, match="boxes.sha256 was"):
+        annotate_file(one, str(clip), Target(tmp_path / "out.jsonl", resume=True))
+
+
 def test_a_moved_video_and_model_are_still_the_same_run(begun, clip: Path, tiny_model: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """Which goes on where that is asked for, and only there."""
     out = tmp_path / "out.jsonl"

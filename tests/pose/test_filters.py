@@ -167,6 +167,16 @@ def test_the_command_filters_a_file(tmp_path: Path, command: Callable[..., Ran])
     assert again.code == 0 and (tmp_path / "c.jsonl").read_bytes() == (tmp_path / "out.jsonl").read_bytes()
 
 
+def test_what_is_not_filtered_is_a_warning(tmp_path: Path, command: Callable[..., Ran]) -> None:
+    """Also where only warnings are wanted: else a file that is as it was would pass for filtered."""
+    times = np.arange(3) / 30
+    write_poses(tmp_path / "in.jsonl", header(frames=3), film(times, np.repeat(motion(times)[:, :1], 19, axis=1)))
+    run = command("smooth", tmp_path / "in.jsonl", tmp_path / "out.jsonl", "--filter", "butterworth", "--quiet")
+    assert run.code == 0 and run.err.splitlines() == [
+        f"ftp: warning: {tmp_path / 'out.jsonl'}: 57 joints in runs of less than four frames, left as they were"
+    ]
+
+
 def test_raw_joints_are_kept_beside(tmp_path: Path, command: Callable[..., Ran]) -> None:
     """In JSON Lines and COCO, through conversions and a second filter; other forms say that they leave them out."""
     times = np.arange(40) / 30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -323,6 +324,23 @@ def test_named_pipe(tmp_path):
     feeder = threading.Thread(target=lambda: pipe.write_bytes(source.read_bytes()), daemon=True)
     feeder.start()
     assert marks(read(pipe)[1]) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_whose_index_comes_last(tmp_path):
+    """FFmpeg needs it first, and cannot go back."""
+    content = encode(tmp_path / "clip.mov", count=60, codec="rawvideo", pix_fmt="rgb24").read_bytes()
+    assert content.index(b"mdat") < content.index(b"moov")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    def feed() -> None:
+        with contextlib.suppress(BrokenPipeError):
+            pipe.write_bytes(content)
+
+    threading.Thread(target=feed, daemon=True).start()
+    with pytest.raises(InputError, match="cannot be read from a pipe: name the file"):
+        read(pipe)
 
 
 # --- selection, rotation ---------------------------------------------------------------------------------------
