@@ -15,7 +15,7 @@ from ftpcli.datasets.mot import read_mot
 from ftpcli.datasets.poses import is_poses_file, open_poses
 from ftpcli.datasets.same_video import ends_early, step_of
 from ftpcli.errors import InputError
-from ftpcli.files.inputs import require_file
+from ftpcli.files.inputs import STANDARD, require_file
 from ftpcli.people.gaps import between
 from ftpcli.people.tracking import Tracker, TrackerName, memory_frames
 from ftpcli.records import Frame, Person, TrackedFrame, VideoInfo
@@ -165,7 +165,7 @@ class BoxesFile:
         self._every = every
         self.kind = "poses" if is_poses_file(path) else "mot"
         self.warnings: Sequence[str] = []
-        self._pictures = Path(info.path).is_dir()  # which keep their places where one of them cannot be decoded
+        self._pictures = info.path != STANDARD and Path(info.path).is_dir()  # which keep their places where one of them cannot be decoded
         self._of: dict[int, dict[int, Person]] = {}
         boxes = outside = 0
         for place, index, person in self._poses(info) if self.kind == "poses" else self._mot():
