@@ -165,7 +165,8 @@ class BoxesFile:
         self._every = every
         self.kind = "poses" if is_poses_file(path) else "mot"
         self.warnings: Sequence[str] = []
-        self._pictures = info.path != STANDARD and Path(info.path).is_dir()  # which keep their places where one of them cannot be decoded
+        # Those of a folder keep their places where one of them cannot be decoded.
+        self._pictures = info.path != STANDARD and Path(info.path).is_dir()
         self._of: dict[int, dict[int, Person]] = {}
         boxes = outside = 0
         for place, index, person in self._poses(info) if self.kind == "poses" else self._mot():
