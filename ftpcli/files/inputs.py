@@ -122,7 +122,7 @@ def missing(name: object) -> FtpError:
 def first_bytes(name: str | os.PathLike[str], count: int = 1 << 16) -> bytes:
     """How a plain file begins; empty where it cannot be read, and of what cannot be read twice."""
     with suppress(OSError, ValueError):
-        if os.path.isfile(name):
+        if os.fspath(name) != STANDARD and os.path.isfile(name):
             with open(name, "rb") as file:
                 return file.read(count)
     return b""

@@ -13,6 +13,7 @@ from ftpcli.errors import InputError, UsageError
 from ftpcli.files.inputs import (
     Source,
     can_reread,
+    first_bytes,
     natural_key,
     numbered_images,
     parse_ids,
@@ -253,3 +254,12 @@ def test_image_folder_refuses(tmp_path):
         numbered_images(tmp_path / "nowhere")
     with pytest.raises(UsageError):
         ImageFolderReader(tmp_path, Fraction(0))
+
+
+def test_the_beginning_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of standard input nothing, also where a file is named like it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("-", "clip.mp4"):
+        Path(name).write_bytes(b"begins")
+    assert (first_bytes("clip.mp4"), first_bytes("clip.mp4", 3), first_bytes("-")) == (b"begins", b"beg", b"")
+    assert first_bytes("missing") == first_bytes(tmp_path) == b""
