@@ -9,10 +9,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from pathlib import Path
 from typing import Any
 
 from ftpcli.annotation.annotator import Annotator
 from ftpcli.errors import InputError
+from ftpcli.files.tensors import sha256
 from ftpcli.version import __version__
 
 
@@ -27,7 +29,7 @@ def fingerprint(annotator: Annotator, source: str) -> dict[str, Any]:
         "input": _identity(source),
         "model": estimator.provenance.get("sha256"),
         "detector": annotator.detector.describe() if annotator.detector else None,
-        "boxes": _identity(o.boxes, whole=True) if o.boxes else None,
+        "boxes": {"sha256": sha256(Path(o.boxes))} if o.boxes else None,
         "options": options,
         "engine": estimator.engine.name,
         "device": estimator.device.partition(":")[0],
@@ -39,8 +41,8 @@ def fingerprint(annotator: Annotator, source: str) -> dict[str, Any]:
 _SAMPLE = 1 << 20
 
 
-def _identity(path: str, whole: bool = False) -> dict[str, Any]:
-    """Size and a hash of a file's first and last MiB, or of all of it; names and sizes of the files of a folder."""
+def _identity(path: str) -> dict[str, Any]:
+    """Size and a hash of the first and last MiB of a file; names and sizes of the files of a folder."""
     if path == "-" or not os.path.exists(path):
         return {"name": path}
     digest = hashlib.sha256()
@@ -54,12 +56,9 @@ def _identity(path: str, whole: bool = False) -> dict[str, Any]:
         if not os.path.isfile(path):
             return {"name": path}
         with open(path, "rb") as file:
-            if whole:
-                digest = hashlib.file_digest(file, "sha256")
-            else:
-                digest.update(file.read(_SAMPLE))
-                file.seek(max(0, size - _SAMPLE))
-                digest.update(file.read(_SAMPLE))
+            digest.update(file.read(_SAMPLE))
+            file.seek(max(0, size - _SAMPLE))
+            digest.update(file.read(_SAMPLE))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     return {"bytes": size, "sha256": digest.hexdigest()}

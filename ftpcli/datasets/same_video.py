@@ -7,7 +7,7 @@ from pathlib import Path
 from ftpcli.datasets.base import PosesReader
 from ftpcli.errors import InputError
 from ftpcli.files.inputs import describe
-from ftpcli.records import VideoInfo
+from ftpcli.records import FramePoses, VideoInfo
 
 
 def of_another(reader: PosesReader, difference: str) -> InputError:
@@ -39,6 +39,14 @@ def ends_early(reader: PosesReader) -> bool:
     """Whether the poses were made with an end before that of the video."""
     options = reader.header.run.options
     return options.get("end") is not None or options.get("duration") is not None
+
+
+def picture_of(reader: PosesReader, frame: FramePoses) -> int:
+    """The place of a frame's picture in the list of its folder's, which those that cannot be decoded keep, too.
+
+    By names the index is that place, else the time: a folder's frames are one tick apart, missing ones included.
+    """
+    return frame.pts if reader.timed and not reader.by_name else frame.index
 
 
 def step_of(reader: PosesReader) -> int:

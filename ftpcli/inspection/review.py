@@ -24,7 +24,7 @@ import numpy as np
 from ftpcli.datasets.base import PosesReader
 from ftpcli.datasets.coco import VISIBLE
 from ftpcli.datasets.poses import open_poses
-from ftpcli.datasets.same_video import check_same_video, ends_early, of_another
+from ftpcli.datasets.same_video import check_same_video, ends_early, of_another, picture_of
 from ftpcli.errors import InputError
 from ftpcli.files.inputs import numbered_images
 from ftpcli.files.output import OutputStream, atomic_output, check_target
@@ -249,8 +249,7 @@ class _Rows:
         self._people.append(len(frame.poses))
         self._index.append(frame.index)
         if pictures := self._about["pictures"]:
-            # The times of a folder's frames are places in it, in spite of pictures that cannot be decoded.
-            number = frame.pts if self._reader.timed and not self._reader.by_name else frame.index
+            number = picture_of(self._reader, frame)
             if not 0 <= number < len(pictures):
                 raise of_another(self._reader, f"it has a frame {number}, the folder {len(pictures)} pictures")
             self._shown.append(pictures[number])

@@ -13,7 +13,7 @@ import numpy as np
 
 from ftpcli.datasets.mot import read_mot
 from ftpcli.datasets.poses import is_poses_file, open_poses
-from ftpcli.datasets.same_video import ends_early, step_of
+from ftpcli.datasets.same_video import ends_early, picture_of, step_of
 from ftpcli.errors import InputError
 from ftpcli.files.inputs import STANDARD, require_file
 from ftpcli.people.gaps import between
@@ -162,14 +162,13 @@ class BoxesFile:
 
     def __init__(self, path: Path | str, info: VideoInfo, every: int = 1) -> None:
         self.path = Path(path)
-        self._every = every
         self.kind = "poses" if is_poses_file(path) else "mot"
         self.warnings: Sequence[str] = []
         # Those of a folder keep their places where one of them cannot be decoded.
         self._pictures = info.path != STANDARD and Path(info.path).is_dir()
         self._of: dict[int, dict[int, Person]] = {}
         boxes = outside = 0
-        for place, index, person in self._poses(info) if self.kind == "poses" else self._mot():
+        for place, index, person in self._poses(info, every) if self.kind == "poses" else self._mot():
             if info.frames is not None and index >= info.frames:
                 raise InputError(
                     f"{self.path}: {place}has people in frame {index}, counted from 0, but {Path(info.path).name} has "
@@ -203,11 +202,10 @@ class BoxesFile:
         self.warnings = [f"{self.path.name}: {line}" for line in left_out.lines()]
         return ((f"line {one.line} ", one.frame, Person(one.track, one.box, one.score)) for one in boxes)
 
-    def _poses(self, info: VideoInfo) -> Iterator[tuple[str, int, Person]]:
+    def _poses(self, info: VideoInfo, every: int) -> Iterator[tuple[str, int, Person]]:
         """("", frame index, person)."""
         with open_poses(self.path, info.path) as poses:
             self._pictures |= poses.by_name
-            placed = self._pictures and poses.timed and not poses.by_name
             source = poses.header.source
             # A run that was ended early, or that met damage, saw fewer frames than the container claims.
             partial = bool(source.bad_packets) or ends_early(poses)
@@ -220,17 +218,14 @@ class BoxesFile:
                         f"{self.path}: was made for a video with {name} {want}, {Path(info.path).name} has {have}"
                     )
             for record in poses:
+                index = picture_of(poses, record) if self._pictures else record.index
                 for pose in record.poses:
                     box = np.asarray(pose.box, np.float64)
                     if not np.isfinite(box).all() or box[2] <= box[0] or box[3] <= box[1]:
                         raise InputError(f"{self.path}: frame {record.index} has a person with an impossible box")
-                    yield (
-                        "",
-                        record.pts if placed else record.index,
-                        Person(pose.track_id, box, float(pose.score), filled=pose.filled),
-                    )
+                    yield "", index, Person(pose.track_id, box, float(pose.score), filled=pose.filled)
             self.warnings = [f"{self.path.name}: {line}" for line in poses.warnings]
-            if self._every % (step := step_of(poses)):
+            if every % (step := step_of(poses)):
                 few = f"{self.path.name}: holds one frame of {step}; in the others is nobody; --every {step} skips them"
                 self.warnings = [*self.warnings, few]
 
