@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from ftpcli.annotation.chain import Annotation
 from ftpcli.annotation.options import OptionFields, Options
 from ftpcli.errors import UsageError
+from ftpcli.files.content import content_of
 from ftpcli.people.sources import BoxesFile, DetectAndTrack, check_boxes
 from ftpcli.pose.smoothing import Smoothing
 from ftpcli.pose.windows import held_frames
@@ -108,7 +109,7 @@ class Annotator:
         try:
             estimator, ahead = self.estimator, held_frames(frames.info)
             frames = in_thread(frames, source, estimator.device, ahead, estimator.look)
-            return Annotation(frames, self._people(frames.info), self.estimator, o)
+            return Annotation(frames, self._people(frames.info), self.estimator, o, content_of(source))
         except BaseException:
             frames.close()
             raise

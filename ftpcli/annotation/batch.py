@@ -94,7 +94,7 @@ def remove_split(out: Path | None) -> None:
             folder.rmdir()
 
 
-_OTHER = {"input": "from another video", "options": "with other options, models or another version"}
+_OTHER = {"options": "with other options, models or another version", "input": "from another video"}
 
 
 def annotate_noted(

@@ -86,12 +86,18 @@ class Annotation:
         source: opened (entered) already.
         people: of this source alone; ids begin with it.
         options: which stages the frames go through; recorded in the header.
+        content: of the source, see :func:`ftpcli.files.content.content_of`.
     """
 
     def __init__(
-        self, source: FrameSource, people: PeopleSource, estimator: Estimator, options: Options | None = None
+        self,
+        source: FrameSource,
+        people: PeopleSource,
+        estimator: Estimator,
+        options: Options | None = None,
+        content: str | None = None,
     ) -> None:
-        self._source, self._people, self._estimator = source, people, estimator
+        self._source, self._people, self._estimator, self._content = source, people, estimator, content
         self._options = self.options = o = options or Options()
         self.cut_frames: list[int] = []  # indices of the first frames after camera cuts
         held = held_frames(source.info)
@@ -129,6 +135,7 @@ class Annotation:
         """Complete once the iteration is over: frames and bad packets are known only then."""
         source = SourceInfo(
             path=_file_name(self.info.path),
+            content=self._content,
             frames=self._source.decoded,
             annotated_frames=self.frames,
             bad_packets=self._source.bad_packets,

@@ -39,9 +39,11 @@ def decode_source(value: Any, where: str) -> SourceInfo:
         name: None if source.get(name) is None else checks.integer(source[name], f"the source's {name!r}", where)
         for name in ("frames", "annotated_frames", "bad_packets")
     }
-    path, warnings, rotation = source.get("path"), source.get("warnings"), source.get("rotation")
+    path, content, warnings = source.get("path"), source.get("content"), source.get("warnings")
+    rotation = source.get("rotation")
     return SourceInfo(
         path=path if isinstance(path, str) else None,
+        content=content if isinstance(content, str) else None,
         width=width,
         height=height,
         rotation=rotation if rotation in (0, 90, 180, 270) else None,

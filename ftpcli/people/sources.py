@@ -16,6 +16,7 @@ from ftpcli.datasets.poses import is_poses_file, open_poses
 from ftpcli.datasets.same_video import ends_early, picture_of, step_of
 from ftpcli.errors import InputError
 from ftpcli.files.inputs import STANDARD, require_file
+from ftpcli.files.tensors import sha256
 from ftpcli.people.gaps import between
 from ftpcli.people.tracking import Tracker, TrackerName, memory_frames
 from ftpcli.records import Frame, Person, TrackedFrame, VideoInfo
@@ -257,7 +258,7 @@ class BoxesFile:
             )
 
     def describe(self) -> dict[str, Any]:
-        return {"boxes": self.path.name, "format": self.kind}
+        return {"boxes": self.path.name, "sha256": sha256(self.path), "format": self.kind}
 
 
 def _between(

@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from ftpcli.annotation.annotator import Annotator
@@ -250,7 +252,7 @@ def test_boxes_in_place_of_the_detector(clip: Path, tiny_model: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ("input", "input.sha256 was"),
+        ("input", "input was"),
         ("weights", "model was"),
         ("tracker", 'options.tracker was "bytetrack", is now "botsort"'),
         ("start", 'options.start was null, is now "0.2"'),
@@ -296,6 +298,35 @@ def test_boxes_that_were_changed_in_the_middle_are_others(clip: Path, tiny_model
     boxes.write_text(text + rest + middle.replace(",77,", ",78,") + rest)
     with pytest.raises(InputError, match=r"boxes\.sha256 was"):
         annotate_file(one, str(clip), Target(tmp_path / "out.jsonl", resume=True))
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.json", "out.posetrack.json"])
+def test_a_whole_output_of_a_replaced_source_is_not_this_runs(name: str, tiny_model: Path, tmp_path: Path) -> None:
+    """The source keeps its name, size and clock; of pictures without compression also their bytes' number."""
+    video = walkers(tmp_path / "clip.mp4", FRAMES)
+    (folder := tmp_path / "pictures").mkdir()
+    for number in range(8):
+        cv2.imwrite(str(folder / f"{number}.bmp"), np.full((96, 160, 3), number, np.uint8))
+    one, form = annotator(tiny_model), "posetrack" if "posetrack" in name else None
+    for source in (video, folder):
+        # A folder may hold the output, too.
+        out = (folder if source is folder else tmp_path) / name
+        annotate_file(one, str(source), Target(out, format=form))
+        assert annotate_file(one, str(source), Target(out, format=form, resume=True)).already
+        if source is folder:
+            cv2.imwrite(str(folder / "7.bmp"), np.full((96, 160, 3), 99, np.uint8))
+        else:
+            walkers(video, FRAMES - 2)
+        with pytest.raises(OutputError, match="is not that of this run"):
+            annotate_file(one, str(source), Target(out, format=form, resume=True))
+
+
+def test_a_whole_output_of_other_boxes_is_not_this_runs(clip: Path, tiny_model: Path, tmp_path: Path) -> None:
+    boxes, out = mot_boxes(tmp_path / "boxes.txt", FRAMES, (160, 96)), Target(tmp_path / "out.jsonl", resume=True)
+    annotate_file(annotator(tiny_model, boxes=str(boxes)), str(clip), out)
+    boxes.write_text(boxes.read_text().replace("1,1,", "1,7,", 1))
+    with pytest.raises(OutputError, match="is not that of this run"):
+        annotate_file(annotator(tiny_model, boxes=str(boxes)), str(clip), out)
 
 
 def test_a_moved_video_and_model_are_still_the_same_run(begun, clip: Path, tiny_model: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
