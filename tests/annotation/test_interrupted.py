@@ -316,7 +316,7 @@ def test_a_whole_output_of_a_replaced_source_is_not_this_runs(name: str, tiny_mo
         if source is folder:
             cv2.imwrite(str(folder / "7.bmp"), np.full((96, 160, 3), 99, np.uint8))
         else:
-            walkers(video, FRAMES - 2)
+            walkers(tmp_path / "other.mp4", FRAMES - 2).replace(video)
         with pytest.raises(OutputError, match="is not that of this run"):
             annotate_file(one, str(source), Target(out, format=form, resume=True))
 

@@ -186,7 +186,7 @@ with stop_signals(), RayWorkers("local", 1, 0.0, 1, {{"device": "cpu"}}, None):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 def test_a_signal_stops_and_keeps(models: tuple[object, ...], command: Callable[..., Ran], tmp_path: Path) -> None:
     """Ctrl-C goes to the whole group of processes; a plain run goes on with what was kept."""
-    listed, out = make_list(tmp_path, 2, 400), tmp_path / "out"
+    listed, out = make_list(tmp_path, 2, 1500), tmp_path / "out"
     words = ["annotate", "--inputs-from", listed, "--out", out, *models]
     run = subprocess.Popen(
         [sys.executable, "-c", MAIN, *map(str, words), "--cluster", "ray", "--jobs", "2"],

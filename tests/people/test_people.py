@@ -12,6 +12,7 @@ import pytest
 
 from ftpcli.annotation.options import Options
 from ftpcli.errors import InputError, UsageError
+from ftpcli.files.tensors import sha256
 from ftpcli.people.sources import BoxesFile, DetectAndTrack
 from ftpcli.people.tracking import Tracker, TrackerName
 from ftpcli.records import Frame, FramePoses, Header, Pose, RunInfo, SourceInfo, TrackedFrame, VideoInfo
@@ -199,7 +200,7 @@ def test_mot_text(tmp_path: Path) -> None:
         (7, [10.5, 20, 40.5, 60], 0.8),
     ]
     assert len(source(frame(0)).people) == 1 and source(frame(2)).people == ()
-    assert source.describe() == {"boxes": "b.txt", "format": "mot"}
+    assert source.describe() == {"boxes": "b.txt", "sha256": sha256(path), "format": "mot"}
     source.check_end(FRAMES)
 
 
