@@ -112,7 +112,7 @@ class FramePoses:
     poses: tuple[Pose, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceInfo:
     """What a file says of the video that its poses are of; a foreign file may say nothing (None)."""
 

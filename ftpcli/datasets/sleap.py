@@ -55,4 +55,4 @@ def read_labels(path: str, store: PoseStore) -> Header:
     name = video.filename if video and isinstance(video.filename, str) else ""
     shape = video.backend_metadata.get("shape") if video else None
     width, height = (int(shape[2]), int(shape[1])) if shape and all(shape[1:3]) else (None, None)
-    return Header(joints, SourceInfo(re.split(r"[/\\]", name)[-1] or None, width=width, height=height))
+    return Header(joints, SourceInfo(path=re.split(r"[/\\]", name)[-1] or None, width=width, height=height))

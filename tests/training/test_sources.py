@@ -73,7 +73,7 @@ def test_an_exported_annotation_is_training_data(tmp_path: Path) -> None:
     clip = Clips(folder, PERSON19).example(2, 1)
     pose = Pose(1, clip.box, 0.9, clip.joints, clip.weight * 0.8)
     frames = [FramePoses(i, i, i / 25, (pose,) if i == 2 else ()) for i in range(5)]
-    source = SourceInfo("0.mp4", 160, 200, 0, time_base=Fraction(1, 25))
+    source = SourceInfo(path="0.mp4", width=160, height=200, rotation=0, time_base=Fraction(1, 25))
     for name in ("poses.jsonl", "poses.json"):
         write_poses(tmp_path / name, Header(PERSON19.joints, source), frames)
         poses = open_data(DataSpec.parse(f"poses={tmp_path / name}"), PERSON19, "train")
