@@ -167,6 +167,20 @@ def _tell_stop(pipe: Connection) -> None:
     pipe.recv()
 
 
+@pytest.mark.parametrize("asked", [None, "3"])
+def test_what_counts_threads_stays_as_it_is(asked: str | None) -> None:
+    """ultralytics sets OMP_NUM_THREADS to 1 where it is imported."""
+    code = (
+        "import os, sys\nfrom ftpcli.device import cores\n"
+        "before = cores(), os.environ.get('OMP_NUM_THREADS')\n"
+        "import ftpcli.people._ultralytics\nassert 'ultralytics' in sys.modules\n"
+        "assert before == (cores(), os.environ.get('OMP_NUM_THREADS')), (before, cores())"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    environment |= {"OMP_NUM_THREADS": asked} if asked else {}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_process_that_has_only_begun_gets_its_signals_when_it_is_ready(method: str) -> None:
     context = multiprocessing.get_context(method)

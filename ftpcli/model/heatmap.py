@@ -27,7 +27,8 @@ DARK_EPSILON = float(np.finfo(np.float32).eps)
 DARK_FARTHEST = 2.0
 
 
-#: Shares below this one are 0: with them products would leave float32's normal numbers, and take twenty times as long.
+#: Shares of the peak are at least this: with less, products would leave float32's normal numbers, and take twenty times
+#: as long. Smaller weights of a blur are 0.
 _NEGLIGIBLE = 1e-15
 
 
@@ -81,33 +82,40 @@ def decode_heatmaps(
         cell with confidence 0.
     """
     batch, joints, rows, columns = heatmaps.shape
-    maps = heatmaps.reshape(batch * joints, rows * columns).astype(np.float32 if kind == "softmax" else np.float64)
-    maps[~np.isfinite(maps)] = -np.inf if kind == "softmax" else 0.0
-    top = maps.max(axis=1)
+    maps = heatmaps.reshape(batch * joints, rows * columns)
     if kind == "softmax":
-        probability = np.exp(maps - np.where(np.isfinite(top), top, 0.0)[:, None])
-        probability /= np.maximum(probability.sum(axis=1, keepdims=True), 1e-30)
-        probability[probability < _NEGLIGIBLE] = 0.0
-        probability = probability.reshape(-1, rows, columns)
-        smoothed = (blur(rows, sigma) @ probability).reshape(-1, columns) @ blur(columns, sigma)
-        logs = np.log(np.maximum(smoothed, 1e-30)).reshape(-1, rows * columns)
-        peak = logs.argmax(axis=1)
-        confidence = _mass_near(probability, peak, sigma)
+        top = maps.max(axis=1)
+        if not (known := np.isfinite(top)).all():
+            maps = np.where(np.isfinite(maps), maps, -np.inf)
+            top = maps.max(axis=1)
+            known = np.isfinite(top)
+        # In place, since the maps of a batch are large for the processor's cache.
+        shares = np.subtract(maps, np.where(known, top, 0.0)[:, None], dtype=np.float32)
+        np.maximum(shares, np.log(_NEGLIGIBLE), out=shares)
+        np.exp(shares, out=shares)
+        shares[~known] = 0.0
+        total = np.where(known, shares.sum(axis=1), 1.0)
+        shares = shares.reshape(-1, rows, columns)
+        values, floor = (blur(rows, sigma) @ shares).reshape(-1, columns) @ blur(columns, sigma), 1e-30
+        peak = values.reshape(-1, rows * columns).argmax(axis=1)
+        confidence = np.clip(_mass_near(shares, peak, sigma) / total, 0.0, 1.0)
     else:
+        maps = np.where(np.isfinite(maps), maps, 0.0).astype(np.float64)
         peak = maps.argmax(axis=1)
-        logs = np.log(np.maximum(maps, 1e-6))
-        confidence = np.clip(top, 0.0, 1.0)
+        values, floor = maps, 1e-6
+        confidence = np.clip(maps.max(axis=1), 0.0, 1.0)
     y, x = np.divmod(peak, columns)
-    logs = logs.reshape(-1, rows, columns)
+    values = values.reshape(-1, rows, columns)
     if codec == Codec.UDP and kind == "gaussian":
-        offset = _dark(maps.reshape(-1, rows, columns), y, x)
+        offset = _dark(values, y, x)
     else:
-        offset = np.stack([_parabola(logs, y, x, 0, 1), _parabola(logs, y, x, 1, 0)], axis=1)
+        offset = np.stack([_parabola(values, floor, y, x, 0, 1), _parabola(values, floor, y, x, 1, 0)], axis=1)
     step, first = spacing(codec, (rows, columns))
     points = (np.stack([x, y], axis=1) + offset) * step + first
     return points.reshape(batch, joints, 2), confidence.reshape(batch, joints)
 
 
+@lru_cache(maxsize=16)
 def blur(count: int, sigma: float) -> np.ndarray:
     """(count, count) float32: Gaussian smoothing of a line of cells as a matrix; nothing lies beyond the line."""
     cells = np.arange(count)
@@ -116,14 +124,18 @@ def blur(count: int, sigma: float) -> np.ndarray:
     return (kernel / (sigma * np.sqrt(2 * np.pi))).astype(np.float32)
 
 
-def _parabola(logs: np.ndarray, y: np.ndarray, x: np.ndarray, dy: int, dx: int) -> np.ndarray:
-    """Offset of the vertex from the peak cell along one axis, within half a cell; 0 at a border or on a plateau."""
-    count, rows, columns = logs.shape
+def _parabola(values: np.ndarray, floor: float, y: np.ndarray, x: np.ndarray, dy: int, dx: int) -> np.ndarray:
+    """Offset of the vertex from the peak cell along one axis, within half a cell; 0 at a border or on a plateau.
+
+    The parabola goes through the logarithms of the values at the peak and beside it, taken for ``floor`` where less.
+    """
+    count, rows, columns = values.shape
     inside = (y >= dy) & (y < rows - dy) & (x >= dx) & (x < columns - dx)
+    down, right = np.where(inside, dy, 0), np.where(inside, dx, 0)
     at = np.arange(count)
-    before = logs[at, np.where(inside, y - dy, y), np.where(inside, x - dx, x)]
-    after = logs[at, np.where(inside, y + dy, y), np.where(inside, x + dx, x)]
-    curvature = 2 * logs[at, y, x] - before - after
+    around = [values[at, y + step * down, x + step * right] for step in (-1, 0, 1)]
+    before, here, after = np.log(np.maximum(around, floor))
+    curvature = 2 * here - before - after
     usable = inside & (curvature > 1e-9)
     offset = 0.5 * (after - before) / np.where(usable, curvature, 1.0)
     return np.where(usable, np.clip(offset, -0.5, 0.5), 0.0)
@@ -166,15 +178,17 @@ def reflecting_blur(count: int) -> np.ndarray:
     return blur
 
 
-def _mass_near(probability: np.ndarray, peak: np.ndarray, sigma: float) -> np.ndarray:
-    """Share of each map's probability in the square of 1.5 sigma about its peak; 1 for the target's own Gaussian."""
+def _mass_near(shares: np.ndarray, peak: np.ndarray, sigma: float) -> np.ndarray:
+    """What each map holds in the square of 1.5 sigma about its peak, over what the target's own Gaussian has there."""
+    _, rows, columns = shares.shape
     radius = round(1.5 * sigma)
-    padded = np.pad(probability, ((0, 0), (radius, radius), (radius, radius)))
-    y, x = np.divmod(peak, probability.shape[2])
-    reach = np.arange(2 * radius + 1)
-    at = np.arange(len(probability))
-    mass = padded[at[:, None, None], (y[:, None] + reach)[:, :, None], (x[:, None] + reach)[:, None]].sum(axis=(1, 2))
-    return np.clip(mass / square_share(sigma), 0.0, 1.0)
+    reach = np.arange(-radius, radius + 1)
+    ys, xs = (cells[:, None] + reach for cells in np.divmod(peak, columns))
+    near = shares[
+        np.arange(len(shares))[:, None, None], ys.clip(0, rows - 1)[:, :, None], xs.clip(0, columns - 1)[:, None]
+    ]
+    inside = ((ys >= 0) & (ys < rows))[:, :, None] & ((xs >= 0) & (xs < columns))[:, None]
+    return np.where(inside, near, 0.0).sum(axis=(1, 2)) / square_share(sigma)
 
 
 def square_share(sigma: float) -> np.float64:

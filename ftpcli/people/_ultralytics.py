@@ -24,16 +24,28 @@ os.environ.setdefault("YOLO_AUTOINSTALL", "false")
 os.environ.setdefault("YOLO_OFFLINE", "true")
 os.environ.setdefault("YOLO_VERBOSE", "false")
 
-from ultralytics import YOLO
-from ultralytics.cfg import get_cfg
-from ultralytics.engine.results import Boxes
-from ultralytics.nn import tasks
-from ultralytics.nn.tasks import DetectionModel, yaml_model_load
-from ultralytics.optim import MuSGD, muon
-from ultralytics.trackers.track import TRACKER_MAP
-from ultralytics.utils import ROOT, SETTINGS, YAML, IterableSimpleNamespace
-from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
-from ultralytics.utils.nms import non_max_suppression
+
+@contextmanager
+def _counting_threads() -> Iterator[None]:
+    """Undo what its import does to the whole process: other threads (``ftpcli.device.cores``) would be one, too."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    yield
+    os.environ.pop("OMP_NUM_THREADS", None)
+    if before is not None:
+        os.environ["OMP_NUM_THREADS"] = before
+
+
+with _counting_threads():
+    from ultralytics import YOLO
+    from ultralytics.cfg import get_cfg
+    from ultralytics.engine.results import Boxes
+    from ultralytics.nn import tasks
+    from ultralytics.nn.tasks import DetectionModel, yaml_model_load
+    from ultralytics.optim import MuSGD, muon
+    from ultralytics.trackers.track import TRACKER_MAP
+    from ultralytics.utils import ROOT, SETTINGS, YAML, IterableSimpleNamespace
+    from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
+    from ultralytics.utils.nms import non_max_suppression
 
 
 def tracker_settings(kind: str, **ours: Any) -> IterableSimpleNamespace:
