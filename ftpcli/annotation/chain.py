@@ -18,6 +18,8 @@ import numpy as np
 
 from ftpcli.annotation.options import Options
 from ftpcli.errors import InputError
+from ftpcli.files.ahead import Ahead
+from ftpcli.files.inputs import can_reread
 from ftpcli.files.stages import Stage, in_stage, stage
 from ftpcli.people.cuts import Shots
 from ftpcli.people.gaps import FillGaps
@@ -110,6 +112,7 @@ class Annotation:
         #: Frames in a chunk: fewer where pictures are large.
         self.chunk_frames = min(held, _LIVE_CHUNK) if self.live else held
         self.frames = self.replayed = 0
+        self._ahead: Ahead[Key] | None = None  # finds and follows people beside the estimation of poses
 
     @property
     def info(self) -> VideoInfo:
@@ -161,7 +164,7 @@ class Annotation:
         self.close()
 
     def close(self) -> None:
-        self._source.close()
+        (self._source if self._ahead is None else self._ahead).close()
 
     def __iter__(self) -> Iterator[FramePoses]:
         for chunk in self.chunks():
@@ -201,6 +204,9 @@ class Annotation:
         """Chunks of followed frames with the poses of their people; no window reaches into another shot."""
         shots = groupby(frames, key=lambda tracked: tracked.shot)
         keys = in_stage(Stage.TRACK, (key for _, shot in shots for key in Windows(self._estimator.window)(shot)))
+        if not self.live and can_reread(self.info.path):  # others may keep a thread waiting for ever
+            self._ahead = Ahead(keys, self.chunk_frames, self._source.close)
+            keys = iter(self._ahead)
         tokens = SharedTokens()
         while chunk := list(islice(keys, self.chunk_frames)):
             yield self._annotate(chunk, tokens)

@@ -17,7 +17,6 @@ from ftpcli.annotation.chain import Annotated, Annotation, Stored
 from ftpcli.annotation.fingerprint import fingerprint
 from ftpcli.annotation.finished import finished
 from ftpcli.annotation.pictures_out import drawn
-from ftpcli.device import is_accelerator
 from ftpcli.errors import BusyError, FtpError, InputError, OutputError, UsageError, naming
 from ftpcli.files.inputs import STANDARD, can_reread, describe
 from ftpcli.files.output import check_target, make_folder
@@ -183,9 +182,8 @@ def annotate_file(
         output = stack.enter_context(_output(annotation, annotator, source, target))
         progress, tracks = Progress(total=annotation.expected), set[int]()
         stopped: tuple[str, ...] = ()
-        how = {"show": target.show, "overwrite": target.overwrite, "beside": is_accelerator(annotator.estimator.device)}
         with (
-            drawn(annotation, target.overlay, target.style, **how) as video,
+            drawn(annotation, target.overlay, target.style, show=target.show, overwrite=target.overwrite) as video,
             _pictures(annotation, target) as pictures,
         ):
             for chunk in annotation.chunks(output.stored()):

@@ -91,18 +91,11 @@ def check_display() -> None:
 
 @contextmanager
 def drawn(
-    annotation: Annotation,
-    overlay: Path | None,
-    style: Style | None,
-    *,
-    show: bool,
-    overwrite: bool,
-    beside: bool = False,
+    annotation: Annotation, overlay: Path | None, style: Style | None, *, show: bool, overwrite: bool
 ) -> Iterator[Drawn | None]:
     """The overlay's writer and the window; the file appears once the run is over, and not at all if it fails.
 
-    Args:
-        beside: draw in another thread. A window is drawn in this one, which it belongs to.
+    Another thread draws, unless there is a window, which belongs to this one.
     """
     if overlay is None and not show:
         yield None
@@ -122,7 +115,7 @@ def drawn(
         VideoWriter.like(overlay, info, overwrite=overwrite, audio_start=begin) as writer,
         ThreadPoolExecutor(1, "ftp-draw") as thread,  # left before the writer, which it may be writing to
     ):
-        result = Drawn(drawer, writer, window, thread if beside and window is None else None)
+        result = Drawn(drawer, writer, window, thread if window is None else None)
         yield result
         result.finish()
         end = options.end

@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -150,6 +151,37 @@ def test_a_stop_after_any_chunk(options: dict, whole, clip: Path, tiny_model: Pa
         assert out.read_bytes() == expected.content
         assert not part_of(out).exists()
         out.unlink()
+
+
+def test_people_are_found_beside_the_poses_and_are_the_same(
+    whole: Callable[..., Whole], clip: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a run that does one after the other; and what fails there leaves as much of what was before it."""
+    expected, threads = whole().content, set[threading.Thread]()
+    one, torn = annotator(tiny_model), False
+    honest = Bright.detect
+
+    def detect(self: Bright, image: np.ndarray) -> np.ndarray:
+        threads.add(threading.current_thread())
+        if torn and image[40, 100].mean() > 120:
+            raise InputError("torn")
+        return honest(self, image)
+
+    monkeypatch.setattr(Bright, "detect", detect)
+    for name, beside in (("a", True), ("b", False)):
+        threads.clear()
+        if not beside:
+            monkeypatch.setattr("ftpcli.annotation.chain.can_reread", lambda path: False)
+        torn = False
+        annotate_file(one, str(clip), Target(tmp_path / f"{name}.jsonl"))
+        assert (tmp_path / f"{name}.jsonl").read_bytes() == expected
+        torn = True
+        with pytest.raises(InputError, match="torn"):
+            annotate_file(one, str(clip), Target(tmp_path / f"{name}-torn.jsonl"))
+        assert (threading.main_thread() in threads) != beside
+        assert not beside or not any(thread.is_alive() for thread in threads)
+    parts = [part_of(tmp_path / f"{name}-torn.jsonl").read_bytes() for name in "ab"]
+    assert parts[0] == parts[1] and parts[0].count(b"\n") > 1
 
 
 def test_a_part_finished_in_another_format(clip: Path, tiny_model: Path, tmp_path: Path) -> None:
