@@ -163,9 +163,10 @@ def test_people_are_found_beside_the_poses_and_are_the_same(
 
     def detect(self: Bright, image: np.ndarray) -> np.ndarray:
         threads.add(threading.current_thread())
-        if torn and image[40, 100].mean() > 120:
+        found = honest(self, image)
+        if torn and len(found) == 1:  # in the middle, one of the two is away
             raise InputError("torn")
-        return honest(self, image)
+        return found
 
     monkeypatch.setattr(Bright, "detect", detect)
     for name, beside in (("a", True), ("b", False)):
