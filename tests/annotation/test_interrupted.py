@@ -163,10 +163,9 @@ def test_people_are_found_beside_the_poses_and_are_the_same(
 
     def detect(self: Bright, image: np.ndarray) -> np.ndarray:
         threads.add(threading.current_thread())
-        found = honest(self, image)
-        if torn and len(found) == 1:  # in the middle, one of the two is away
+        if torn and image[60, 30].mean() > 220:  # the brighter one has come to the left
             raise InputError("torn")
-        return found
+        return honest(self, image)
 
     monkeypatch.setattr(Bright, "detect", detect)
     for name, beside in (("a", True), ("b", False)):
