@@ -113,6 +113,8 @@ def convert(
         image = (lambda: given.image(picture)) if video is not None and SINKS[name].pictures else None
         result, notices = Converted(os.fspath(out), str(name)), lacking(name, joints, header.joints)
         wanted = None if suggestions is None else set(suggest(reader, reader.header.joints, suggestions))
+        if wanted == set():
+            notices.append("there is nobody in the file, so that no frame is suggested")
         read = _told(iter(given), lambda done: progress(done, given.total))
         frames = _counted(_chosen(read, ids, every, wanted), result)
         if change is not None:

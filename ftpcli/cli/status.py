@@ -44,4 +44,6 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(
             f"{state}: {part['file']}, last written {part['last_written']:.0f} s ago{begun and f'; {begun} begun'}"
         )
+    if found["broken_lines"]:
+        lines.append(f"{counted(found['broken_lines'], 'broken line')} of the status file passed over")
     return [*lines, *(f"failed: {one['error']}" for one in found["failed"])]

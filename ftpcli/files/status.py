@@ -26,11 +26,16 @@ _AT_WORK = 60.0  # seconds since the last write of a run that is taken to be at 
 
 
 class StatusFile:
-    """The status file of ``folder``, to append to and to look outputs up in."""
+    """The status file of ``folder``, to append to and to look outputs up in.
+
+    Attributes:
+        broken: lines that were passed over.
+    """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.path = Path(folder, NAME)
         self._read = 0  # bytes
+        self.broken = 0
         self._done: dict[str, dict[str, Any]] = {}
 
     def append(self, state: str, **values: Any) -> None:
@@ -73,7 +78,7 @@ class StatusFile:
             os.close(descriptor)
 
     def new(self) -> list[dict[str, Any]]:
-        """The lines that were added since the last call; a line that is no JSON object is passed over.
+        """The lines that were added since the last call; one that is no JSON object is passed over and counted.
 
         Raises:
             InputError: it cannot be read.
@@ -89,10 +94,12 @@ class StatusFile:
         data = data[: data.rfind(b"\n") + 1]
         self._read += len(data)
         lines = []
-        for line in data.splitlines():
+        for line in filter(None, data.splitlines()):
             with contextlib.suppress(ValueError, RecursionError):
                 if isinstance(value := json.loads(line), dict):
                     lines.append(value)
+                    continue
+            self.broken += 1
         return lines
 
     def done(self, out: Path) -> dict[str, Any] | None:
@@ -113,7 +120,8 @@ def summed_up(folder: str) -> dict[str, Any]:
     run: dict[str, Any] = {}
     done: dict[str, dict[str, Any]] = {}
     failed: dict[str, dict[str, Any]] = {}
-    for line in StatusFile(folder).new():
+    status = StatusFile(folder)
+    for line in status.new():
         state, source = line.get("state"), str(line.get("source"))
         if state == "run":
             run = line
@@ -144,6 +152,7 @@ def summed_up(folder: str) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "hosts": dict(Counter(str(line.get("host")) for line in done.values())),
         "started": run.get("time"),
+        "broken_lines": status.broken,
     }
 
 

@@ -44,6 +44,9 @@ def test_a_torn_line_harms_no_other(tmp_path: Path) -> None:
     status.append("done", source="b.mp4", out="b.json", sha256="2")
     status.append("done", source="a.mp4", out="a.json", sha256="3")
     assert [(status.done(Path(f"{name}.json")) or {})["sha256"] for name in "ab"] == ["3", "2"]
+    with open(status.path) as file:
+        assert sum(not line.startswith("{") or not line.endswith("}\n") for line in file) == 3  # one of them is empty
+    assert summed_up(str(tmp_path))["broken_lines"] == status.broken == 2
 
 
 def test_a_lock_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
