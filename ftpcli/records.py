@@ -117,7 +117,7 @@ class SourceInfo:
     """What a file says of the video that its poses are of; a foreign file may say nothing (None)."""
 
     path: str | None = None  # file name only: folders are the machine's business
-    content: str | None = None  # see files.content; None for streams
+    content: str | None = None  # see files.content; None for pipes and streams
     width: int | None = None  # of upright frames, pixels
     height: int | None = None
     rotation: int | None = None  # degrees counterclockwise, see VideoInfo

@@ -17,6 +17,7 @@ from ftpcli.annotation.annotator import Annotator
 from ftpcli.annotation.fingerprint import fingerprint
 from ftpcli.annotation.outputs import Progress, Summary, Target
 from ftpcli.errors import InputError, OutputError
+from ftpcli.files.content import content_of
 from ftpcli.files.inputs import Source
 from ftpcli.files.output import name_beside
 from ftpcli.files.status import StatusFile
@@ -94,6 +95,7 @@ def remove_split(out: Path | None) -> None:
             folder.rmdir()
 
 
+#: Options first: another version may tell inputs by something else.
 _OTHER = {"options": "with other options, models or another version", "input": "from another video"}
 
 
@@ -148,7 +150,7 @@ def annotate_noted(
 
 
 def _keys(annotator: Annotator, source: str, target: Target) -> dict[str, Any]:
-    keys = fingerprint(annotator, source)
+    keys = fingerprint(annotator, source, content_of(source))
     return {"input": keys.pop("input"), "options": [keys, target.format, target.joints]}
 
 

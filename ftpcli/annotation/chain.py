@@ -99,7 +99,7 @@ class Annotation:
         options: Options | None = None,
         content: str | None = None,
     ) -> None:
-        self._source, self._people, self._estimator, self._content = source, people, estimator, content
+        self._source, self._people, self._estimator, self.content = source, people, estimator, content
         self._options = self.options = o = options or Options()
         self.cut_frames: list[int] = []  # indices of the first frames after camera cuts
         held = held_frames(source.info)
@@ -138,7 +138,7 @@ class Annotation:
         """Complete once the iteration is over: frames and bad packets are known only then."""
         source = SourceInfo(
             path=_file_name(self.info.path),
-            content=self._content,
+            content=self.content,
             frames=self._source.decoded,
             annotated_frames=self.frames,
             bad_packets=self._source.bad_packets,
@@ -164,7 +164,10 @@ class Annotation:
         self.close()
 
     def close(self) -> None:
-        (self._source if self._ahead is None else self._ahead).close()
+        if self._ahead is None:
+            self._source.close()
+        else:
+            self._ahead.close()
 
     def __iter__(self) -> Iterator[FramePoses]:
         for chunk in self.chunks():
@@ -204,8 +207,11 @@ class Annotation:
         """Chunks of followed frames with the poses of their people; no window reaches into another shot."""
         shots = groupby(frames, key=lambda tracked: tracked.shot)
         keys = in_stage(Stage.TRACK, (key for _, shot in shots for key in Windows(self._estimator.window)(shot)))
+        if self._ahead is not None:
+            raise RuntimeError("an annotation is iterated once; open the source again")
         if not self.live and can_reread(self.info.path):  # others may keep a thread waiting for ever
-            self._ahead = Ahead(keys, self.chunk_frames, self._source.close)
+            # The thread that reads the source closes it, too. A chunk that it has begun is waited for.
+            self._ahead = Ahead(keys, self.chunk_frames, self._source.close, leaving=None)
             keys = iter(self._ahead)
         tokens = SharedTokens()
         while chunk := list(islice(keys, self.chunk_frames)):

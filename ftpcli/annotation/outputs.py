@@ -284,7 +284,7 @@ def _output(annotation: Annotation, annotator: Annotator, source: str, target: T
     with PartWriter(
         part_path(target.out),
         annotation.header,
-        fingerprint(annotator, source),
+        fingerprint(annotator, source, annotation.content),
         resume=target.resume,
         overwrite=target.overwrite and not target.resume,
     ) as part:

@@ -228,7 +228,7 @@ class _Stretch:
         annotator = annotator.with_options(**self.source.own)
         reader = RangeReader(self.source.path, self.wanted, rotate=annotator.options.rotate)
         annotation = stack.enter_context(annotator.reading(lambda path: reader).open(self.source.path))
-        run = {**fingerprint(annotator, self.source.path), "stretch": [self.wanted.pts[0], count]}
+        run = {**fingerprint(annotator, self.source.path, annotation.content), "stretch": [self.wanted.pts[0], count]}
         part = stack.enter_context(PartWriter(path, annotation.header, run, resume=True))
         if part.records == count:
             return None

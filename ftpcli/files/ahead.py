@@ -16,14 +16,22 @@ _LEAVING = 3.0  # seconds that making an item may still take when nobody wants i
 class Ahead(Generic[T]):
     """The items of an iterable, made in a thread, which waits while ``most`` of them have not been taken.
 
-    The same items come out, and the same error after them.
+    The same items come out, once, and the same error after them. The thread ends when they are over, after ``close``,
+    and when nobody iterates any more.
 
     Args:
         after: called once no more items are made: by the thread, or by ``close`` where it never began.
+        leaving: seconds that ``close`` waits for an item that is being made; None: until it is made.
     """
 
-    def __init__(self, items: Iterable[T], most: int, after: Callable[[], object] = lambda: None) -> None:
-        self._items, self._most, self._after = items, most, after
+    def __init__(
+        self,
+        items: Iterable[T],
+        most: int,
+        after: Callable[[], object] = lambda: None,
+        leaving: float | None = _LEAVING,
+    ) -> None:
+        self._items, self._most, self._after, self._leaving = items, most, after, leaving
         self._waiting: deque[T] = deque()
         self._change = threading.Condition()
         self._over = self._unwanted = False
@@ -31,14 +39,17 @@ class Ahead(Generic[T]):
         self._thread = threading.Thread(target=self._make, name="ftp-ahead", daemon=True)
 
     def close(self) -> None:
-        """No more items are wanted. Harmless to repeat."""
-        with self._change:
-            self._unwanted = True
-            self._change.notify_all()
+        """No more items are wanted. Harmless to repeat, if ``after`` is."""
+        self._leave()
         if self._thread.ident is None:
             self._after()
         else:
-            self._thread.join(_LEAVING)  # one that hangs ends with the process
+            self._thread.join(self._leaving)  # one that hangs ends with the process
+
+    def _leave(self) -> None:
+        with self._change:
+            self._unwanted = True
+            self._change.notify_all()
 
     def _make(self) -> None:
         try:
@@ -59,20 +70,25 @@ class Ahead(Generic[T]):
             self._change.notify_all()
 
     def _add(self, item: T) -> None:
-        """To those that wait; called with the lock held."""
+        """To those that wait; called with the lock held. A live source does not wait for room."""
         self._change.wait_for(lambda: self._unwanted or len(self._waiting) < self._most)
         self._waiting.append(item)
 
     def __iter__(self) -> Iterator[T]:
         self._thread.start()
-        while True:
-            with self._change:
-                self._change.wait_for(lambda: self._waiting or self._over)
-                if not self._waiting:
-                    break
-                item = self._waiting.popleft()
-                self._change.notify_all()
-            yield item
-            del item
+        try:
+            while True:
+                with self._change:
+                    self._change.wait_for(lambda: self._waiting or self._over)
+                    if self._unwanted:
+                        raise RuntimeError("closed before its end")
+                    if not self._waiting:
+                        break
+                    item = self._waiting.popleft()
+                    self._change.notify_all()
+                yield item
+                del item
+        finally:  # also where whoever iterated is gone
+            self._leave()
         if self._error is not None:
             raise self._error

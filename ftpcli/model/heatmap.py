@@ -7,6 +7,7 @@ its heatmap.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,8 @@ DARK_EPSILON = float(np.finfo(np.float32).eps)
 DARK_FARTHEST = 2.0
 
 
-#: Shares of the peak are at least this: with less, products would leave float32's normal numbers, and take twenty times
-#: as long. Smaller weights of a blur are 0.
+#: Weights of a blur below this are 0, and a cell has at least this share of the peak. With less, products would leave
+#: float32's normal numbers, and take twenty times as long.
 _NEGLIGIBLE = 1e-15
 
 
@@ -91,12 +92,13 @@ def decode_heatmaps(
             known = np.isfinite(top)
         # In place, since the maps of a batch are large for the processor's cache.
         shares = np.subtract(maps, np.where(known, top, 0.0)[:, None], dtype=np.float32)
-        np.maximum(shares, np.log(_NEGLIGIBLE), out=shares)
+        np.maximum(shares, math.log(_NEGLIGIBLE), out=shares)
         np.exp(shares, out=shares)
         shares[~known] = 0.0
         total = np.where(known, shares.sum(axis=1), 1.0)
         shares = shares.reshape(-1, rows, columns)
-        values, floor = (blur(rows, sigma) @ shares).reshape(-1, columns) @ blur(columns, sigma), 1e-30
+        values = (blur(rows, sigma) @ shares).reshape(-1, columns) @ blur(columns, sigma)
+        floor = 1e-30
         peak = values.reshape(-1, rows * columns).argmax(axis=1)
         confidence = np.clip(_mass_near(shares, peak, sigma) / total, 0.0, 1.0)
     else:

@@ -27,12 +27,14 @@ os.environ.setdefault("YOLO_VERBOSE", "false")
 
 @contextmanager
 def _counting_threads() -> Iterator[None]:
-    """Undo what its import does to the whole process: other threads (``ftpcli.device.cores``) would be one, too."""
+    """Keep OMP_NUM_THREADS, which ultralytics sets to 1: ``ftpcli.device.cores`` follows it."""
     before = os.environ.get("OMP_NUM_THREADS")
-    yield
-    os.environ.pop("OMP_NUM_THREADS", None)
-    if before is not None:
-        os.environ["OMP_NUM_THREADS"] = before
+    try:
+        yield
+    finally:
+        os.environ.pop("OMP_NUM_THREADS", None)
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
 
 
 with _counting_threads():

@@ -164,6 +164,7 @@ class BoxesFile:
     def __init__(self, path: Path | str, info: VideoInfo, every: int = 1) -> None:
         self.path = Path(path)
         self.kind = "poses" if is_poses_file(path) else "mot"
+        self._sha256 = sha256(self.path)
         self.warnings: Sequence[str] = []
         # Those of a folder keep their places where one of them cannot be decoded.
         self._pictures = info.path != STANDARD and Path(info.path).is_dir()
@@ -258,7 +259,7 @@ class BoxesFile:
             )
 
     def describe(self) -> dict[str, Any]:
-        return {"boxes": self.path.name, "sha256": sha256(self.path), "format": self.kind}
+        return {"boxes": self.path.name, "sha256": self._sha256, "format": self.kind}
 
 
 def _between(

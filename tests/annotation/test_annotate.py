@@ -15,7 +15,6 @@ import pytest
 
 import ftpcli
 from ftpcli.annotation.annotator import Annotator
-from ftpcli.annotation.conversion import convert
 from ftpcli.annotation.options import Options
 from ftpcli.annotation.outputs import Interrupted, Target, annotate_file
 from ftpcli.datasets.header import encode_run, encode_source
@@ -221,9 +220,6 @@ def test_boxes_of_ours_keep_to_their_pictures(form, last, run, tmp_path) -> None
         rows = records(tmp_path / f"{number}.jsonl")[1]
         assert {row["pts"]: [one["bbox"] for one in row["people"]] for row in rows} == right
         assert len(rows) == 7
-    convert(tmp_path / "0.jsonl", tmp_path / "converted.txt")
-    lines = [line.split(",") for line in (tmp_path / "converted.txt").read_text().splitlines()]
-    assert {int(line[0]) - 1: [[*map(float, line[2:6])]] for line in lines} == {k: v for k, v in right.items() if v}
 
 
 def test_nothing_is_overwritten_unasked(run, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -182,6 +183,26 @@ def test_people_are_found_beside_the_poses_and_are_the_same(
         assert not beside or not any(thread.is_alive() for thread in threads)
     parts = [part_of(tmp_path / f"{name}-torn.jsonl").read_bytes() for name in "ab"]
     assert parts[0] == parts[1] and parts[0].count(b"\n") > 1
+
+
+def test_an_annotation_is_iterated_once_and_leaves_nothing_behind(clip: Path, tiny_model: Path) -> None:
+    """Also where nobody closes it."""
+    one = annotator(tiny_model)
+    annotation = one.open(str(clip))
+    frames = iter(annotation)
+    next(frames)
+    with pytest.raises(RuntimeError, match="iterated once"):
+        list(annotation)
+    assert len(list(frames)) == FRAMES - 1
+    frames = iter(one.open(str(clip)))
+    next(frames)
+    threads = [thread for thread in threading.enumerate() if thread.name == "ftp-ahead"]
+    assert threads
+    del frames, annotation
+    gc.collect()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 def test_a_part_finished_in_another_format(clip: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -59,3 +60,21 @@ def test_it_can_be_left_at_any_moment(taken: int) -> None:
     ahead.close()
     assert ended.is_set() and not ahead._thread.is_alive()
     ahead.close()
+
+
+def test_it_ends_when_nobody_iterates_any_more() -> None:
+    ended = threading.Event()
+    items = iter(Ahead(iter(range(1000)), 2, ended.set))
+    next(items)
+    del items
+    gc.collect()
+    assert ended.wait(10)
+
+
+def test_what_was_closed_is_not_over() -> None:
+    ahead = Ahead(iter(range(1000)), 2)
+    items = iter(ahead)
+    next(items)
+    ahead.close()
+    with pytest.raises(RuntimeError, match="closed before its end"):
+        list(items)
