@@ -52,8 +52,9 @@ class Ahead(Generic[T]):
             self._change.notify_all()
 
     def _make(self) -> None:
+        items, self._items = self._items, ()  # what they hold is let go with them
         try:
-            for item in self._items:
+            for item in items:
                 with self._change:
                     self._add(item)
                     if self._unwanted:
