@@ -163,8 +163,9 @@ class BoxesFile:
 
     def __init__(self, path: Path | str, info: VideoInfo, every: int = 1) -> None:
         self.path = Path(path)
-        self.kind = "poses" if is_poses_file(path) else "mot"
+        require_file(path)
         self._sha256 = sha256(self.path)
+        self.kind = "poses" if is_poses_file(path) else "mot"
         self.warnings: Sequence[str] = []
         # Those of a folder keep their places where one of them cannot be decoded.
         self._pictures = info.path != STANDARD and Path(info.path).is_dir()
