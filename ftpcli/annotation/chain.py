@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 import numpy as np
 
 from ftpcli.annotation.options import Options
+from ftpcli.device import is_accelerator
 from ftpcli.errors import InputError
 from ftpcli.files.ahead import Ahead
 from ftpcli.files.inputs import can_reread
@@ -209,7 +210,9 @@ class Annotation:
         keys = in_stage(Stage.TRACK, (key for _, shot in shots for key in Windows(self._estimator.window)(shot)))
         if self._ahead is not None:
             raise RuntimeError("an annotation is iterated once; open the source again")
-        if not self.live and can_reread(self.info.path):  # others may keep a thread waiting for ever
+        # Other sources may keep a thread waiting for ever. On an accelerator each new thread would prepare the
+        # detector's operations once more, which takes seconds.
+        if not self.live and can_reread(self.info.path) and not is_accelerator(self._estimator.device):
             # The thread that reads the source closes it, too. A chunk that it has begun is waited for.
             self._ahead = Ahead(keys, self.chunk_frames, self._source.close, leaving=None)
             keys = iter(self._ahead)

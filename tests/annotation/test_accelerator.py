@@ -94,6 +94,7 @@ def test_the_path_is_the_accelerators(
         looked: list[int] = []
         monkeypatch.setattr(DeviceSteps, "look", lambda self, image: looked.append(id(image)))
         chunks = list(annotation.chunks())
+        assert annotation._ahead is None  # a thread for each video would prepare the detector anew
     assert one.estimator.batch == 128 and one.estimator.engine.threads.most is None
     assert len(looked) == FRAMES == sum(map(len, chunks))
     found = Annotator(Options(weights=str(given[5]), detector=str(random_detector)), device="cpu:0")
