@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import chain, groupby, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
@@ -74,6 +74,8 @@ class StoredFrames(Protocol):
 
 #: Frames of a live source that are worked on together: more would make the first of them wait.
 _LIVE_CHUNK = 4
+#: Of a source's first frames fewer, so that something is seen soon.
+_FIRST_CHUNK = 2
 #: A step of the chain: frames in, the same frames out, in order, with more known of each.
 Step = Callable[[Iterator[TrackedFrame]], Iterator[TrackedFrame]]
 #: A key frame and the windows of its people, in their order.
@@ -204,8 +206,12 @@ class Annotation:
                 shot = step(shot)
             yield from shot
 
-    def estimated(self, frames: Iterator[TrackedFrame]) -> Iterator[list[Annotated]]:
-        """Chunks of followed frames with the poses of their people; no window reaches into another shot."""
+    def estimated(self, frames: Iterator[TrackedFrame], begins: bool = True) -> Iterator[list[Annotated]]:
+        """Chunks of followed frames with the poses of their people; no window reaches into another shot.
+
+        Args:
+            begins: whether the frames are the source's first ones; the first chunk is then shared between two.
+        """
         shots = groupby(frames, key=lambda tracked: tracked.shot)
         keys = in_stage(Stage.TRACK, (key for _, shot in shots for key in Windows(self._estimator.window)(shot)))
         if self._ahead is not None:
@@ -217,7 +223,10 @@ class Annotation:
             self._ahead = Ahead(keys, self.chunk_frames, self._source.close, leaving=None)
             keys = iter(self._ahead)
         tokens = SharedTokens()
-        while chunk := list(islice(keys, self.chunk_frames)):
+        few = min(_FIRST_CHUNK, self.chunk_frames) if begins else 0
+        for size in filter(None, chain((few, self.chunk_frames - few), repeat(self.chunk_frames))):
+            if not (chunk := list(islice(keys, size))):
+                break
             yield self._annotate(chunk, tokens)
 
     def detected(self, stored: Iterator[Stored]) -> Iterator[TrackedFrame]:

@@ -296,7 +296,9 @@ class _Estimate(_Stretch):
             skip = begin - lead - self.first
             opened.reader.wanted = self.wanted.part(skip)
             frames = _followed(opened.reader, islice(read_part(self.people), skip, None), lead)
-            for chunk in islice(opened.annotation.estimated(frames), lead // size, None):
+            for chunk in opened.annotation.estimated(frames, begins=begin == lead):
+                if opened.annotation.frames <= lead:
+                    continue
                 part.extend((one.raw, {}) for one in chunk)
                 _tell(part.records, count, tell, stop)
                 if part.records >= count:

@@ -23,8 +23,9 @@ from ftpcli.formats import open_poses
 from ftpcli.video import VideoReader, VideoWriter
 from tests.support.odd_videos import ODD_VIDEOS, audio_packets, encode, faststart, picture, read_mark
 from tests.support.others_files import coco, pictures, put
+from tests.support.stops import stop_after
 from tests.support.tiny import Ran, mot_boxes, records, times
-from tests.support.walkers import Bright
+from tests.support.walkers import Bright, walkers
 
 Command = Callable[..., Ran]
 
@@ -307,6 +308,19 @@ def test_a_new_person_is_there_from_the_first_frame(comes, tmp_path, tiny_model,
     assert people == [[]] * comes + [[1]] * (30 - comes)
 
 
+def test_the_first_frames_come_soon(tmp_path, tiny_model, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """Two of them, before the detector has looked at more than two chunks."""
+    looked: list[int] = []
+    monkeypatch.setattr(Bright, "detect_batch", lambda self, images: looked.append(1) or [*map(self.detect, images)])
+    monkeypatch.setattr("ftpcli.people.loading.load_detector", lambda *a, **k: Bright())
+    monkeypatch.setattr("ftpcli.annotation.chain.can_reread", lambda path: False)  # everything in one thread
+    clip = walkers(tmp_path / "clip.mp4", 27)
+    with Annotator(Options(weights=str(tiny_model))).open(str(clip)) as annotation:
+        chunks = annotation.chunks()
+        assert [one.frame.index for one in next(chunks)] == [0, 1] and len(looked) == 2
+        assert [len(chunk) for chunk in chunks] == [6, 8, 8, 3] and len(looked) == 4
+
+
 def test_nobody_in_the_picture_for_the_bundled_detector(run, tmp_path) -> None:  # type: ignore[no-untyped-def]
     from ftpcli.people.loading import BUNDLED
 
@@ -464,7 +478,7 @@ def test_a_run_after_one_that_ran_out_of_memory_can_be_resumed(tmp_path, tiny_mo
         annotate_file(first, str(clip), Target(tmp_path / "a.jsonl"))
     monkeypatch.setattr(FTPPose, "decode", lambda self, tokens: sizes.append(len(tokens)) or honest(self, tokens))
     with pytest.raises(Interrupted):
-        annotate_file(first, str(clip), Target(tmp_path / "b.jsonl"), stop=lambda: True)
+        annotate_file(first, str(clip), Target(tmp_path / "b.jsonl"), stop=stop_after(1))
     assert max(sizes) == 2
     assert annotate_file(annotator(), str(clip), Target(tmp_path / "b.jsonl", resume=True)).replayed == 8
     assert records(tmp_path / "b.jsonl")[0]["records"] == 20

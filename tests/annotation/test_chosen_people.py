@@ -15,6 +15,7 @@ from ftpcli.annotation.outputs import Interrupted, Target, annotate_file
 from ftpcli.cli.app import app
 from ftpcli.errors import UsageError
 from ftpcli.formats import open_poses
+from tests.support.stops import stop_after
 from tests.support.walkers import Bright, walkers
 
 
@@ -62,9 +63,8 @@ def test_a_resumed_run_joins_the_same_tracks(tmp_path: Path, tiny_model: Path, m
     whole = annotate_file(annotator, video, Target(tmp_path / "whole.jsonl"))
     assert whole.tracks < apart.tracks and whole.people == apart.people
     assert any("joined" in line for line in whole.warnings)
-    left = iter(range(3, -1, -1))
     with pytest.raises(Interrupted):
-        annotate_file(annotator, video, Target(tmp_path / "out.jsonl"), stop=lambda: next(left) == 0)
+        annotate_file(annotator, video, Target(tmp_path / "out.jsonl"), stop=stop_after(3))
     annotate_file(annotator, video, Target(tmp_path / "out.jsonl", resume=True))
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 

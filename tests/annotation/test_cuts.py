@@ -15,6 +15,7 @@ from ftpcli.annotation.annotator import Annotator
 from ftpcli.annotation.options import Options
 from ftpcli.annotation.outputs import Interrupted, Target, annotate_file
 from ftpcli.records import FramePoses
+from tests.support.stops import stop_after
 from tests.support.tiny import mot_boxes
 from tests.support.walkers import Bright
 
@@ -107,10 +108,9 @@ def test_a_resumed_run_has_the_same_shots(chunks: int, tmp_path: Path, tiny_mode
     annotator = Annotator(Options(weights=str(tiny_model), fps=Fraction(25), **EVERYTHING))
     whole = annotate_file(annotator, film, Target(tmp_path / "whole.jsonl", overlay=tmp_path / "whole.mp4"))
     assert whole.cuts == 1
-    left = iter(range(chunks - 1, -1, -1))
     target = Target(tmp_path / "out.jsonl", overlay=tmp_path / "out.mp4")
     with pytest.raises(Interrupted):
-        annotate_file(annotator, film, target, stop=lambda: next(left) == 0)
+        annotate_file(annotator, film, target, stop=stop_after(chunks))
     resumed = annotate_file(annotator, film, Target(target.out, overlay=target.overlay, resume=True))
     assert (resumed.cuts, resumed.replayed) == (1, 8 * chunks)
     for suffix in ("jsonl", "mp4"):

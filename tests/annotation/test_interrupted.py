@@ -26,6 +26,7 @@ from ftpcli.annotation.outputs import Interrupted, Progress, Summary, Target, an
 from ftpcli.errors import InputError, OutputError
 from ftpcli.video import VideoReader, VideoWriter
 from tests.support.odd_videos import encode
+from tests.support.stops import stop_after
 from tests.support.tiny import Command, Ran, mot_boxes, records
 from tests.support.walkers import Bright, use_bright_detector, use_slow_detector, walkers
 
@@ -85,7 +86,7 @@ def begun(clip: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
         if not made:
             first = tmp_path_factory.mktemp("begun") / "out.jsonl"
             with pytest.raises(Interrupted):
-                annotate_file(annotator(tiny_model), str(clip), Target(first), stop=lambda: True)
+                annotate_file(annotator(tiny_model), str(clip), Target(first), stop=stop_after(1))
             made.append(part_of(first).read_bytes())
         part_of(out).write_bytes(made[0])
         return made[0]
@@ -119,11 +120,6 @@ def wait_for(condition: Callable[[], bool], run: Command, timeout: float = 300) 
 
 
 # --- stops in this process: many, and exactly where wanted ---------------------------------------------------------
-
-
-def stop_after(chunks: int) -> Callable[[], bool]:
-    left = iter(range(chunks))
-    return lambda: next(left) == chunks - 1
 
 
 @pytest.mark.parametrize(
@@ -285,7 +281,7 @@ def test_overlay_of_a_resumed_run(clip: Path, tiny_model: Path, tmp_path: Path) 
     annotate_file(one, str(clip), Target(tmp_path / "whole.jsonl", overlay=tmp_path / "whole.mp4"))
     target = Target(tmp_path / "out.jsonl", overlay=tmp_path / "out.mp4")
     with pytest.raises(Interrupted):
-        annotate_file(one, str(clip), target, stop=lambda: True)
+        annotate_file(one, str(clip), target, stop=stop_after(1))
     assert not target.overlay.exists() and not list(tmp_path.glob(".*"))  # type: ignore[union-attr]
     annotate_file(one, str(clip), Target(target.out, overlay=target.overlay, resume=True))
     for suffix in ("jsonl", "mp4"):
@@ -582,7 +578,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_said(clip, tiny_model, command,
 
     def small(self, tokens):  # type: ignore[no-untyped-def]
         sizes.append(len(tokens))
-        if len(tokens) > 3:
+        if len(tokens) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return honest(self, tokens)
 
@@ -590,9 +586,9 @@ def test_a_batch_that_does_not_fit_is_halved_and_said(clip, tiny_model, command,
     monkeypatch.setattr("ftpcli.pose.torch_engine.Threads.of", lambda *_: Threads(None))  # as on a GPU: whole batches
     out = tmp_path / "out.jsonl"
     ran = command("annotate", clip, *model, "--out", out, "--batch", "8")
-    assert ran.code == 0 and sizes[:3] == [8, 4, 2] and max(sizes[3:]) == 2
+    assert ran.code == 0 and sizes[:3] == [4, 2, 1] and max(sizes[3:]) == 1
     said = [line for line in ran.lines if "out of memory" in line]
-    assert [line.partition(" with ")[2] for line in said] == ["8 people at a time; now 4", "4 people at a time; now 2"]
+    assert [line.partition(" with ")[2] for line in said] == ["4 people at a time; now 2", "2 people at a time; now 1"]
     (_, mine), (_, theirs) = records(out), records(plain)
     for a, b in zip(mine, theirs, strict=True):
         for p, q in zip(a["people"], b["people"], strict=True):

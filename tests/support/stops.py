@@ -1,0 +1,11 @@
+"""Runs that are stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def stop_after(chunks: int) -> Callable[[], bool]:
+    """To be asked after each chunk of eight frames, of which the first comes in two parts."""
+    left = iter(range(chunks + 1))
+    return lambda: next(left) == chunks
