@@ -182,6 +182,18 @@ def default_batch(device: str) -> int:
     return 128 if is_accelerator(device) else 16
 
 
+def in_steps(batch: torch.Tensor) -> torch.Tensor:
+    """For an accelerator: the samples of a batch, the last of them repeated until they are 1, 2, 3, 4, 6, 8, 12, 16, 24
+    and so on.
+
+    A network's convolutions are prepared anew for each number of samples that they meet, which can take longer than to
+    compute them. The numbers of people in a video's frames are many.
+    """
+    count = len(batch)
+    more = next(size for power in range(32) for size in (1 << power, 3 << power >> 1) if size >= count) - count
+    return batch if not more else import_module("torch").cat([batch, batch[-1:].expand(more, *batch.shape[1:])])
+
+
 def fix_threads() -> None:
     """Set torch's number of CPU threads to what it is: only then are they that many in MKL's products, too.
 

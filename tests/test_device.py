@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ftpcli.device import Threads, choose_device, signals_held, take_signals
+from ftpcli.device import Threads, choose_device, in_steps, signals_held, take_signals
 from ftpcli.errors import FtpError
 
 
@@ -195,3 +195,13 @@ def test_a_process_that_has_only_begun_gets_its_signals_when_it_is_ready(method:
     pipe.send(None)
     process.join(60)
     assert process.exitcode == 0
+
+
+def test_batches_have_few_sizes() -> None:
+    given = {count: torch.arange(count * 2.0).view(count, 2) for count in range(1, 400)}
+    padded = {count: in_steps(batch) for count, batch in given.items()}
+    for count, batch in padded.items():
+        assert torch.equal(batch[:count], given[count]) and bool((batch[count:] == batch[count - 1]).all())
+        assert len(batch) <= 1.5 * count
+    sizes = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512]
+    assert sorted({len(batch) for batch in padded.values()}) == sizes

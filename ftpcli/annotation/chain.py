@@ -210,20 +210,21 @@ class Annotation:
         """Chunks of followed frames with the poses of their people; no window reaches into another shot.
 
         Args:
-            begins: whether the frames are the source's first ones; the first chunk is then shared between two.
+            begins: whether the frames are the source's first ones; the first chunk is then two on a CPU.
         """
         shots = groupby(frames, key=lambda tracked: tracked.shot)
         keys = in_stage(Stage.TRACK, (key for _, shot in shots for key in Windows(self._estimator.window)(shot)))
         if self._ahead is not None:
             raise RuntimeError("an annotation is iterated once; open the source again")
+        on_cpu = not is_accelerator(self._estimator.device)
         # Other sources may keep a thread waiting for ever. On an accelerator each new thread would prepare the
         # detector's operations once more, which takes seconds.
-        if not self.live and can_reread(self.info.path) and not is_accelerator(self._estimator.device):
+        if on_cpu and not self.live and can_reread(self.info.path):
             # The thread that reads the source closes it, too. A chunk that it has begun is waited for.
             self._ahead = Ahead(keys, self.chunk_frames, self._source.close, leaving=None)
             keys = iter(self._ahead)
         tokens = SharedTokens()
-        few = min(_FIRST_CHUNK, self.chunk_frames) if begins else 0
+        few = min(_FIRST_CHUNK, self.chunk_frames) if begins and on_cpu else 0
         for size in filter(None, chain((few, self.chunk_frames - few), repeat(self.chunk_frames))):
             if not (chunk := list(islice(keys, size))):
                 break

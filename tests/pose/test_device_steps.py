@@ -11,6 +11,8 @@ import torch
 
 from ftpcli.device import OnDevice
 from ftpcli.model.choices import Codec
+from ftpcli.model.ftp_pose import FTPPose
+from ftpcli.people.loading import load_detector
 from ftpcli.pose.crops import box_affine, cut, shrinking
 from ftpcli.pose.device_crops import cut_together
 from ftpcli.pose.estimator import Estimator
@@ -87,6 +89,24 @@ def test_the_batch_changes_nothing(tiny_model: Path) -> None:
     )
     for few in others:
         _same(few, together, 0.01)
+
+
+def test_networks_meet_few_sizes_of_batches(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each of which an accelerator would prepare all convolutions."""
+    sizes: list[int] = []
+    for name in ("encode", "decode"):
+        honest = getattr(FTPPose, name)
+        noting = lambda self, batch, *rest, honest=honest: sizes.append(len(batch)) or honest(self, batch, *rest)  # noqa: E731
+        monkeypatch.setattr(FTPPose, name, noting)
+    one = Estimator.load(tiny_model, device="cpu:0", precision="fp32")
+    given = [*windows(8), *walking(3, 4)]
+    assert all(len(one.estimate(given[:count])) == count for count in range(1, len(given)))
+    assert len(given) > 9 and set(sizes) <= {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64} and len(sizes) > 18
+    detector, pictures = load_detector(device="cpu:0"), [np.full((48, 64, 3), 90, np.uint8)] * 7
+    sizes.clear()
+    honest = detector.network._network.forward  # type: ignore[attr-defined]
+    monkeypatch.setattr(detector.network._network, "forward", lambda x: sizes.append(len(x)) or honest(x))  # type: ignore[attr-defined]
+    assert [len(detector.detect_batch(pictures[:count])) for count in (5, 7)] == [5, 7] and sizes == [6, 8]
 
 
 def test_a_picture_goes_to_the_device_once_and_leaves_with_its_last_user() -> None:
