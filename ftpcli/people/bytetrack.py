@@ -89,10 +89,10 @@ class ByteTrack:
         def match(tracks: list[Track], numbers: list[int], most: float) -> tuple[list[Track], list[int]]:
             """Pairs them; the tracks and detections that are left over."""
             pairs = _pairs(_distance([track.box for track in tracks], boxes[numbers]), most)
+            _correct([tracks[a] for a in pairs], measured[[numbers[b] for b in pairs.values()]])
             for a, b in pairs.items():
                 track = tracks[a]
                 (again if track.lost else found).append(track)
-                _correct(track, measured[numbers[b]])
                 track.idx, track.last, track.is_activated, track.lost = numbers[b], self._frame, True, False
             taken = set(pairs.values())
             return (
@@ -142,13 +142,18 @@ def _predict(tracks: list[Track]) -> None:
         track.mean, track.covariance = mean[n], covariance[n]
 
 
-def _correct(track: Track, measured: np.ndarray) -> None:
-    """By (4,) middle, aspect ratio and height of the detection."""
-    noise = np.square(_noise(track.mean[None], 1, 1, 1e-1, 0)[0, :4])
-    projected = track.covariance[:4, :4] + np.diag(noise)
-    gain = np.linalg.solve(projected, track.covariance[:, :4].T).T
-    track.mean = track.mean + (measured - track.mean[:4]) @ gain.T
-    track.covariance = track.covariance - gain @ (projected @ gain.T)
+def _correct(tracks: list[Track], measured: np.ndarray) -> None:
+    """By (N, 4) middles, aspect ratios and heights of the detections."""
+    if not tracks:
+        return
+    mean, covariance = np.stack([track.mean for track in tracks]), np.stack([track.covariance for track in tracks])
+    projected = covariance[:, :4, :4].copy()
+    projected[:, range(4), range(4)] += np.square(_noise(mean, 1, 1, 1e-1, 0)[:, :4])
+    turned = np.linalg.solve(projected, covariance[:, :, :4].swapaxes(1, 2))  # the gain's transpose
+    mean = mean + ((measured - mean[:, :4])[:, None] @ turned)[:, 0]
+    covariance = covariance - turned.swapaxes(1, 2) @ (projected @ turned)
+    for n, track in enumerate(tracks):
+        track.mean, track.covariance = mean[n], covariance[n]
 
 
 def _distance(a: list[np.ndarray], b: list[np.ndarray] | np.ndarray) -> np.ndarray:

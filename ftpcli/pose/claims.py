@@ -20,7 +20,7 @@ def settle_claims(poses: Sequence[Pose], skeleton: Skeleton) -> tuple[Pose, ...]
     Of people who are hidden or cut off the model tends to put joints on whoever stands beside them. So where a joint
     lies outside its person's box, and another person has the same joint, of either side, within the own box and with
     at least half the confidence, the confidence is multiplied by 1 - s. s is how alike the two places are: OKS of that
-    one joint (https://cocodataset.org/#keypoints-eval), 1 at the same place.
+    one joint with the other's area (https://cocodataset.org/#keypoints-eval), 1 at the same place.
     """
     if len(poses) < 2:
         return tuple(poses)
@@ -32,13 +32,16 @@ def settle_claims(poses: Sequence[Pose], skeleton: Skeleton) -> tuple[Pose, ...]
         return tuple(poses)
     sides = boxes[..., 2:] - boxes[..., :2]
     spread = 2 * sides[..., 0] * sides[..., 1] * _AREA_OF_BOX * (2 * skeleton.sigmas) ** 2
-    others = ~np.eye(len(poses), dtype=bool)[:, :, None]
-    alike = np.zeros_like(confidence)
-    for order in (np.arange(points.shape[1]), np.asarray(skeleton.flip)):  # by person, other person, joint
-        distance = np.square(points[:, None] - points[:, order]).sum(axis=3)
-        claimed = others & ~within[:, None] & within[:, order] & (confidence[:, order] >= confidence[:, None] / 2)
-        alike = np.maximum(alike, (np.exp(-distance / spread) * claimed).max(axis=1))
-    return tuple(
-        replace(pose, confidence=pose.confidence * (1 - s)) if s.any() else pose
-        for pose, s in zip(poses, alike, strict=True)
-    )
+    person, joint = np.nonzero(~within)
+    own, sure = points[person, joint], confidence[person, joint]
+    others = np.arange(len(poses))[:, None] != person
+    alike = np.zeros(len(person))
+    for order in (np.arange(points.shape[1]), np.asarray(skeleton.flip)):  # by other person, joint outside its box
+        there = order[joint]
+        distance = np.square(own - points[:, there]).sum(axis=2)
+        claimed = others & within[:, there] & (confidence[:, there] >= sure / 2)
+        alike = np.maximum(alike, (np.exp(-distance / spread[:, joint]) * claimed).max(axis=0))
+    settled = confidence.copy()
+    settled[person, joint] = sure * (1 - alike)
+    changed = set(person[alike > 0].tolist())
+    return tuple(replace(pose, confidence=settled[n]) if n in changed else pose for n, pose in enumerate(poses))

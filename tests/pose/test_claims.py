@@ -40,6 +40,15 @@ def test_the_farther_away_the_less_is_taken() -> None:
     assert left == sorted(left) and left[0] == 0 and left[1] < left[2] < 0.5 and left[3] == pytest.approx(0.8, abs=0.02)
 
 
+def test_how_far_counts_by_the_size_of_whoever_has_the_joint() -> None:
+    other, left = person(1, 0, width=20), []
+    for width in (100, 400):
+        whole = person(2, 10, width=width)
+        other.keypoints[KNEE] = whole.keypoints[KNEE] + (8, 0)
+        left.append(settle_claims([other, whole], PERSON19)[0].confidence[KNEE])
+    assert 0 < left[1] < left[0] / 2 and left[0] < 0.7
+
+
 def test_what_gives_no_right_to_a_joint() -> None:
     """Its own box, a place outside the other's, and another who is far less sure."""
     whole = person(2, 10)
