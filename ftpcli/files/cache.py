@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from ftpcli.files.output import write_error
@@ -21,6 +23,15 @@ def downloads_forbidden() -> bool:
     """Whether the user has switched the Hugging Face hub off; nothing else is downloaded then either."""
     value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
     return value.upper() in ("1", "ON", "YES", "TRUE")
+
+
+def forget_unused(kind: Path, seconds: float) -> None:
+    """Remove the folders in ``kind`` whose time of change is longer ago; those of a run that died on the way, too."""
+    with suppress(OSError):
+        for folder in kind.iterdir():
+            with suppress(OSError):
+                if folder.is_dir() and time.time() - folder.lstat().st_mtime > seconds:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from io import BytesIO
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ftpcli.errors import FtpError, OutputError, one_line
-from ftpcli.files.cache import cache_folder, write_folder
+from ftpcli.files.cache import cache_folder, forget_unused, write_folder
 from ftpcli.version import __version__
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ _OPSET = 17
 #: millionth; a near-tie between two tokens that pruning decides otherwise would be a thousand times that.
 TOLERANCE = 1e-4
 _ABOUT = "about.json"
+_KEPT = 30 * 24 * 3600.0  # seconds since graphs were used last
 _PACKAGE = Path(__file__).resolve().parent.parent
 #: What makes graphs. A checkout's version stays while these change.
 _MAKERS = ("model/*.py", "pose/crops.py", "pose/export.py", "pose/foreign.py", "people/network.py", "files/graphs.py")
@@ -60,8 +63,8 @@ def opened(
 ) -> tuple[dict[str, Any], dict[str, Runner]]:
     """What is to be known of the graphs that ``make`` gives, and the graphs, ready to run.
 
-    They are kept in the cache folder, where another run finds them. One that cannot be read is made again; where
-    nothing can be kept, one line on stderr says so.
+    They are kept in the cache folder, where another run finds them; those that nobody has used for 30 days go when new
+    ones come. One that cannot be read is made again; where nothing can be kept, one line on stderr says so.
 
     Args:
         key: what the graphs depend on besides the program: JSON values.
@@ -73,6 +76,8 @@ def opened(
     folder = cache_folder("onnx") / f"{kind.replace(' ', '-')}-{digest.hexdigest()[:32]}"
     try:
         about = json.loads((folder / _ABOUT).read_bytes())
+        with suppress(OSError):
+            os.utime(folder)
         return about, {name: Runner((folder / f"{name}.onnx").read_bytes()) for name in about["difference"]}
     except Exception:  # not there, not all of it, or damaged in whatever way
         made = make(
@@ -80,6 +85,7 @@ def opened(
         )
     try:
         shutil.rmtree(folder, ignore_errors=True)
+        forget_unused(folder.parent, _KEPT)
         write_folder(folder, made.files())
     except OutputError as error:
         print(f"ftp: warning: {error}; the {kind} will be prepared again in every run", file=sys.stderr)

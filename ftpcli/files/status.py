@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import socket
 import time
@@ -157,4 +158,4 @@ def summed_up(folder: str) -> dict[str, Any]:
 
 
 def _number(value: object) -> float:
-    return value if isinstance(value, (int, float)) else 0.0
+    return value if isinstance(value, (int, float)) and math.isfinite(value) else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import subprocess
@@ -98,6 +99,12 @@ def test_summing_up(tmp_path: Path, command: Callable[..., Ran]) -> None:
     assert "failed: b.mp4: is damaged\n" in said.out and "at work: f.json" in said.out
     assert "s ago; detections of 2 stretches, poses of 1 stretch begun\n" in said.out
     assert json.loads(command("status", tmp_path, "--json").out)["hosts"] == found["hosts"]
+
+
+def test_numbers_that_are_none(tmp_path: Path, command: Callable[..., Ran]) -> None:
+    (tmp_path / "a.json").touch()
+    StatusFile(tmp_path).append("done", source="a.mp4", out="a.json", frames=math.nan, seconds=math.inf)
+    assert summed_up(str(tmp_path))["frames"] == 0 and command("status", tmp_path).out == "1 done, 0 failed\n"
 
 
 def test_lines_are_read_once(tmp_path: Path) -> None:

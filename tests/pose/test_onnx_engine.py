@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,7 +133,13 @@ def test_graphs_are_made_once_and_again_where_they_are_damaged(
         assert ("preparing the pose model" in capsys.readouterr().err) == (not made or bool(damaged))
     assert all(np.array_equal(tokens[0], others) for others in tokens)
     assert load_engine(weights, engine="onnx", selector="grid").config.selector == "grid"
-    assert len(list((tmp_path / "home" / "onnx").iterdir())) == 2
+    first, second = sorted((tmp_path / "home" / "onnx").iterdir(), key=lambda folder: folder.stat().st_mtime)
+    long_ago = time.time() - 31 * 24 * 3600
+    for folder in (first, second):
+        os.utime(folder, (long_ago, long_ago))
+    load_engine(weights, engine="onnx")  # used: kept
+    load_engine(weights, engine="onnx", selector="random")
+    assert first.is_dir() and not second.exists() and len(list(first.parent.iterdir())) == 2
 
     capsys.readouterr()
     (tmp_path / "file").touch()
