@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -25,12 +26,13 @@ def downloads_forbidden() -> bool:
     return value.upper() in ("1", "ON", "YES", "TRUE")
 
 
-def forget_unused(kind: Path, seconds: float) -> None:
-    """Remove the folders in ``kind`` whose time of change is longer ago; those of a run that died on the way, too."""
+def forget_unused(kind: Path, names: str, seconds: float) -> None:
+    """Remove the folders in ``kind`` that are called like that, a regular expression, and whose time of change is
+    longer ago; everything else there stays."""
     with suppress(OSError):
         for folder in kind.iterdir():
             with suppress(OSError):
-                if folder.is_dir() and time.time() - folder.lstat().st_mtime > seconds:
+                if re.fullmatch(names, folder.name) and time.time() - folder.lstat().st_mtime > seconds:
                     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -85,7 +85,7 @@ def opened(
         )
     try:
         shutil.rmtree(folder, ignore_errors=True)
-        forget_unused(folder.parent, _KEPT)
+        forget_unused(folder.parent, "(pose-model|detector)-[0-9a-f]{32}", _KEPT)
         write_folder(folder, made.files())
     except OutputError as error:
         print(f"ftp: warning: {error}; the {kind} will be prepared again in every run", file=sys.stderr)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import socket
 import time
@@ -23,6 +22,7 @@ from ftpcli.files.output import write_error
 #: JSON Lines, but not called ``.jsonl``, as poses files of the same folder are.
 NAME = "ftp-status.ndjson"
 _PATIENCE = 60.0  # seconds for which another run may hold the lock
+_MOST = 1e15  # frames or seconds
 _AT_WORK = 60.0  # seconds since the last write of a run that is taken to be at work
 
 
@@ -142,20 +142,22 @@ def summed_up(folder: str) -> dict[str, Any]:
             state = {"file": part.name, "at_work": age < _AT_WORK, "last_written": round(age, 1)}
             unfinished.append(state | {"stretches": {what: begun[what] for what in ("detections", "poses")}})
     frames, seconds = (sum(_number(line.get(key)) for line in done.values()) for key in ("frames", "seconds"))
-    inputs = run.get("inputs")
+    inputs, started = run.get("inputs"), run.get("time")
+    inputs = inputs if isinstance(inputs, int) and 0 <= inputs < _MOST else None
     return {
         "inputs": inputs,
         "done": len(done),
         "failed": [{"source": source, "error": str(line.get("error"))} for source, line in failed.items()],
         "unfinished": unfinished,
-        "left": max(0, inputs - len(done) - len(failed)) if isinstance(inputs, int) else None,
+        "left": None if inputs is None else max(0, inputs - len(done) - len(failed)),
         "frames": int(frames),
         "seconds": round(seconds, 3),
         "hosts": dict(Counter(str(line.get("host")) for line in done.values())),
-        "started": run.get("time"),
+        "started": started if isinstance(started, str) else None,
         "broken_lines": status.broken,
     }
 
 
 def _number(value: object) -> float:
-    return value if isinstance(value, (int, float)) and math.isfinite(value) else 0.0
+    """A count or a time; 0 for what is none, or more than any run can have."""
+    return value if isinstance(value, (int, float)) and 0 <= value < _MOST else 0.0

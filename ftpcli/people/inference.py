@@ -17,9 +17,10 @@ FLOOR = 0.05
 SCORE = 0.3
 #: IoU from which suppression drops the weaker box, where a weights file does not say otherwise.
 OVERLAP = 0.55
-#: A box with a longer share than this of the picture's width or height is a large one, for `look_twice`, which is worth
-#: a second look from this score on.
-_LARGE, _HINT = 0.5, 0.02
+#: A box with a longer share than this of the picture's width or height is a large one, for `look_again`.
+_LARGE = 0.5
+#: Further looks: the size as a share of the first one's, and the score from which a large box is worth it.
+_LOOKS = ((5 / 8, 0.02), (7 / 8, 0.05))
 _STRIDE = 32
 _MOST = 300  # detections a picture
 
@@ -122,7 +123,7 @@ def find_boxes(
     return results
 
 
-def look_twice(
+def look_again(
     find: Callable[..., list[np.ndarray]],
     images: Sequence[np.ndarray],
     *,
@@ -131,31 +132,32 @@ def look_twice(
     overlap: float,
     score: float,
 ) -> list[np.ndarray]:
-    """Boxes as `find_boxes` gives them, of pictures with a doubtful large box after a second look at half the size.
+    """Boxes as `find_boxes` gives them, of pictures with a doubtful large box after further looks at smaller sizes.
 
-    A network is surer of people who fill the picture, and lack head or feet, where they are small. Of both looks' large
-    boxes suppression keeps the stronger one. Few pictures have such boxes, and the second look takes a quarter of the
-    first one's time.
+    A network is surer of people who fill the picture, and lack head or feet, where they are small. Of all looks' large
+    boxes suppression keeps the stronger one. There is a third look where the second one leaves doubt. Most pictures
+    have no such boxes.
 
     Args:
         find: `find_boxes` of pictures, ``size`` and ``floor``.
         score: a weaker box is doubtful.
     """
-    least = min(floor, _HINT)
+    least = min(floor, *(hint for _, hint in _LOOKS))
     found = find(images, size=size, floor=least)
 
     def large(rows: np.ndarray, image: np.ndarray) -> np.ndarray:
         return np.asarray(((rows[:, 2:4] - rows[:, :2]) > _LARGE * np.array(image.shape[1::-1])).any(axis=1))
 
-    def is_doubtful(rows: np.ndarray, image: np.ndarray) -> bool:
-        return bool((large(rows, image) & (rows[:, 4] > _HINT) & (rows[:, 4] < score)).any())
+    def is_doubtful(rows: np.ndarray, image: np.ndarray, hint: float) -> bool:
+        return bool((large(rows, image) & (rows[:, 4] > hint) & (rows[:, 4] < score)).any())
 
-    doubtful = [i for i, rows in enumerate(found) if is_doubtful(rows, images[i])]
-    again = find([images[i] for i in doubtful], size=size // 2, floor=least) if doubtful else []
-    for i, rows in zip(doubtful, again, strict=True):
-        both = np.concatenate([found[i], rows[large(rows, images[i])]])
-        kept = both[_strongest(both[:, :2], both[:, 2:4], both[:, 4], overlap)]
-        found[i] = tidy(kept, images[i].shape[1], images[i].shape[0])
+    for share, hint in _LOOKS:
+        doubtful = [i for i, rows in enumerate(found) if is_doubtful(rows, images[i], hint)]
+        again = find([images[i] for i in doubtful], size=round(size * share), floor=least) if doubtful else []
+        for i, rows in zip(doubtful, again, strict=True):
+            both = np.concatenate([found[i], rows[large(rows, images[i])]])
+            kept = both[_strongest(both[:, :2], both[:, 2:4], both[:, 4], overlap)]
+            found[i] = tidy(kept, images[i].shape[1], images[i].shape[0])
     return [rows[rows[:, 4] > floor] for rows in found]
 
 

@@ -19,7 +19,7 @@ from ftpcli.files.cache import cache_folder, downloads_forbidden
 from ftpcli.files.graphs import Graphs, opened
 from ftpcli.files.inputs import refuse_pointer, require_file
 from ftpcli.files.tensors import sha256
-from ftpcli.people.inference import FLOOR, DetectorConfig, Fit, find_boxes, letterbox, look_twice, tidy
+from ftpcli.people.inference import FLOOR, DetectorConfig, Fit, find_boxes, letterbox, look_again, tidy
 
 if TYPE_CHECKING:
     import torch
@@ -141,7 +141,7 @@ class NetworkDetector:
 
     def detect_batch(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         overlap, score = self.config.overlap, self.score
-        return look_twice(self._find, images, size=self.image_size, floor=self.floor, overlap=overlap, score=score)
+        return look_again(self._find, images, size=self.image_size, floor=self.floor, overlap=overlap, score=score)
 
     def _find(self, images: Sequence[np.ndarray], **options: Any) -> list[np.ndarray]:
         options |= {"person": self.person, "overlap": self.config.overlap, "letterbox": self._letterbox}

@@ -24,7 +24,7 @@ from ftpcli.files.inputs import require_file
 from ftpcli.files.tensors import read_tensors, write_tensors
 from ftpcli.model.fuse import cast_weights
 from ftpcli.people._ultralytics import DetectionModel, get_cfg, yaml_model_load
-from ftpcli.people.inference import FLOOR, GREY, OVERLAP, SCORE, DetectorConfig, Fit, find_boxes, look_twice
+from ftpcli.people.inference import FLOOR, GREY, OVERLAP, SCORE, DetectorConfig, Fit, find_boxes, look_again
 
 FORMAT = "ftp-detector-1"
 
@@ -167,9 +167,9 @@ def find_people(
     overlap: float = OVERLAP,
     device: torch.device | str = "cpu",
 ) -> list[np.ndarray]:
-    """`look_twice` with a network of ultralytics in evaluation mode, in fp32, its first class."""
+    """`look_again` with a network of ultralytics in evaluation mode, in fp32, its first class."""
     find = partial(find_boxes, TorchNetwork(network, device), overlap=overlap)
-    return look_twice(find, images, size=size, floor=floor, overlap=overlap, score=SCORE)
+    return look_again(find, images, size=size, floor=floor, overlap=overlap, score=SCORE)
 
 
 def _raw(network: torch.nn.Module, pictures: Tensor) -> Tensor:

@@ -101,10 +101,18 @@ def test_summing_up(tmp_path: Path, command: Callable[..., Ran]) -> None:
     assert json.loads(command("status", tmp_path, "--json").out)["hosts"] == found["hosts"]
 
 
-def test_numbers_that_are_none(tmp_path: Path, command: Callable[..., Ran]) -> None:
-    (tmp_path / "a.json").touch()
-    StatusFile(tmp_path).append("done", source="a.mp4", out="a.json", frames=math.nan, seconds=math.inf)
-    assert summed_up(str(tmp_path))["frames"] == 0 and command("status", tmp_path).out == "1 done, 0 failed\n"
+@pytest.mark.parametrize("number", [math.nan, math.inf, 1e308, 10**400, -5, "7", None])
+def test_numbers_that_are_none(number: object, tmp_path: Path, command: Callable[..., Ran]) -> None:
+    status = StatusFile(tmp_path)
+    status.append("run", inputs=number)
+    for name in "ab":
+        (tmp_path / f"{name}.json").touch()
+        status.append("done", source=f"{name}.mp4", out=f"{name}.json", frames=number, seconds=number)
+    with open(status.path, "a") as file:
+        file.write('{"state": "run", "inputs": NaN, "time": NaN}\n')
+    assert summed_up(str(tmp_path))["frames"] == 0 and command("status", tmp_path).out == "2 done, 0 failed\n"
+    said = json.loads(command("status", tmp_path, "--json").out, parse_constant=pytest.fail)
+    assert said["inputs"] is said["left"] is said["started"] is None
 
 
 def test_lines_are_read_once(tmp_path: Path) -> None:

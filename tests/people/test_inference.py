@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ftpcli.files.pictures import read_picture
-from ftpcli.people.inference import Fit, letterbox, look_twice, tidy
+from ftpcli.people.inference import Fit, letterbox, look_again, tidy
 from ftpcli.people.loading import BUNDLED, load_detector
 from ftpcli.people.network import (
     DetectorConfig,
@@ -121,29 +121,29 @@ LARGE = [0, 0, 60, 90, 0.9]
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "expected"),
+    ("looks", "expected"),
     [
-        ([LARGE], None, [LARGE]),
-        ([[0, 0, 40, 45, 0.1]], None, [[0, 0, 40, 45, 0.1]]),  # a small one
-        ([[0, 0, 60, 90, 0.01]], None, []),  # next to nothing
-        ([[0, 0, 60, 90, 0.03]], [LARGE, [80, 80, 99, 99, 0.8]], [LARGE]),  # small ones are the first look's
-        ([[0, 0, 60, 90, 0.2]], [[0, 0, 60, 80, 0.1]], [[0, 0, 60, 90, 0.2]]),
-        ([[0, 0, 60, 90, 0.03], [70, 0, 99, 45, 0.7]], [LARGE], [LARGE, [70, 0, 99, 45, 0.7]]),
+        ([[LARGE]], [LARGE]),
+        ([[[0, 0, 40, 45, 0.1]]], [[0, 0, 40, 45, 0.1]]),  # a small one
+        ([[[0, 0, 60, 90, 0.01]]], []),  # next to nothing
+        ([[[0, 0, 60, 90, 0.03]], [LARGE, [80, 80, 99, 99, 0.8]]], [LARGE]),  # small ones are the first look's
+        ([[[0, 0, 60, 90, 0.03]], []], []),  # too little for a third look
+        ([[[0, 0, 60, 90, 0.03]], [[0, 0, 60, 90, 0.1]], [LARGE]], [LARGE]),
+        ([[[0, 0, 60, 90, 0.2]], [[0, 0, 60, 80, 0.1]], []], [[0, 0, 60, 90, 0.2]]),
+        ([[[0, 0, 60, 90, 0.03], [70, 0, 99, 45, 0.7]], [LARGE]], [LARGE, [70, 0, 99, 45, 0.7]]),
     ],
 )
-def test_doubtful_large_boxes_are_looked_at_again(
-    first: list[list[float]], second: list[list[float]] | None, expected: list[list[float]]
-) -> None:
-    looks: list[tuple[int, int]] = []
+def test_doubtful_large_boxes_are_looked_at_again(looks: list[list[list[float]]], expected: list[list[float]]) -> None:
+    asked: list[tuple[int, int]] = []
 
     def find(images: list[np.ndarray], *, size: int, floor: float) -> list[np.ndarray]:
-        looks.append((len(images), size))
-        rows = [np.array(first if size == 64 else second, np.float32) for _ in images]
-        return [np.concatenate([np.zeros((0, 5), np.float32), one[one[:, 4] > floor]]) for one in rows]
+        asked.append((len(images), size))
+        rows = np.array(looks[len(asked) - 1], np.float32).reshape(-1, 5)
+        return [rows[rows[:, 4] > floor] for _ in images]
 
     images = [np.zeros((100, 100, 3), np.uint8)] * 2
-    found = look_twice(find, images, size=64, floor=0.05, overlap=0.55, score=0.3)
-    assert looks == [(2, 64)] + [(2, 32)] * (second is not None)
+    found = look_again(find, images, size=64, floor=0.05, overlap=0.55, score=0.3)
+    assert asked == [(2, 64), (2, 40), (2, 56)][: len(looks)]
     assert all(rows == pytest.approx(np.array(expected).reshape(-1, 5)) for rows in found)
 
 

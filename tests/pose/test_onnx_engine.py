@@ -135,11 +135,13 @@ def test_graphs_are_made_once_and_again_where_they_are_damaged(
     assert load_engine(weights, engine="onnx", selector="grid").config.selector == "grid"
     first, second = sorted((tmp_path / "home" / "onnx").iterdir(), key=lambda folder: folder.stat().st_mtime)
     long_ago = time.time() - 31 * 24 * 3600
-    for folder in (first, second):
+    foreign = first.parent / "my-models-0123"
+    foreign.mkdir()
+    for folder in (first, second, foreign):
         os.utime(folder, (long_ago, long_ago))
     load_engine(weights, engine="onnx")  # used: kept
     load_engine(weights, engine="onnx", selector="random")
-    assert first.is_dir() and not second.exists() and len(list(first.parent.iterdir())) == 2
+    assert first.is_dir() and not second.exists() and foreign.is_dir() and len(list(first.parent.iterdir())) == 3
 
     capsys.readouterr()
     (tmp_path / "file").touch()
