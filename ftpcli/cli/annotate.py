@@ -251,6 +251,10 @@ def command(
         Filter(smooth)  # says what is missing
         if out == STANDARD:
             raise UsageError(f"--smooth {smooth}: looks ahead, which --out - cannot; name a file")
+        if overlay is not None or show:
+            typer.echo(
+                f"ftp: warning: --smooth {smooth}: looks ahead; what is drawn meanwhile is not filtered", err=True
+            )
     check_rotation(rotate)
     Selection(describe(rows[0].path), options.start, options.end, every, options.duration)
     if not is_hub_name(weights):  # downloads wait until outputs are checked

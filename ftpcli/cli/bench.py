@@ -114,6 +114,6 @@ def _show(report: dict[str, Any]) -> None:
     if "against" in report:
         other = report["against"]
         console.print(
-            f"{other['name']}: CPU {other['cpu']:.2f} s in {other['wall']:.2f} s; "
+            f"{other['name']}, random weights: CPU {other['cpu']:.2f} s in {other['wall']:.2f} s; "
             f"ftp is {other['speed_ratio']:.2f} times as fast ({other['speed_ratio_cpu']:.2f} by CPU time)"
         )

@@ -62,7 +62,7 @@ def examine() -> dict[str, Any]:
         **_devices(),
         "engines": {"torch": libraries["torch"], "onnx": libraries["onnxruntime"]},
         "codecs": codecs(),
-        "caches": [_cache(detectors), _cache(_hub_cache())],
+        "caches": [_cache(folder) for folder in (cache_folder("onnx"), detectors, _hub_cache())],
         "offline": downloads_forbidden(),
         "weights": known_weights(),
         "detectors": {

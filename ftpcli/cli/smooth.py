@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,8 +21,8 @@ def command(
     poses: PosesFile,
     out: OutputPath,
     filter: Annotated[Smoothing, _filter("--filter", help="none: only outliers and gaps.")] = Smoothing.BUTTERWORTH,
-    cutoff: Annotated[float, _filter(help="Hz, of butterworth and gaussian.")] = 6.0,
-    window: Annotated[float, _filter(help="Seconds, of savgol, median and outliers.")] = 0.2,
+    cutoff: Annotated[float | None, _filter(help="Hz, of butterworth and gaussian; 6 without it.")] = None,
+    window: Annotated[float | None, _filter(help="Seconds, of savgol, median and outliers; 0.2 without it.")] = None,
     fill_gaps: Annotated[float, _filter(help="Seconds: joints and people missing for so long are filled in.")] = 0.0,
     outliers: Annotated[bool, _filter("--outliers", help="Take out joints that leap away first (Hampel).")] = False,
     fps: Annotated[str | None, _filter(help="Frames per second, for poses without times.")] = None,
@@ -39,7 +39,12 @@ def command(
     from ftpcli.files.inputs import parse_rate
     from ftpcli.pose.filters import Filter
 
-    chosen = Filter(filter, cutoff, window, fill_gaps, outliers)
+    given: dict[str, Any] = {
+        name: value for name, value in (("cutoff", cutoff), ("window", window)) if value is not None
+    }
+    chosen = Filter(filter, fill_gaps=fill_gaps, outliers=outliers, **given)
+    if unused := given.keys() - chosen.recorded():
+        raise UsageError(f"--{min(unused)}: is not for --filter {filter}; leave it out, or choose another filter")
     if filter is Smoothing.NONE and not fill_gaps and not outliers:
         raise UsageError("--filter none: changes nothing without --outliers or --fill-gaps; use ftp convert")
     with progress(f"filtering {poses.name}", quiet=quiet) as show:

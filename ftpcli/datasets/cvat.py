@@ -103,7 +103,9 @@ def read_xml(path: str, store: PoseStore) -> Header:
             elif element.tag in ("track", "image"):
                 track = image = None
     except ET.ParseError as error:
-        raise InputError(f"{path}: is cut off or damaged ({error}); export it again") from error
+        raise InputError(
+            f"{path}: is no whole XML file of CVAT ({error}); export it again, or give a poses file"
+        ) from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     if len(tasks) > 1:

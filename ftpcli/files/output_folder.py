@@ -26,7 +26,9 @@ def check_folder(path: str | os.PathLike[str]) -> None:
     with writing(path):
         holds = target.is_dir() and any(target.iterdir())
     if holds:
-        raise OutputError(f"{target}: this folder is not empty; empty it or name another one")
+        raise OutputError(
+            f"{target}: this folder is not empty; empty it or name another one (--overwrite replaces files alone)"
+        )
     if target.exists() and not target.is_dir():
         raise OutputError(f"{target}: this is a file; name a folder")
     check_place(path)

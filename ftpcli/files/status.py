@@ -117,7 +117,9 @@ def summed_up(folder: str) -> dict[str, Any]:
     """
     path = Path(folder, NAME)
     if not path.is_file():
-        raise InputError(f"{path}: there is none; ftp annotate writes it among its outputs, once models are loaded")
+        raise InputError(
+            f"{path}: there is none; name an --out folder of ftp annotate, which writes it once models are loaded"
+        )
     run: dict[str, Any] = {}
     done: dict[str, dict[str, Any]] = {}
     failed: dict[str, dict[str, Any]] = {}

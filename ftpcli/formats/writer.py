@@ -191,7 +191,9 @@ def write_poses(
                         raise OutputError("a person's score is not a number", frame.index)
                 sink.write(frame)
                 for pose in frame.poses:
-                    sink.left_out["raw joints of people"] += pose.raw is not None and "raw" not in kind.keeps
+                    sink.left_out["people's joints from before a filter"] += (
+                        pose.raw is not None and "raw" not in kind.keeps
+                    )
                     sink.left_out["marks of people as filled in"] += pose.filled and "filled" not in kind.keeps
                 count, last, people = count + 1, frame.index, people + len(frame.poses)
             if kind.people_only and not people:

@@ -232,23 +232,26 @@ class Filter:
             return np.asarray(ndimage.median_filter(points, (frames, 1), mode="nearest"))
         if self.kind is Smoothing.SAVGOL:
             if min(frames, len(points)) < 5:
-                return self._as_they_were(points, _LOW_RATE if frames < 5 else _SHORT_RUN)
+                if frames >= 5:
+                    return self._as_they_were(points, _SHORT_RUN)
+                return self._as_they_were(points, _LOW_RATE, f" (--window from {5 * step:.2g} on)")
             longest = len(points) - 1 + len(points) % 2
             return np.asarray(signal.savgol_filter(points, min(frames, longest), 3, axis=0))
         if self.kind is Smoothing.GAUSSIAN:
             sigma = math.sqrt(math.log(2)) / (2 * math.pi * self.cutoff * step)
             return np.asarray(ndimage.gaussian_filter1d(points, sigma, axis=0, mode="nearest"))
         # Both passes together are to reach half of the power at the cutoff (Winter: Biomechanics, 2009).
-        corrected = self.cutoff / (math.sqrt(2) - 1) ** (1 / (2 * _ORDER))
+        share = (math.sqrt(2) - 1) ** (1 / (2 * _ORDER))
+        corrected = self.cutoff / share
         if corrected >= 0.5 / step:
-            return self._as_they_were(points, _LOW_RATE)
+            return self._as_they_were(points, _LOW_RATE, f" (--cutoff below {share * 0.5 / step:.2g})")
         sections = signal.butter(_ORDER, corrected, fs=1 / step, output="sos")
         return np.asarray(
             signal.sosfiltfilt(sections, points, axis=0, padlen=min(3 * (2 * _ORDER + 1), len(points) - 1))
         )
 
-    def _as_they_were(self, points: np.ndarray, why: str) -> np.ndarray:
-        self.counts[f"joints {why} for this filter{_LEFT}"] += len(points)
+    def _as_they_were(self, points: np.ndarray, why: str, instead: str = "") -> np.ndarray:
+        self.counts[f"joints {why} for this filter{instead}{_LEFT}"] += len(points)
         return points
 
     def _frames(self, step: float) -> int:

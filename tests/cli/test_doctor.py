@@ -48,6 +48,7 @@ def test_doctor(command, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["codecs"]["written"] == {"h264": True, "hevc": True, "aac": True} and found["codecs"]["read"]["h264"]
     assert list(found["detectors"]) == ["bundled", "yolo26n.pt"]
     assert [(Path(c["folder"]).name, c["files"], c["bytes"]) for c in found["caches"]] == [
+        ("onnx", 0, 0),
         ("detectors", 1, 5),
         ("hub", 2, 47),
     ]

@@ -70,7 +70,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 
 def test_summing_up(tmp_path: Path, command: Callable[..., Ran]) -> None:
-    with pytest.raises(InputError, match="there is none; ftp annotate writes it"):
+    with pytest.raises(InputError, match="there is none; name an --out folder"):
         summed_up(str(tmp_path))
     status = StatusFile(tmp_path)
     status.append("run", inputs=6, shard=None)

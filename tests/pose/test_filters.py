@@ -142,7 +142,14 @@ def test_times_are_needed_and_numbers_are_checked() -> None:
             Filter(Smoothing.MEDIAN, **wrong)  # type: ignore[arg-type]
     slow = Filter(Smoothing.BUTTERWORTH)
     list(slow(film(np.arange(9) / 5, np.zeros((9, 2, 2)))))
-    assert any("too low" in what for what in slow.counts) and len(still) == 3
+    assert any("too low for this filter (--cutoff below 2)" in what for what in slow.counts) and len(still) == 3
+    for kind, number in ((Smoothing.BUTTERWORTH, {"cutoff": 1.99}), (Smoothing.SAVGOL, {"window": 1.0})):
+        enough = Filter(kind, **number)  # type: ignore[arg-type]
+        list(enough(film(np.arange(9) / 5, np.zeros((9, 2, 2)))))
+        assert not enough.counts
+    narrow = Filter(Smoothing.SAVGOL)
+    list(narrow(film(np.arange(9) / 5, np.zeros((9, 2, 2)))))
+    assert any("(--window from 1 on)" in what for what in narrow.counts)
     short = Filter(Smoothing.SAVGOL)
     list(short(film(np.arange(4) / 30, np.zeros((4, 2, 2)))))
     assert any("run of frames that is too short" in what for what in short.counts)
@@ -194,7 +201,7 @@ def test_raw_joints_are_kept_beside(tmp_path: Path, command: Callable[..., Ran])
     ]
     for name, source, out, *options in runs:
         run = command(name, tmp_path / str(source), tmp_path / str(out), *options)
-        assert run.code == 0 and "raw joints" not in run.err, run.err
+        assert run.code == 0 and "before a filter" not in run.err, run.err
         with open_poses(tmp_path / str(out)) as reader:
             found = list(reader)
         (added,) = found[20].poses
@@ -205,7 +212,7 @@ def test_raw_joints_are_kept_beside(tmp_path: Path, command: Callable[..., Ran])
                 np.testing.assert_allclose(q.raw, np.column_stack([p.keypoints, p.confidence]), atol=0.001)
     assert np.abs(found[12].poses[0].keypoints - items[12].poses[0].keypoints).max() > 1
     assert found[7].poses[0].confidence[4] == 1.0 and found[7].poses[0].raw is not None
-    assert "40 raw joints of people" in command("convert", tmp_path / "a.jsonl", tmp_path / "e.csv").err
+    assert "40 people's joints from before a filter" in command("convert", tmp_path / "a.jsonl", tmp_path / "e.csv").err
     with open_poses(tmp_path / "in.jsonl") as reader:
         assert all(pose.raw is None for frame in reader for pose in frame.poses)
 
@@ -215,6 +222,12 @@ def test_raw_joints_are_kept_beside(tmp_path: Path, command: Callable[..., Ran])
     [
         (["in.jsonl", "out.jsonl", "--filter", "kalman"], EXIT_USAGE, "kalman"),
         (["in.jsonl", "out.jsonl", "--cutoff", 0], EXIT_USAGE, "--cutoff"),
+        (
+            ["in.jsonl", "out.jsonl", "--filter", "median", "--cutoff", 3],
+            EXIT_USAGE,
+            "--cutoff: is not for --filter median",
+        ),
+        (["in.jsonl", "out.jsonl", "--window", 0.3], EXIT_USAGE, "--window: is not for --filter butterworth"),
         (["in.jsonl", "out.jsonl", "--fill-gaps", 3], EXIT_USAGE, "--fill-gaps"),
         (["in.jsonl", "out.xyz"], EXIT_USAGE, "--format"),
         (["in.jsonl", "in.jsonl"], EXIT_USAGE, "one of the inputs"),
