@@ -114,8 +114,18 @@ class Annotation:
         self._begin_shot(0)
         #: Frames in a chunk: fewer where pictures are large.
         self.chunk_frames = min(held, _LIVE_CHUNK) if self.live else held
+        # On an accelerator a chunk takes a moment, and its batch is one more size to prepare for.
+        self._first_frames = min(_FIRST_CHUNK if self._on_cpu else held, self.chunk_frames)
         self.frames = self.replayed = 0
         self._ahead: Ahead[Key] | None = None  # finds and follows people beside the estimation of poses
+
+    @property
+    def _on_cpu(self) -> bool:
+        return not is_accelerator(self._estimator.device)
+
+    def whole(self, stored: int) -> int:
+        """How many of the first frames, of which so many are stored, make whole chunks."""
+        return stored // self.chunk_frames * self.chunk_frames or (stored >= self._first_frames) * self._first_frames
 
     @property
     def info(self) -> VideoInfo:
@@ -210,21 +220,20 @@ class Annotation:
         """Chunks of followed frames with the poses of their people; no window reaches into another shot.
 
         Args:
-            begins: whether the frames are the source's first ones; the first chunk is then two on a CPU.
+            begins: whether the frames are the source's first ones; on a CPU the first chunk is then two.
         """
         shots = groupby(frames, key=lambda tracked: tracked.shot)
         keys = in_stage(Stage.TRACK, (key for _, shot in shots for key in Windows(self._estimator.window)(shot)))
         if self._ahead is not None:
             raise RuntimeError("an annotation is iterated once; open the source again")
-        on_cpu = not is_accelerator(self._estimator.device)
         # Other sources may keep a thread waiting for ever. On an accelerator each new thread would prepare the
         # detector's operations once more, which takes seconds.
-        if on_cpu and not self.live and can_reread(self.info.path):
+        if self._on_cpu and not self.live and can_reread(self.info.path):
             # The thread that reads the source closes it, too. A chunk that it has begun is waited for.
             self._ahead = Ahead(keys, self.chunk_frames, self._source.close, leaving=None)
             keys = iter(self._ahead)
         tokens = SharedTokens()
-        few = min(_FIRST_CHUNK, self.chunk_frames) if begins and on_cpu else 0
+        few = self._first_frames if begins else 0
         for size in filter(None, chain((few, self.chunk_frames - few), repeat(self.chunk_frames))):
             if not (chunk := list(islice(keys, size))):
                 break
@@ -233,8 +242,8 @@ class Annotation:
     def detected(self, stored: Iterator[Stored]) -> Iterator[TrackedFrame]:
         """Frames with their detections, and with their poses where an interrupted run had them.
 
-        As many frames as a chunk has are looked at together; stored ones come in whole chunks, so that all frames of
-        such a group are stored, or none.
+        As many frames as a chunk has are looked at together: all of them where some are stored, so that batches are
+        those of an unbroken run.
         """
         frames, read = in_stage(Stage.DECODE, self._source), 0
         while group := deque(islice(frames, self.chunk_frames)):
@@ -247,11 +256,13 @@ class Annotation:
                     )
             looked = [(read + place) % self._options.detect_every == 0 for place in range(len(group))]
             read += len(group)
-            new = [frame for frame, look in list(zip(group, looked, strict=True))[len(known) :] if look]
+            new = [] if len(known) == len(group) else [f for f, look in zip(group, looked, strict=True) if look]
             with stage(Stage.DETECT):
                 found = iter(self._people.detect(new) if new else [])
             del new  # each frame is released as it is yielded
-            for one in known:
+            for one, look in zip(known, looked, strict=False):
+                if look:
+                    next(found, None)
                 yield TrackedFrame(group.popleft(), detections=one.detections, stored=one.raw, thumbnail=one.thumbnail)
             for look in looked[len(known) :]:
                 yield TrackedFrame(group.popleft(), detections=next(found) if look else None)

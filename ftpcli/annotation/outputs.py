@@ -291,7 +291,7 @@ def _output(annotation: Annotation, annotator: Annotator, source: str, target: T
         if target.out.exists() and not target.overwrite:
             raise BusyError(f"{target.out}: another run has just finished this output; give --resume to leave it")
         # A last chunk that was cut short is done again: batches must be those of an unbroken run.
-        part.truncate_to(part.records // annotation.chunk_frames * annotation.chunk_frames)
+        part.truncate_to(annotation.whole(part.records))
         yield _Part(part, annotation, target)
 
 

@@ -136,14 +136,14 @@ def wait_for(condition: Callable[[], bool], run: Command, timeout: float = 300) 
 def test_a_stop_after_any_chunk(options: dict, whole, clip: Path, tiny_model: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     one, expected = annotator(tiny_model, **options), whole(**options)
     out = tmp_path / "out.jsonl"
-    for chunks in (1, 2):
+    for chunks in (0, 1, 2):
         with pytest.raises(Interrupted, match=r"they are kept in out.jsonl.part.jsonl, go on with --resume"):
             annotate_file(one, str(clip), Target(out), stop=stop_after(chunks))
-        done = min(8 * chunks, expected.summary.frames)
+        done = min(8 * chunks or 2, expected.summary.frames)
         assert not out.exists() and lines_in(part_of(out)) == done + 1
         again = annotator(tiny_model, **options)
         summary = annotate_file(again, str(clip), Target(out, resume=True))
-        assert summary.replayed == done // 8 * 8 and summary.frames == expected.summary.frames
+        assert summary.replayed == (done // 8 * 8 or 2) and summary.frames == expected.summary.frames
         assert (summary.people, summary.tracks) == (expected.summary.people, expected.summary.tracks)
         assert out.read_bytes() == expected.content
         assert not part_of(out).exists()
