@@ -182,13 +182,15 @@ def default_batch(device: str) -> int:
     return 128 if is_accelerator(device) else 16
 
 
-def in_steps(batch: torch.Tensor) -> torch.Tensor:
-    """For an accelerator: the samples of a batch, the last of them repeated until they are 1, 2, 3, 4, 6, 8, 12, 16, 24
+def in_steps(batch: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The samples of a batch, on an accelerator the last of them repeated until they are 1, 2, 3, 4, 6, 8, 12, 16, 24
     and so on.
 
-    A network's convolutions are prepared anew for each number of samples that they meet, which can take longer than to
-    compute them. The numbers of people in a video's frames are many.
+    There a network's convolutions are prepared anew for each number of samples that they meet, which can take longer
+    than to compute them. The numbers of people in a video's frames are many.
     """
+    if not is_accelerator(str(device)):
+        return batch
     count = len(batch)
     more = next(size for power in range(32) for size in (1 << power, 3 << power >> 1) if size >= count) - count
     return batch if not more else import_module("torch").cat([batch, batch[-1:].expand(more, *batch.shape[1:])])

@@ -199,9 +199,10 @@ def test_a_process_that_has_only_begun_gets_its_signals_when_it_is_ready(method:
 
 def test_batches_have_few_sizes() -> None:
     given = {count: torch.arange(count * 2.0).view(count, 2) for count in range(1, 400)}
-    padded = {count: in_steps(batch) for count, batch in given.items()}
+    padded = {count: in_steps(batch, torch.device("cpu:0")) for count, batch in given.items()}
     for count, batch in padded.items():
         assert torch.equal(batch[:count], given[count]) and bool((batch[count:] == batch[count - 1]).all())
         assert len(batch) <= 1.5 * count
     sizes = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512]
     assert sorted({len(batch) for batch in padded.values()}) == sizes
+    assert all(in_steps(batch, torch.device("cpu")) is batch for batch in given.values())

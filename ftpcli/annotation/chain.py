@@ -125,7 +125,9 @@ class Annotation:
 
     def whole(self, stored: int) -> int:
         """How many of the first frames, of which so many are stored, make whole chunks."""
-        return stored // self.chunk_frames * self.chunk_frames or (stored >= self._first_frames) * self._first_frames
+        if self._first_frames <= stored < self.chunk_frames:
+            return self._first_frames
+        return stored // self.chunk_frames * self.chunk_frames
 
     @property
     def info(self) -> VideoInfo:
@@ -262,7 +264,7 @@ class Annotation:
             del new  # each frame is released as it is yielded
             for one, look in zip(known, looked, strict=False):
                 if look:
-                    next(found, None)
+                    next(found, None)  # looked at for the batch's sake alone
                 yield TrackedFrame(group.popleft(), detections=one.detections, stored=one.raw, thumbnail=one.thumbnail)
             for look in looked[len(known) :]:
                 yield TrackedFrame(group.popleft(), detections=next(found) if look else None)

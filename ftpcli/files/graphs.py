@@ -63,8 +63,9 @@ def opened(
 ) -> tuple[dict[str, Any], dict[str, Runner]]:
     """What is to be known of the graphs that ``make`` gives, and the graphs, ready to run.
 
-    They are kept in the cache folder, where another run finds them; those that nobody has used for 30 days go when new
-    ones come. One that cannot be read is made again; where nothing can be kept, one line on stderr says so.
+    They are kept in the cache folder, where another run finds them; those that nobody has used for 30 days go when
+    new ones of their kind come. One that cannot be read is made again; where nothing can be kept, one line on stderr
+    says so.
 
     Args:
         key: what the graphs depend on besides the program: JSON values.
@@ -73,7 +74,8 @@ def opened(
     digest = hashlib.sha256(json.dumps([__version__, key], sort_keys=True).encode())
     for path in sorted(path for pattern in _MAKERS for path in _PACKAGE.glob(pattern)):
         digest.update(path.read_bytes())
-    folder = cache_folder("onnx") / f"{kind.replace(' ', '-')}-{digest.hexdigest()[:32]}"
+    name, kept = kind.replace(" ", "-"), cache_folder("onnx")
+    folder = kept / f"{name}-{digest.hexdigest()[:32]}"
     try:
         about = json.loads((folder / _ABOUT).read_bytes())
         with suppress(OSError):
@@ -85,7 +87,7 @@ def opened(
         )
     try:
         shutil.rmtree(folder, ignore_errors=True)
-        forget_unused(folder.parent, "(pose-model|detector)-[0-9a-f]{32}", _KEPT)
+        forget_unused(kept, f"{name}-[0-9a-f]{{32}}", _KEPT)
         write_folder(folder, made.files())
     except OutputError as error:
         print(f"ftp: warning: {error}; the {kind} will be prepared again in every run", file=sys.stderr)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ftpcli.device import in_steps, is_accelerator, on_device
+from ftpcli.device import in_steps, on_device
 from ftpcli.errors import InputError, UsageError
 from ftpcli.files.graphs import TOLERANCE, Graphs, graph
 from ftpcli.files.inputs import require_file
@@ -118,10 +118,8 @@ class TorchNetwork:
     @torch.inference_mode()
     def __call__(self, pictures: Sequence[np.ndarray | Tensor]) -> np.ndarray:
         stack = torch.stack([torch.as_tensor(picture) for picture in pictures]).to(self._device)
-        if is_accelerator(str(self._device)):
-            stack = in_steps(stack)
         with torch.autocast(self._device.type, self._precision, enabled=self._precision != torch.float32):
-            raw = _raw(self._network, stack)
+            raw = _raw(self._network, in_steps(stack, self._device))
         return raw[: len(pictures)].float().cpu().numpy()
 
 

@@ -231,10 +231,10 @@ class Filter:
         if self.kind is Smoothing.MEDIAN:
             return np.asarray(ndimage.median_filter(points, (frames, 1), mode="nearest"))
         if self.kind is Smoothing.SAVGOL:
-            if min(frames, len(points)) < 5:
-                if frames >= 5:
-                    return self._as_they_were(points, _SHORT_RUN)
+            if frames < 5:
                 return self._as_they_were(points, _LOW_RATE, f" (--window from {5 * step:.2g} on)")
+            if len(points) < 5:
+                return self._as_they_were(points, _SHORT_RUN)
             longest = len(points) - 1 + len(points) % 2
             return np.asarray(signal.savgol_filter(points, min(frames, longest), 3, axis=0))
         if self.kind is Smoothing.GAUSSIAN:

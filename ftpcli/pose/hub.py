@@ -41,7 +41,7 @@ def hub_file(name: str) -> Path:
         OutputError: the cache cannot be written.
     """
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.utils.logging import set_verbosity_error
+    from huggingface_hub.utils import logging
 
     cached = cached_file(name)
     if cached is not None:
@@ -52,9 +52,13 @@ def hub_file(name: str) -> Path:
         if downloads_forbidden():
             raise ConnectionError("HF_HUB_OFFLINE is set")
         print(f"ftp: fetching {FILE} of {repository} from the Hugging Face hub", file=sys.stderr)
-        set_verbosity_error()  # a failure is told below, each of its attempts need not be
-        # Written under another name and moved when whole; a lock makes a second download wait for the first.
-        return Path(hf_hub_download(repository, FILE, revision=revision, token=False))
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity_error()  # a failure is told below, each of its attempts need not be
+        try:
+            # Written under another name and moved when whole; a lock makes a second download wait for the first.
+            return Path(hf_hub_download(repository, FILE, revision=revision, token=False))
+        finally:
+            logging.set_verbosity(verbosity)
     except Exception as error:  # the hub's own errors, and those of its network library
         disk = _disk_error(error)
         if disk is not None:

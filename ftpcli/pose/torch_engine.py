@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ftpcli.device import Threads, choose_device, choose_precision, in_steps, is_accelerator
+from ftpcli.device import Threads, choose_device, choose_precision, in_steps
 from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.model.fuse import cast_weights, fuse_batch_norms, pack_convolutions
 from ftpcli.pose.crops import normalise
@@ -37,7 +37,6 @@ class TorchEngine:
         self.config = model.config
         self.provenance: dict[str, Any] = {}
         self.threads = Threads.of(self._device, _PART)
-        self._steady = in_steps if is_accelerator(self.device) else lambda batch: batch
         self._model = fuse_batch_norms(model).to(self._device)
         self._model.to(memory_format=torch.channels_last)
         if self.precision == "bf16":
@@ -60,7 +59,7 @@ class TorchEngine:
     @torch.inference_mode()
     def encode(self, crops: np.ndarray | Tensor) -> Sequence[Tokens]:
         with self._autocast():
-            images = normalise(self._steady(torch.as_tensor(crops)), self._device)
+            images = normalise(in_steps(torch.as_tensor(crops), self._device), self._device)
             return self._model.encode(images.contiguous(memory_format=torch.channels_last))[: len(crops)].unbind()
 
     def decode(self, windows: Sequence[Sequence[Tokens]]) -> np.ndarray:
@@ -71,7 +70,7 @@ class TorchEngine:
         """As ``decode``, left on the device."""
         with self._autocast():
             tokens = torch.stack([one for tokens in windows for one in tokens]).unflatten(0, (len(windows), -1))
-            return self._model.decode(self._steady(tokens))[: len(windows)].float()
+            return self._model.decode(in_steps(tokens, self._device))[: len(windows)].float()
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16")

@@ -288,6 +288,10 @@ def test_annotate_filters_at_its_end(tmp_path: Path, command: Callable[..., Ran]
     assert command(*run, "--out", tmp_path / "a.jsonl", "--smooth", "butterworth").code == 0
     short = command(*run, "--out", tmp_path / "c.jsonl", "--smooth", "savgol", "--duration", 0.1)
     assert short.code == 0 and "--smooth: 57 joints in runs of less than four frames" in short.err, short.err
+    drawn = [command(*run, "--out", tmp_path / f"{kind}.jsonl", "--smooth", kind, "--overlay", tmp_path / f"{kind}.mp4")
+             for kind in ("butterworth", "one-euro")]  # fmt: skip
+    assert [ran.code for ran in drawn] == [0, 0]
+    assert ["what is drawn meanwhile is not filtered" in ran.err for ran in drawn] == [True, False]
     assert command("smooth", tmp_path / "raw.jsonl", tmp_path / "b.jsonl").code == 0
     with (
         open_poses(tmp_path / "a.jsonl") as a,

@@ -19,6 +19,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from huggingface_hub.utils import logging
 from safetensors.torch import save_file
 
 from ftpcli.errors import InputError, OutputError
@@ -90,6 +91,20 @@ def test_offline_says_which_file_to_give(hub: Path, capfd: pytest.CaptureFixture
     assert "fetching model.safetensors of usyd-community" in capfd.readouterr().err
     with pytest.raises(InputError, match=r"no such file or folder"):
         weights_path("vitpose-gigantic")
+
+
+def test_what_the_hub_s_library_says_of_each_attempt_is_not_shown(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And shown again afterwards, to a program that calls this one."""
+    before, meanwhile = logging.get_verbosity(), []
+
+    def attempt(*_: object, **__: object) -> None:
+        meanwhile.append(logging.get_verbosity())
+        raise ConnectionError("no network in this test")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", attempt)
+    with pytest.raises(InputError, match="cannot be fetched"):
+        weights_path(NAME)
+    assert meanwhile == [logging.ERROR] and logging.get_verbosity() == before != logging.ERROR
 
 
 def test_nothing_is_fetched_where_the_user_forbids_it(
