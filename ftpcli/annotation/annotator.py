@@ -107,7 +107,7 @@ class Annotator:
         )
         frames.__enter__()
         try:
-            estimator, ahead = self.estimator, held_frames(frames.info)
+            estimator, ahead = self.estimator, held_frames(frames.info, self.estimator.device)
             frames = in_thread(frames, source, estimator.device, ahead, estimator.look)
             return Annotation(frames, self._people(frames.info), self.estimator, o, content_of(source))
         except BaseException:

@@ -105,7 +105,7 @@ class Annotation:
         self._source, self._people, self._estimator, self.content = source, people, estimator, content
         self._options = self.options = o = options or Options()
         self.cut_frames: list[int] = []  # indices of the first frames after camera cuts
-        held = held_frames(source.info)
+        held, chunk = held_frames(source.info), held_frames(source.info, estimator.device)
         self._steps: list[Step] = [people.follow]
         if o.fill_gaps and o.boxes is None:
             self._steps.append(FillGaps(o.fill_gaps * o.detect_every, held))
@@ -113,9 +113,9 @@ class Annotation:
             self._steps.append(HoldViews(o.hold_views))
         self._begin_shot(0)
         #: Frames in a chunk: fewer where pictures are large.
-        self.chunk_frames = min(held, _LIVE_CHUNK) if self.live else held
+        self.chunk_frames = min(chunk, _LIVE_CHUNK) if self.live else chunk
         # On an accelerator a chunk takes a moment, and its batch is one more size to prepare for.
-        self._first_frames = min(_FIRST_CHUNK if self._on_cpu else held, self.chunk_frames)
+        self._first_frames = min(_FIRST_CHUNK if self._on_cpu else chunk, self.chunk_frames)
         self.frames = self.replayed = 0
         self._ahead: Ahead[Key] | None = None  # finds and follows people beside the estimation of poses
 

@@ -154,7 +154,7 @@ class _Frames(_Known):
     def _frames(self) -> Iterator[Frame]:
         source, folder, annotator = self._split.source, self._folder, self._annotator
         wanted, decoded = FrameTimes.of(source.path, self._selection)
-        chunk = held_frames(self.info)
+        chunk = held_frames(self.info, annotator.estimator.device)
         step = chunk * annotator.options.detect_every  # a stretch begins where an unsplit run's batches do
         long = self._split.seconds / float(self.info.time_base)
         bounds = [0]

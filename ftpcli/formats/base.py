@@ -138,14 +138,14 @@ def rounded(values: np.ndarray) -> np.ndarray:
     return np.round(values, DECIMALS) + 0.0
 
 
-def box_xywh(box: np.ndarray, frame: int) -> np.ndarray:
-    """(4,) float64 [x, y, w, h] of an xyxy box in a frame.
+def box_xywh(boxes: np.ndarray, frame: int) -> np.ndarray:
+    """(..., 4) float64 [x, y, w, h] of xyxy boxes in a frame.
 
     Raises:
         OutputError: a value is not finite, or millions of pixels away.
     """
-    x1, y1, x2, y2 = np.asarray(box, dtype=np.float64)
-    xywh = np.array([x1, y1, x2 - x1, y2 - y1])
+    boxes = np.asarray(boxes, dtype=np.float64)
+    xywh = np.concatenate([boxes[..., :2], boxes[..., 2:] - boxes[..., :2]], axis=-1)
     if not (np.abs(xywh) <= MAX_COORDINATE).all():
         raise OutputError("a person's box is not a number; this is a fault of the program, please report it", frame)
     return xywh

@@ -44,15 +44,15 @@ def category(skeleton: Skeleton) -> dict[str, Any]:
     }
 
 
-def located(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints (K, 2) and confidence (K,) that a file can hold, as float64.
+def located(keypoints: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints (..., K, 2) and confidence (..., K) that a file can hold, copied as float64.
 
     A joint whose numbers are not finite, or millions of pixels away, was not located: it becomes (0, 0) with
     confidence 0, the sign of an absent joint in every format.
     """
-    keypoints = np.array(pose.keypoints, dtype=np.float64)
-    confidence = np.array(pose.confidence, dtype=np.float64)
-    lost = ~((np.abs(keypoints) <= MAX_COORDINATE).all(axis=1) & (np.abs(confidence) <= MAX_COORDINATE))
+    keypoints = np.array(keypoints, dtype=np.float64)
+    confidence = np.array(confidence, dtype=np.float64)
+    lost = ~((np.abs(keypoints) <= MAX_COORDINATE).all(axis=-1) & (np.abs(confidence) <= MAX_COORDINATE))
     keypoints[lost] = 0.0
     confidence[lost] = 0.0
     return keypoints, confidence
@@ -92,7 +92,7 @@ class JointMap:
 
     def __call__(self, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
         """Keypoints (K, 2) and confidence (K,) in target order; absent joints are exact zeros."""
-        points, scores = located(pose)
+        points, scores = located(pose.keypoints, pose.confidence)
         points[scores <= 0] = 0.0
         scores[scores <= 0] = 0.0
         keypoints = np.zeros((self._count, 2))

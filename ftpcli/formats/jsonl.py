@@ -7,6 +7,7 @@ above all, keeps its full precision: equal scores make evaluations depend on cha
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from ftpcli.formats.base import (
     seconds_value,
 )
 from ftpcli.formats.joints import edge_names, located, raw_pose, skeleton_of
-from ftpcli.records import FramePoses, Header
+from ftpcli.records import FramePoses, Header, Pose
 
 # Room at the end of the header line for the number of records, written when it is known.
 _PLACES = 12
@@ -59,39 +60,39 @@ def encode_record(frame: FramePoses, joints: int, *, exact: bool = False) -> dic
     index = int(frame.index)
     if len(frame.poses) > checks.MAX_PEOPLE:
         raise OutputError(f"{len(frame.poses):,} people, more than the {checks.MAX_PEOPLE:,} a record may hold", index)
-    people = []
     for pose in frame.poses:
-        keypoints, confidence = located(pose)
-        if keypoints.shape != (joints, 2) or confidence.shape != (joints,):
-            raise OutputError(f"a pose has {len(keypoints)} joints, the header names {joints}", index)
+        if np.shape(pose.keypoints) != (joints, 2) or np.shape(pose.confidence) != (joints,):
+            raise OutputError(f"a pose has {len(pose.keypoints)} joints, the header names {joints}", index)
         if not math.isfinite(pose.score):
             raise OutputError("a person's score is not a number; this is a fault of the program", index)
-        xywh = box_xywh(pose.box, index)
-        if exact:
-            # Corners, since x + (x2 - x) is not always x2.
-            box = {"box": np.asarray(pose.box, dtype=np.float64).tolist()}
-        else:
-            box = {"bbox": rounded(xywh).tolist()}
-            keypoints = rounded(keypoints)
-        people.append(
-            {
-                "track_id": int(pose.track_id),
-                **box,
-                "score": float(pose.score),
-                **filled_mark(pose),
-                "keypoints": np.column_stack([keypoints, confidence]).tolist(),
-            }
-        )
+    boxes = np.array([pose.box for pose in frame.poses], np.float64).reshape(-1, 4)
+    xywh = box_xywh(boxes, index)
+    # Corners, since x + (x2 - x) is not always x2.
+    key, places = ("box", boxes) if exact else ("bbox", rounded(xywh))
+    tables = _tables(frame.poses, joints, exact)
+    people: list[dict[str, Any]] = []
+    for pose, box, table in zip(frame.poses, places.tolist(), tables, strict=True):
+        person = {"track_id": int(pose.track_id), key: box, "score": float(pose.score), **filled_mark(pose)}
+        people.append({**person, "keypoints": table})
         if (before := raw_pose(pose)) is not None:
-            keypoints, confidence = located(before)
-            table = np.column_stack([keypoints if exact else rounded(keypoints), confidence])
-            people[-1]["keypoints_raw"] = table.tolist()
+            people[-1]["keypoints_raw"] = _tables([before], joints, exact)[0]
     return {
         "index": index,
         "pts": int(frame.pts),
         "seconds": seconds_value(frame.seconds),
         "people": people,
     }
+
+
+def _tables(poses: Sequence[Pose], joints: int, exact: bool) -> list[list[list[float]]]:
+    """x, y and confidence of each pose's joints, those that are not located as zeros (see ``located``)."""
+    tables = np.empty((len(poses), joints, 3))
+    for table, pose in zip(tables, poses, strict=True):
+        table[:, :2], table[:, 2] = pose.keypoints, pose.confidence
+    points, confidence = located(tables[..., :2], tables[..., 2])
+    tables = np.concatenate([points if exact else rounded(points), confidence[..., None]], axis=-1)
+    result: list[list[list[float]]] = tables.tolist()
+    return result
 
 
 class NativeSink(Sink):

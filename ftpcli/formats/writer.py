@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import PurePath
 
+import numpy as np
+
 from ftpcli.choices import Format, Joints
 from ftpcli.errors import OutputError, UsageError
 from ftpcli.files.output import atomic_output, check_target, write_error
@@ -185,10 +187,10 @@ def write_poses(
             for frame in frames:
                 if frame.index <= last:
                     raise OutputError(f"{os.fspath(path)}: frame {frame.index} comes after frame {last}")
-                for pose in frame.poses:  # no form can hold what is not a number
-                    box_xywh(pose.box, frame.index)
-                    if not math.isfinite(pose.score):
-                        raise OutputError("a person's score is not a number", frame.index)
+                # No form can hold what is not a number.
+                box_xywh(np.array([pose.box for pose in frame.poses]).reshape(-1, 4), frame.index)
+                if not all(math.isfinite(pose.score) for pose in frame.poses):
+                    raise OutputError("a person's score is not a number", frame.index)
                 sink.write(frame)
                 for pose in frame.poses:
                     sink.left_out["people's joints from before a filter"] += (

@@ -14,7 +14,7 @@ import numpy as np
 
 from ftpcli.choices import Engine
 from ftpcli.device import Threads, is_accelerator
-from ftpcli.errors import FtpError, InputError, UsageError, one_line
+from ftpcli.errors import FtpError, InputError, UsageError, is_out_of_memory, one_line
 from ftpcli.files.cache import cache_folder, downloads_forbidden
 from ftpcli.files.graphs import Graphs, opened
 from ftpcli.files.inputs import refuse_pointer, require_file
@@ -148,7 +148,13 @@ class NetworkDetector:
         find: Callable[..., list[np.ndarray]] = partial(find_boxes, self.network, **options)
         if len({image.shape for image in images}) > 1:  # the network remembers the cells of a single shape
             return find(images)
-        return self._threads.map(find, images)
+        try:
+            return self._threads.map(find, images)
+        except (RuntimeError, MemoryError) as error:
+            if len(images) == 1 or not is_out_of_memory(error):
+                raise
+        half = len(images) // 2
+        return [rows for part in (images[:half], images[half:]) for rows in self._find(part, **options)]
 
     def describe(self) -> dict[str, Any]:
         return {

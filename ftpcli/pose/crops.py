@@ -24,65 +24,68 @@ MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)  # ImageNet, RGB
 STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 
 
-def crop_frame(box: np.ndarray, size: tuple[int, int], codec: str = Codec.CENTRED) -> tuple[np.ndarray, float]:
-    """Centre (2,) and width in picture pixels of the region that a crop shows.
+def crop_frame(boxes: np.ndarray, size: tuple[int, int], codec: str = Codec.CENTRED) -> tuple[np.ndarray, np.ndarray]:
+    """Centre (..., 2) and width (...) in picture pixels of the region that a crop shows.
 
     The box is grown about its centre to the crop's aspect, then enlarged by 25 %.
 
     Args:
-        box: (4,) xyxy edges in pixels.
+        boxes: (..., 4) xyxy edges in pixels.
         size: height and width of the crop.
     """
-    x1, y1, x2, y2 = (float(v) for v in box)
+    boxes = np.asarray(boxes, np.float64)
     shift = 0.0 if codec == Codec.UDP else 0.5  # from edges to pixel indices
-    centre = np.array([(x1 + x2) / 2 - shift, (y1 + y2) / 2 - shift])
-    aspect = size[1] / size[0]
-    width = max(x2 - x1, (y2 - y1) * aspect, 1.0)
-    return centre, width * ENLARGEMENT
+    centre = (boxes[..., :2] + boxes[..., 2:]) / 2 - shift
+    sides = (boxes[..., 2:] - boxes[..., :2]) * (1.0, size[1] / size[0])
+    return centre, sides.max(axis=-1).clip(1.0) * ENLARGEMENT
 
 
 def affine(
     centre: np.ndarray,
-    width: float,
+    width: float | np.ndarray,
     size: tuple[int, int],
     rotation: float = 0.0,
     flip: bool = False,
     codec: str = Codec.CENTRED,
 ) -> np.ndarray:
-    """(2, 3) similarity from picture to crop: ``centre`` to the crop's middle, ``width`` to the crop's width.
+    """(..., 2, 3) similarities from picture to crop: ``centre`` (..., 2) to the crop's middle, ``width`` (...) to its
+    width.
 
-    With ``udp`` its two scales differ by a fraction of a percent.
+    With ``udp`` the two scales differ by a fraction of a percent.
 
     Args:
         rotation: degrees, clockwise as seen on screen.
         flip: mirror left and right after that.
     """
+    width = np.asarray(width, np.float64)
     scale_x = scale_y = size[1] / width
     if codec == Codec.UDP:
         scale_x, scale_y = (size[1] - 1) / width, (size[0] - 1) * size[1] / (size[0] * width)
     angle = np.deg2rad(rotation)
     cosine, sine = np.cos(angle), np.sin(angle)
-    linear = np.array([[cosine * scale_x, -sine * scale_x], [sine * scale_y, cosine * scale_y]])
+    linear = np.stack([cosine * scale_x, -sine * scale_x, sine * scale_y, cosine * scale_y], axis=-1)
+    linear = linear.reshape(*linear.shape[:-1], 2, 2)
     if flip:
-        linear[0] *= -1
+        linear[..., 0, :] *= -1
     middle = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
-    return np.concatenate([linear, (middle - linear @ centre)[:, None]], axis=1)
+    return np.concatenate([linear, middle[:, None] - linear @ centre[..., None]], axis=-1)
 
 
-def box_affine(box: np.ndarray, size: tuple[int, int], codec: str = Codec.CENTRED) -> np.ndarray:
-    """(2, 3) affine of a box's crop, as the model sees it at inference."""
-    return affine(*crop_frame(box, size, codec), size, codec=codec)
+def box_affine(boxes: np.ndarray, size: tuple[int, int], codec: str = Codec.CENTRED) -> np.ndarray:
+    """(..., 2, 3) affines of the crops of boxes, (..., 4) xyxy, as the model sees them at inference."""
+    return affine(*crop_frame(boxes, size, codec), size, codec=codec)
 
 
 def invert(matrix: np.ndarray) -> np.ndarray:
-    """(2, 3) affine from crop to picture."""
-    linear = np.linalg.inv(matrix[:, :2])
-    return np.concatenate([linear, (-linear @ matrix[:, 2])[:, None]], axis=1)
+    """(..., 2, 3) affines from crop to picture."""
+    linear = np.linalg.inv(matrix[..., :2])
+    return np.concatenate([linear, -linear @ matrix[..., 2:]], axis=-1)
 
 
 def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """(..., 2) points through a (2, 3) affine."""
-    return points @ matrix[:, :2].T + matrix[:, 2]
+    """(..., K, 2) points through (..., 2, 3) affines; or (2,), one point, through one."""
+    shift = matrix[..., 2] if matrix.ndim == 2 else matrix[..., None, :, 2]
+    return points @ matrix[..., :2].swapaxes(-1, -2) + shift
 
 
 def cut(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -97,7 +100,7 @@ def cut(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndar
     Returns:
         (height, width, C) uint8.
     """
-    shrink = shrinking(matrix)
+    shrink = int(shrinking(matrix))
     if shrink >= 2:
         image, matrix = _shrunk(image, matrix, size, shrink)
         if image.size == 0:
@@ -105,10 +108,11 @@ def cut(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndar
     return cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
 
-def shrinking(matrix: np.ndarray) -> int:
-    """By which whole number the picture is shrunk before it is sampled through a (2, 3) affine: at least 1."""
-    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-    return max(1, int(1 / scale)) if scale > 0 else 1
+def shrinking(matrix: np.ndarray) -> np.ndarray:
+    """By which whole numbers, (...), pictures are shrunk before they are sampled through (..., 2, 3) affines: at least
+    1."""
+    area = np.abs(np.linalg.det(matrix[..., :2]))
+    return (1 / np.sqrt(np.where(area > 0, area, 1.0))).clip(1).astype(np.int64)
 
 
 def _shrunk(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], factor: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from ftpcli.pose.crops import invert, shrinking
 
 
-def cut_together(images: Sequence[Tensor], matrices: Sequence[np.ndarray], size: tuple[int, int]) -> Tensor:
+def cut_together(images: Sequence[Tensor], matrices: np.ndarray, size: tuple[int, int]) -> Tensor:
     """As :func:`ftpcli.pose.crops.cut` for each picture and its affine.
 
     Args:
         images: (H, W, 3) uint8 each, on one device; sizes may differ, and a picture may come several times.
-        matrices: (2, 3) each, from picture to crop, that scale and move alone, as ``box_affine``'s do.
+        matrices: (B, 2, 3), from picture to crop, that scale and move alone, as ``box_affine``'s do.
         size: height and width of the crops.
 
     Returns:
@@ -24,23 +24,21 @@ def cut_together(images: Sequence[Tensor], matrices: Sequence[np.ndarray], size:
     """
     device = images[0].device
     averaged: dict[tuple[int, int], tuple[Tensor, int]] = {}  # and the place of its first pixel among those of all
-    affines, places, total = [], [], 0
-    for image, matrix in zip(images, matrices, strict=True):
-        factor = shrinking(matrix)
+    places, total = [], 0
+    factors = shrinking(matrices)
+    for image, factor in zip(images, factors.tolist(), strict=True):
         key = image.data_ptr(), factor
         if key not in averaged:
             averaged[key] = _averaged(image, factor), total
             total += (image.shape[0] // factor) * (image.shape[1] // factor)
         small, first = averaged[key]
-        back = invert(matrix)
-        back[:, 2] -= (factor - 1) / 2  # a small pixel's index i stands for factor * i + (factor - 1) / 2
-        affines.append(back[(0, 0, 1, 1), (0, 2, 1, 2)] / factor)
         places.append((small.shape[1], small.shape[0], first))
+    back = invert(matrices)
+    back[..., 2] -= (factors[:, None] - 1) / 2  # a small pixel's index i stands for factor * i + (factor - 1) / 2
+    affines = back[:, (0, 0, 1, 1), (0, 2, 1, 2)] / factors[:, None]
     nothing = torch.zeros(1, 3, dtype=torch.uint8, device=device)
     pixels = torch.cat([*(small.flatten(0, 1) for small, _ in averaged.values()), nothing])
-    scale_x, shift_x, scale_y, shift_y = (
-        torch.from_numpy(np.stack(affines).astype(np.float32)).to(device)[..., None].unbind(1)
-    )
+    scale_x, shift_x, scale_y, shift_y = torch.from_numpy(affines.astype(np.float32)).to(device)[..., None].unbind(1)
     widths, heights, starts = torch.tensor(places).to(device)[..., None].unbind(1)
     columns = _neighbours(scale_x * torch.arange(size[1], device=device) + shift_x, widths)
     rows = _neighbours(scale_y * torch.arange(size[0], device=device) + shift_y, heights)

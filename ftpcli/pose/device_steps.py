@@ -28,7 +28,7 @@ class DeviceSteps(Steps):
         on_device(torch.device(self._engine.device))(image)
 
     @torch.inference_mode()
-    def crops(self, images: Sequence[np.ndarray], matrices: Sequence[np.ndarray]) -> list[Any]:
+    def crops(self, images: Sequence[np.ndarray], matrices: np.ndarray) -> list[Any]:
         pictures = on_device(torch.device(self._engine.device))
         crops = cut_together([pictures(image) for image in images], matrices, self._config.image_size)
         return [crops] if self._mirror is None else [crops, crops.flip(2)]

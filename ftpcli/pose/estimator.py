@@ -165,18 +165,20 @@ class Estimator:
         for crops in tokens.due(shown):
             tokens.add(crops, self.engine.threads.map(self._encode, crops))
         found = self.engine.threads.map(self._joints, [tokens.window(crops) for crops in shown])
-        poses = []
-        for window, (points, confidence) in zip(windows, found, strict=True):
-            person = window.person
-            points = transform(points, invert(box_affine(window.view, self.config.image_size, self.config.codec)))
-            poses.append(Pose(person.track_id, person.box, person.score, points, confidence, person.filled))
-        return poses
+        views = np.stack([window.view for window in windows])
+        back = invert(box_affine(views, self.config.image_size, self.config.codec))
+        points = transform(np.stack([points for points, _ in found]), back)
+        people = [window.person for window in windows]
+        return [
+            Pose(person.track_id, person.box, person.score, mine, confidence, person.filled)
+            for person, mine, (_, confidence) in zip(people, points, found, strict=True)
+        ]
 
     def _encode(self, crops: Sequence[Crop]) -> list[tuple[Tokens, ...]]:
         """For each crop its tokens; with the flip test those of its mirror image as well."""
         size, codec = self.config.image_size, self.config.codec
         with stage(Stage.CROP):
-            matrices = [box_affine(crop.view, size, codec) for crop in crops]
+            matrices = box_affine(np.stack([crop.view for crop in crops]), size, codec)
             sides = self._steps.crops([crop.frame.image for crop in crops], matrices)
         with stage(Stage.ENCODE_CROPS):
             return list(zip(*(self.engine.encode(side) for side in sides), strict=True))

@@ -29,9 +29,9 @@ class Steps:
     def look(self, image: np.ndarray) -> None:
         """Begin to bring a picture to where crops are cut."""
 
-    def crops(self, images: Sequence[np.ndarray], matrices: Sequence[np.ndarray]) -> list[Any]:
-        """The crop of each (H, W, 3) uint8 picture through its affine, as (B, height, width, 3) for the engine; then,
-        where mirror images are looked at, those."""
+    def crops(self, images: Sequence[np.ndarray], matrices: np.ndarray) -> list[Any]:
+        """The crop of each (H, W, 3) uint8 picture through its affine (2, 3), as (B, height, width, 3) for the engine;
+        then, where mirror images are looked at, those."""
         size = self._config.image_size
         crops = np.stack([cut(image, matrix, size) for image, matrix in zip(images, matrices, strict=True)])
         return [crops] if self._mirror is None else [crops, np.ascontiguousarray(crops[:, :, ::-1])]

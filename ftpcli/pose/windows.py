@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 
+from ftpcli.device import is_accelerator
 from ftpcli.errors import UsageError
 from ftpcli.records import Frame, Person, TrackedFrame, VideoInfo, Window
 
@@ -12,11 +13,14 @@ SIZES = (1, 3, 5)
 #: Frames that may be held at a time for one purpose, and the pixels they may hold in memory.
 _MOST_FRAMES = 8
 _MOST_PIXELS = 8 * 1920 * 1080
+_ON_ACCELERATOR = 4  # times as many
 
 
-def held_frames(info: VideoInfo) -> int:
-    """How many frames of a source may be held at a time: fewer where pictures are large."""
-    return max(1, min(_MOST_FRAMES, _MOST_PIXELS // max(1, info.width * info.height)))
+def held_frames(info: VideoInfo, device: str = "cpu") -> int:
+    """How many frames of a source may be held at a time: fewer where pictures are large, more for a ``device`` that
+    takes about as long for many frames at once as for a few."""
+    times = _ON_ACCELERATOR if is_accelerator(device) else 1
+    return max(1, min(times * _MOST_FRAMES, times * _MOST_PIXELS // max(1, info.width * info.height)))
 
 
 class Windows:

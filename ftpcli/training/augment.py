@@ -64,7 +64,8 @@ def make_window(
     """
     if how.cut and rng.random() < how.cut:
         example = _cut_off(example, rng)
-    centre, width = crop_frame(example.box, size, codec)
+    centre, whole = crop_frame(example.box, size, codec)
+    width = float(whole)
     if rng.random() < how.half_body:
         centre, width = _half_body(example, size, rng, skeleton) or (centre, width)
     width *= float(np.clip(1 + how.scale * rng.standard_normal(), 1 - how.scale, 1 + how.scale))
@@ -140,7 +141,7 @@ def _half_body(
     points = example.joints[chosen]
     extent = np.concatenate([points.min(axis=0), points.max(axis=0)]) + np.array([0.5, 0.5, 0.5, 0.5])
     _, width = crop_frame(extent, size)
-    return points.mean(axis=0), max(width / 1.25 * 1.5, 8.0)
+    return points.mean(axis=0), max(float(width) / 1.25 * 1.5, 8.0)
 
 
 def _motion(

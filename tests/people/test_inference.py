@@ -95,6 +95,28 @@ def test_on_a_device_pictures_are_scaled_in_the_same_way(sides: tuple[int, int],
     assert apart.max() <= 1 and apart.mean() < 0.2
 
 
+def test_pictures_that_do_not_fit_in_memory_together_are_looked_at_in_parts(
+    photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector, images = load_detector(device="cpu:0"), [np.roll(photo, 30 * n, axis=1) for n in range(5)]
+    expected, honest, sizes = detector.detect_batch(images), detector.network, []  # type: ignore[attr-defined]
+
+    def full(pictures: list[object]) -> np.ndarray:
+        sizes.append(len(pictures))
+        if len(pictures) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return honest(pictures)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(detector, "network", full)
+    found = detector.detect_batch(images)
+    assert [len(rows) for rows in found] == [len(rows) for rows in expected] and min(map(len, found)) > 2
+    assert all(np.allclose(a, b, atol=0.01) for a, b in zip(found, expected, strict=True))
+    assert sizes[:5] == [5, 2, 3, 1, 2]
+    monkeypatch.setattr(detector, "network", lambda pictures: full([*pictures] * 3))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        detector.detect_batch(images[:1])
+
+
 def test_on_a_device_the_same_people_are_found(photo: np.ndarray) -> None:
     images = [np.ascontiguousarray(photo[:, x : x + 700]) for x in (0, 40, 100)]
     images.append(cv2.resize(photo, None, fx=2.2, fy=2.2))  # another shape, and a view that torch cannot take

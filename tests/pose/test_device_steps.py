@@ -39,8 +39,8 @@ def test_crops_are_the_references(photo: np.ndarray) -> None:
         matrices.append(box_affine(box, SIZE, Codec.UDP if number % 3 else Codec.CENTRED))
     matrices[7] = box_affine(np.array([1e4, 1e4, 1.1e4, 1.2e4]), SIZE)  # nothing of the picture
     matrices[8] = box_affine(np.array([-1e6, -1e6, 1e6, 1e6]), SIZE)  # all of it in less than a pixel
-    assert {1, 2, 3} <= {shrinking(matrix) for matrix in matrices}
-    found = cut_together([torch.from_numpy(image) for image in shown], matrices, SIZE).numpy()
+    assert {1, 2, 3} <= set(shrinking(np.stack(matrices)).tolist())
+    found = cut_together([torch.from_numpy(image) for image in shown], np.stack(matrices), SIZE).numpy()
     expected = np.stack([cut(image, matrix, SIZE) for image, matrix in zip(shown, matrices, strict=True)])
     assert np.abs(found - expected).max() <= 1 and (found != expected).mean() < 0.01
     assert expected[:5].mean() > 20 and not found[7].any()
