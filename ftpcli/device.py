@@ -251,11 +251,11 @@ class OnDevice:
         import numpy as np
         import torch
 
-        pixels = torch.from_numpy(np.require(image, requirements=["C", "W"]))
-        if self._device.type == "cpu":
-            return pixels  # the picture itself
         copy = self._copies.get(id(image))
         if copy is None:
+            pixels = torch.from_numpy(np.require(image, requirements=["C", "W"]))
+            if self._device.type == "cpu":
+                return pixels  # the picture itself
             pixels = pixels.pin_memory() if self._device.type == "cuda" else pixels
             copy = self._copies[id(image)] = pixels.to(self._device, non_blocking=True)
             weakref.finalize(image, self._copies.pop, id(image), None).atexit = False

@@ -62,6 +62,9 @@ SINKS: dict[Format, type[Sink]] = {
 }
 
 
+_TEXT = {".json", ".jsonl", ".csv", ".txt", ".trc"}
+
+
 def format_of(path: str | os.PathLike[str], explicit: str | None = None) -> Format:
     """The format of an output: the one asked for, or by extension, of several forms the first (.json: COCO).
 
@@ -73,8 +76,7 @@ def format_of(path: str | os.PathLike[str], explicit: str | None = None) -> Form
             raise UsageError(f"--format {explicit}: unknown; choose one of {', '.join(Format)}")
         found = Format(explicit)
     else:
-        end = PurePath(path).name[1:].lower()  # a name that begins with a dot has no end
-        by_name = [name for name, sink in SINKS.items() if sink.suffix and end.endswith(sink.suffix)]
+        by_name = _of_name(path)
         if not by_name:
             known = ", ".join(dict.fromkeys(sink.suffix for sink in SINKS.values() if sink.suffix))
             raise UsageError(f"{os.fspath(path)}: does not tell the format by its end ({known}); give --format")
@@ -85,6 +87,12 @@ def format_of(path: str | os.PathLike[str], explicit: str | None = None) -> Form
     return found
 
 
+def _of_name(path: str | os.PathLike[str]) -> list[Format]:
+    """The formats whose files end like this one."""
+    end = PurePath(path).name[1:].lower()  # a name that begins with a dot has no end
+    return [name for name, sink in SINKS.items() if sink.suffix and end.endswith(sink.suffix)]
+
+
 def check_output(
     path: str | os.PathLike[str],
     format: Format,
@@ -92,8 +100,18 @@ def check_output(
     overwrite: bool,
     inputs: Iterable[str | os.PathLike[str] | None] = (),
 ) -> None:
-    """Refuse an output that cannot be written, before any work is done (see ``check_target``, ``check_folder``)."""
-    if SINKS[format].folder:
+    """Refuse, before any work is done, an output that cannot be written (see ``check_target``, ``check_folder``).
+
+    Raises:
+        OutputError: see there.
+        UsageError: the name is that of another form, unless both are text.
+    """
+    kind, others = SINKS[format], _of_name(path)
+    ends = {PurePath(path).suffix.lower(), PurePath(f"x{kind.suffix}").suffix}
+    if others and len(ends) > 1 and not ends <= _TEXT:
+        form = f"is a file that ends in {kind.suffix}" if kind.suffix else "is a folder"
+        raise UsageError(f"{os.fspath(path)}: is the name of a file of the form {others[0]}; {format} {form}")
+    if kind.folder:
         check_folder(path)
     else:
         check_target(path, overwrite=overwrite, inputs=inputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +17,7 @@ from pycocotools.cocoeval import COCOeval
 
 from ftpcli.datasets.header import encode_run, encode_source
 from ftpcli.errors import InputError, OutputError, UsageError
-from ftpcli.formats import SINKS, VISIBLE, check_joints, format_of, open_poses, write_poses
+from ftpcli.formats import SINKS, VISIBLE, check_joints, check_output, format_of, open_poses, write_poses
 from ftpcli.records import FramePoses, Header, Pose, SourceInfo
 from ftpcli.skeleton import COCO17, PERSON19, POSETRACK15, POSETRACK17
 from tests.support.formats_samples import READABLE, WRITABLE, assert_same, failing, flat, frames, header
@@ -169,6 +170,29 @@ def test_frames_out_of_order_are_refused(tmp_path: Path, name: str) -> None:
     for wrong in ([b, a], [a, a]):
         with pytest.raises(OutputError, match="comes after"):
             write_poses(tmp_path / "a.json", header(), wrong, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "refused"),
+    [
+        ("x.json", "cvat", "x.json: is the name of a file of the form coco; cvat is a file that ends in .zip"),
+        ("x.csv", "yolo", "x.csv: is the name of a file of the form csv; yolo is a folder"),
+        ("x.JSON", "posetrack17", None),
+        ("x.json", "jsonl", None),
+        ("x.deeplabcut", "deeplabcut", None),
+    ],
+)
+def test_an_output_with_another_forms_name_is_refused(
+    name: str, form: str, refused: str | None, tmp_path: Path
+) -> None:
+    def check() -> None:
+        check_output(tmp_path / name, format_of(name, form), overwrite=False)
+
+    if refused is None:
+        check()
+        return
+    with pytest.raises(UsageError, match=re.escape(refused)):
+        check()
 
 
 def test_format_of() -> None:

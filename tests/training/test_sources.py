@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -78,10 +79,14 @@ def test_an_exported_annotation_is_training_data(tmp_path: Path) -> None:
         write_poses(tmp_path / name, Header(PERSON19.joints, source), frames)
         poses = open_data(DataSpec.parse(f"poses={tmp_path / name}"), PERSON19, "train")
         assert isinstance(poses, Poses) and len(poses) == 1
+        assert any("no joint has confidence 1" in line for line in poses.warnings)
         example = poses.example(0, 3)
         shoulder = PERSON19.joints.index("left_shoulder")
         np.testing.assert_allclose(example.joints[shoulder], clip.joints[shoulder], atol=0.01)
         assert len(example.images) == 3 and not np.array_equal(example.images[0], example.images[1])
+    corrected = replace(pose, confidence=np.where(clip.weight > 0, 1.0, 0.0))
+    write_poses(tmp_path / "c.jsonl", Header(PERSON19.joints, source), [FramePoses(2, 2, 2 / 25, (corrected,))])
+    assert Poses(tmp_path / "c.jsonl", PERSON19).warnings == []
     (tmp_path / "0.mp4").unlink()
     with pytest.raises(InputError, match=r"video 0\.mp4 is not beside it"):
         Poses(tmp_path / "poses.jsonl", PERSON19)

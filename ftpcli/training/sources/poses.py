@@ -49,6 +49,11 @@ class Poses(Source):
             )
         if count > len(self._people):
             self.warnings.append(f"{path}: {count - len(self._people)} of {count} people have no joint to learn from")
+        if not any((pose.confidence >= 1).any() for _, pose in self._people):
+            self.warnings.append(
+                f"{path}: no joint has confidence 1, as corrected ones have; from what it found itself a model learns "
+                "nothing new"
+            )
         self._taught = Taught(path, header.joints, skeleton)
         self._rotation = header.source.rotation
         self.groups = ["poses"] * len(self._people)
