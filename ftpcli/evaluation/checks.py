@@ -114,6 +114,13 @@ def check_tracks(truth: VideoFile, predicted: VideoFile, notices: Notices, stric
                     raise InputError(f"{video.path}: track_id {twice} occurs twice in {frame.name}")
                 notices.add("twice", video.path, f"track_id {twice} occurs twice in {frame.name}; no tracking figures")
                 reason = reason or f"{video.path.name} has a track_id twice in a frame"
+    of_frames = [np.sort(predicted.track[frame.rows]) for frame in predicted.frames]
+    of_frames = [tracks for tracks in of_frames if len(tracks)]
+    running = any(all((tracks == np.arange(len(tracks)) + first).all() for tracks in of_frames) for first in (0, 1))
+    # Of people who are tracked it may be once the last to come who goes first.
+    if running and sum(len(now) < len(before) for before, now in pairwise(of_frames)) > 1:
+        text = "track ids count the people of each frame; if nobody was tracked, tracking figures mean nothing"
+        notices.add("running ids", predicted.path, text)
     return reason
 
 

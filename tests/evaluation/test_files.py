@@ -122,6 +122,22 @@ def test_only_the_first_video_of_a_file_is_read(tmp_path: Path) -> None:
     assert "holds several videos" in report["warnings"][0]
 
 
+@pytest.mark.parametrize(
+    ("ids", "told"),
+    [
+        ([[0, 1], [0], [0, 1, 2], [0, 1]], True),
+        ([[1, 2], [1], [3, 2, 1], [2, 1]], True),
+        ([[0], [0, 1], [0, 1, 2], [0, 1]], False),  # three who come, one of whom goes
+        ([[0, 1], [0], [0, 1, 3], [0, 1]], False),
+    ],
+)
+def test_ids_that_count_the_people_of_a_frame_are_told(tmp_path: Path, ids: list[list[int]], told: bool) -> None:
+    """Files of estimates without tracks have such."""
+    video = video18([[person(300 * n, 0, track) for n, track in enumerate(one)] for one in ids])
+    warned = any("track ids count the people of each frame" in line for line in run(tmp_path, video, video)["warnings"])
+    assert warned is told
+
+
 def test_track_ids_twice_in_a_frame(tmp_path: Path) -> None:
     twice, once = video18([[person(), person(300)]]), video18([[person(), person(300, 0, 1)]])
     with pytest.raises(InputError, match=rf"pred/{NAME}.json: track_id 0 occurs twice in images/val"):
