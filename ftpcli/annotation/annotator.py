@@ -12,7 +12,7 @@ from ftpcli.errors import UsageError
 from ftpcli.files.content import content_of
 from ftpcli.people.sources import BoxesFile, DetectAndTrack, check_boxes
 from ftpcli.pose.smoothing import Smoothing
-from ftpcli.pose.windows import held_frames
+from ftpcli.pose.windows import chunk_frames
 from ftpcli.records import VideoInfo
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Annotator:
         )
         frames.__enter__()
         try:
-            estimator, ahead = self.estimator, held_frames(frames.info, self.estimator.device)
+            estimator, ahead = self.estimator, chunk_frames(frames.info, self.estimator.device)
             frames = in_thread(frames, source, estimator.device, ahead, estimator.look)
             return Annotation(frames, self._people(frames.info), self.estimator, o, content_of(source))
         except BaseException:

@@ -28,7 +28,7 @@ from ftpcli.pose.claims import settle_claims
 from ftpcli.pose.smoothing import Smoothing
 from ftpcli.pose.tokens import SharedTokens
 from ftpcli.pose.views import HoldViews
-from ftpcli.pose.windows import Windows, held_frames
+from ftpcli.pose.windows import Windows, chunk_frames, held_frames
 from ftpcli.records import Frame, FramePoses, Header, RunInfo, SourceInfo, TrackedFrame, VideoInfo, Window
 from ftpcli.skeleton import Skeleton
 from ftpcli.version import __version__
@@ -74,6 +74,8 @@ class StoredFrames(Protocol):
 
 #: Frames of a live source that are worked on together: more would make the first of them wait.
 _LIVE_CHUNK = 4
+#: So many times as many frames may be held until somebody is found again: 0.2 s at 240 a second, or of 4K at 60.
+_IN_GAPS = 6
 #: Of a source's first frames fewer, so that something is seen soon.
 _FIRST_CHUNK = 2
 #: A step of the chain: frames in, the same frames out, in order, with more known of each.
@@ -105,10 +107,10 @@ class Annotation:
         self._source, self._people, self._estimator, self.content = source, people, estimator, content
         self._options = self.options = o = options or Options()
         self.cut_frames: list[int] = []  # indices of the first frames after camera cuts
-        held, chunk = held_frames(source.info), held_frames(source.info, estimator.device)
+        chunk = chunk_frames(source.info, estimator.device)
         self._steps: list[Step] = [people.follow]
         if o.fill_gaps and o.boxes is None:
-            self._steps.append(FillGaps(o.fill_gaps * o.detect_every, held))
+            self._steps.append(FillGaps(o.fill_gaps * o.detect_every, held_frames(source.info, _IN_GAPS)))
         if o.hold_views:
             self._steps.append(HoldViews(o.hold_views))
         self._begin_shot(0)

@@ -35,7 +35,7 @@ from ftpcli.files.status import StatusFile
 from ftpcli.formats.partfile import PartRecord, PartWriter, read_part
 from ftpcli.people.cuts import thumbnail
 from ftpcli.people.tracking import TrackerName
-from ftpcli.pose.windows import held_frames
+from ftpcli.pose.windows import chunk_frames
 from ftpcli.records import Frame, FramePoses, Person, TrackedFrame, VideoInfo
 from ftpcli.video import VideoReader
 from ftpcli.video.ranges import FrameTimes, RangeReader, UnfitError
@@ -154,7 +154,7 @@ class _Frames(_Known):
     def _frames(self) -> Iterator[Frame]:
         source, folder, annotator = self._split.source, self._folder, self._annotator
         wanted, decoded = FrameTimes.of(source.path, self._selection)
-        chunk = held_frames(self.info, annotator.estimator.device)
+        chunk = chunk_frames(self.info, annotator.estimator.device)
         step = chunk * annotator.options.detect_every  # a stretch begins where an unsplit run's batches do
         long = self._split.seconds / float(self.info.time_base)
         bounds = [0]

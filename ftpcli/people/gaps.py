@@ -23,8 +23,8 @@ class FillGaps:
     """Gives a person who is found again soon an interpolated box in the frames between.
 
     Linear interpolation of tracks as in the ByteTrack paper (section 4.1), but only over fractions of a second, and at
-    the frames' own times. The score of such a box is the lower of the scores at both ends. Frames come out late, by at
-    most ``seconds`` and ``most`` frames; only so many are held.
+    the frames' own times. The score of such a box is the lower of the scores at both ends. Frames are held while
+    somebody who may be found again is missing, for at most ``seconds``.
 
     Args:
         seconds: the longest time between being found and being found again.
@@ -48,7 +48,8 @@ class FillGaps:
                 found[person.track_id] = again
             held.append(tracked)
             del tracked  # a name for the newest frame would keep it alive until the next one replaces it
-            while held and (len(held) > self.most or not held[0].frame.seconds > now - self.seconds):
+            whole = min((last.number for last in found.values()), default=number)  # nothing can be added up to here
+            while held and (len(held) > self.most or number - len(held) < whole):
                 yield held.popleft()
         while held:
             yield held.popleft()

@@ -16,11 +16,14 @@ _MOST_PIXELS = 8 * 1920 * 1080
 _ON_ACCELERATOR = 4  # times as many
 
 
-def held_frames(info: VideoInfo, device: str = "cpu") -> int:
-    """How many frames of a source may be held at a time: fewer where pictures are large, more for a ``device`` that
-    takes about as long for many frames at once as for a few."""
-    times = _ON_ACCELERATOR if is_accelerator(device) else 1
+def held_frames(info: VideoInfo, times: int = 1) -> int:
+    """How many frames of a source may be held at a time: fewer where pictures are large; so many times as many."""
     return max(1, min(times * _MOST_FRAMES, times * _MOST_PIXELS // max(1, info.width * info.height)))
+
+
+def chunk_frames(info: VideoInfo, device: str) -> int:
+    """How many frames are worked on together: more on an accelerator, for which many are little more work than few."""
+    return held_frames(info, _ON_ACCELERATOR if is_accelerator(device) else 1)
 
 
 class Windows:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import random
 import weakref
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from ftpcli.annotation.annotator import Annotator
+from ftpcli.annotation.chain import _IN_GAPS
 from ftpcli.annotation.options import Options
 from ftpcli.errors import UsageError
 from ftpcli.people.gaps import FillGaps
-from ftpcli.records import Frame, Person, TrackedFrame
+from ftpcli.pose.windows import held_frames
+from ftpcli.records import Frame, Person, TrackedFrame, VideoInfo
 
 
 def person(track: int, left: float, score: float = 0.5) -> Person:
@@ -113,6 +116,26 @@ def test_few_frames_are_held() -> None:
     for _ in FillGaps(0.2, 6)(endless()):
         most = max(most, sum(picture() is not None for picture in pictures))
     assert most <= 8
+
+
+def test_frames_wait_only_while_somebody_is_missing() -> None:
+    """1 is missing in frames 3 and 4, and 2 from frame 8 on, for at most 0.25 s."""
+    there = {1: {0, 1, 2, 5, 6, 7, 8, 9, *range(10, 20)}, 2: set(range(8))}
+    frames, came = stream(*((i / 16, [person(t, i) for t in (1, 2) if i in there[t]]) for i in range(20))), []
+
+    def given() -> Iterator[TrackedFrame]:
+        for number, one in enumerate(frames):
+            came.append(number)
+            yield one
+
+    late = [came[-1] - one.frame.index for one in FillGaps(0.25, 40)(given())]
+    assert late == [0, 0, 0, 2, 1, 0, 0, 0, 4, 3, 2, 1, *[0] * 8]
+
+
+@pytest.mark.parametrize(("rate", "sides"), [(60, (1920, 1080)), (240, (1280, 720)), (50, (3840, 2160))])
+def test_gaps_are_filled_at_high_rates_and_of_large_pictures(rate: int, sides: tuple[int, int]) -> None:
+    info = VideoInfo("a.mp4", *sides, 0, Fraction(1, rate), Fraction(rate), None, None, 0.0, "h264", False)
+    assert held_frames(info, _IN_GAPS) >= 0.2 * rate - 1
 
 
 @pytest.mark.parametrize("seconds", [-0.1, 1.5, float("nan")])
