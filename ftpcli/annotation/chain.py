@@ -72,7 +72,7 @@ class StoredFrames(Protocol):
     def stored(self) -> Iterator[Stored]: ...  # of each frame, from the first one on
 
 
-#: Frames of a live source that are worked on together: more would make the first of them wait.
+#: Most frames of a live source that are worked on together: those that wait, and only one where the work keeps up.
 _LIVE_CHUNK = 4
 #: So many times as many frames may be held until somebody is found again: 0.2 s at 240 a second, or of 4K at 60.
 _IN_GAPS = 6
@@ -117,8 +117,9 @@ class Annotation:
         #: Frames in a chunk: fewer where pictures are large.
         self.chunk_frames = min(chunk, _LIVE_CHUNK) if self.live else chunk
         # On an accelerator a chunk takes a moment, and its batch is one more size to prepare for.
-        self._first_frames = min(_FIRST_CHUNK if self._on_cpu else chunk, self.chunk_frames)
+        self._first_frames = min(_FIRST_CHUNK if self._on_cpu and not self.live else chunk, self.chunk_frames)
         self.frames = self.replayed = 0
+        self._looked_at: deque[Frame] = deque()  # together, and not yet taken on by the next stage
         self._ahead: Ahead[Key] | None = None  # finds and follows people beside the estimation of poses
 
     @property
@@ -138,11 +139,11 @@ class Annotation:
     @property
     def live(self) -> bool:
         """Whether the source goes on without waiting."""
-        return self._source.arrivals is not None
+        return self._source.live is not None
 
     def delays(self, chunk: list[Annotated]) -> list[float]:
         """Seconds from the arrival of each frame of a live source until now; nothing for other sources."""
-        now, arrivals = time.monotonic(), self._source.arrivals or {}
+        now, arrivals = time.monotonic(), self._source.live.arrivals if self._source.live else {}
         return [now - arrivals.pop(one.frame.index) for one in chunk if one.frame.index in arrivals]
 
     @property
@@ -239,9 +240,23 @@ class Annotation:
         tokens = SharedTokens()
         few = self._first_frames if begins else 0
         for size in filter(None, chain((few, self.chunk_frames - few), repeat(self.chunk_frames))):
-            if not (chunk := list(islice(keys, size))):
+            if not (chunk := self._chunk(keys, size)):
                 break
             yield self._annotate(chunk, tokens)
+
+    def _chunk(self, keys: Iterator[Key], size: int) -> list[Key]:
+        """So many keys; of a live source one, and those of frames that the detector has looked at with its frame."""
+        chunk: list[Key] = []
+        for key in islice(keys, size):
+            chunk.append(key)
+            if self.live and not self._looked_at:
+                break
+        return chunk
+
+    def _group(self, frames: Iterator[Frame]) -> deque[Frame]:
+        """The next frames to be looked at together; of a live source those that are there."""
+        live = self._source.live
+        return deque(islice(frames, self.chunk_frames if live is None else min(self.chunk_frames, live.waiting or 1)))
 
     def detected(self, stored: Iterator[Stored]) -> Iterator[TrackedFrame]:
         """Frames with their detections, and with their poses where an interrupted run had them.
@@ -250,7 +265,8 @@ class Annotation:
         those of an unbroken run.
         """
         frames, read = in_stage(Stage.DECODE, self._source), 0
-        while group := deque(islice(frames, self.chunk_frames)):
+        while group := self._group(frames):
+            self._looked_at = group
             known = list(islice(stored, len(group)))
             for frame, one in zip(group, known, strict=False):
                 if (one.raw.index, one.raw.pts) != (frame.index, frame.pts):

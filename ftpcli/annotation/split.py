@@ -100,7 +100,7 @@ class Split:
 class _Known:
     """A source of frames that were decoded elsewhere: their times, without pictures."""
 
-    arrivals = frame_name = None
+    live = frame_name = None
 
     def __init__(self, info: VideoInfo, parts: list[_Detect], decoded: int = 0) -> None:
         self.info, self.parts, self.decoded = info, parts, decoded

@@ -10,7 +10,7 @@ import numpy as np
 from ftpcli.files.ahead import Ahead
 from ftpcli.files.stages import Stage, in_stage
 from ftpcli.records import Frame
-from ftpcli.video.reading import FrameSource
+from ftpcli.video.reading import FrameSource, Live
 
 
 class ReadAhead(Ahead[Frame]):
@@ -26,7 +26,10 @@ class ReadAhead(Ahead[Frame]):
         self._reader, self._look = reader, look
         super().__init__(self._looked_at(), most, reader.close)
         self.info = reader.info
-        self.arrivals: dict[int, float] | None = None
+
+    @property
+    def live(self) -> Live | None:
+        return None
 
     @property
     def frame_name(self) -> Callable[[int], str] | None:

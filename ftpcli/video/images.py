@@ -44,7 +44,7 @@ class ImageFolderReader:
 
     info: VideoInfo
     expected: int | None
-    arrivals = None
+    live = None
 
     def __init__(
         self,

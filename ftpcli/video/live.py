@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Self
 
 import numpy as np
 
@@ -44,9 +45,8 @@ class LiveReader(ReadAhead):
     Attributes:
         arrivals: when each frame that was not passed over came (``time.monotonic``), by index, until somebody takes it
             out.
+        waiting: frames that can be taken at once.
     """
-
-    arrivals: dict[int, float]
 
     def __init__(self, reader: VideoReader) -> None:
         info = reader.info
@@ -54,7 +54,15 @@ class LiveReader(ReadAhead):
         most = max(2, min(round(float(info.average_rate or 25) * _HELD_SECONDS), _HELD_BYTES // size))
         super().__init__(reader, most)
         self._passed = 0
-        self.arrivals = {}
+        self.arrivals: dict[int, float] = {}
+
+    @property
+    def live(self) -> Self:
+        return self
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
 
     @property
     def warnings(self) -> list[str]:

@@ -41,13 +41,22 @@ _MAX_BAD_IN_A_ROW = 10_000
 _MAX_FAILED_READS = 100
 
 
+class Live(Protocol):
+    """A source that goes on without waiting for whoever takes its frames."""
+
+    arrivals: dict[int, float]  # see LiveReader
+
+    @property
+    def waiting(self) -> int: ...  # frames that can be taken at once
+
+
 class FrameSource(Protocol):
     """What VideoReader, ImageFolderReader and LiveReader have in common."""
 
     info: VideoInfo
 
     @property
-    def arrivals(self) -> dict[int, float] | None: ...  # of a live source, see LiveReader; None for one that waits
+    def live(self) -> Live | None: ...  # itself; None for one that waits
     @property
     def frame_name(self) -> Callable[[int], str] | None: ...  # see ImageFolderReader; None where frames have no names
     @property
@@ -93,7 +102,7 @@ class VideoReader:
 
     info: VideoInfo
     expected: int | None
-    arrivals = frame_name = None
+    live = frame_name = None
 
     def __init__(
         self,

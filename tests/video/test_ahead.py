@@ -29,7 +29,7 @@ def test_all_frames_come_in_order_and_few_wait(tmp_path: Path) -> None:
         taken.append(frame)
     assert [frame.index for frame in taken] == [read_mark(frame.image) for frame in taken] == list(range(30))
     assert [mark for _, mark in looked] == list(range(30)) and threading.get_ident() not in dict(looked)
-    assert (ahead.decoded, ahead.bad_packets, ahead.warnings, ahead.arrivals) == (30, 0, [], None)
+    assert (ahead.decoded, ahead.bad_packets, ahead.warnings, ahead.live) == (30, 0, [], None)
     assert ahead.expected == 30 and ahead.frame_name is None and reader._container is None
 
 

@@ -19,6 +19,8 @@ import av
 import numpy as np
 import pytest
 
+from ftpcli.annotation.annotator import Annotator
+from ftpcli.annotation.options import Options
 from ftpcli.files import inputs
 from ftpcli.files.inputs import camera, resolve_inputs
 from ftpcli.video import VideoReader, opening, reading
@@ -55,6 +57,19 @@ def test_what_is_a_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "no camera /dev/video77" in str(errors[0])
     encode(tmp_path / "0", container="mp4")
     assert camera("0") is None and resolve_inputs(["0"])[0][0].path == "0"  # a file goes before a camera
+
+
+@needs_linux
+def test_frames_are_worked_on_as_they_come(stand_in, words, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One at a time where the work keeps up, the more together the longer they have waited."""
+    stand_in("testsrc=size=96x64:rate=10,realtime")
+    sizes: dict[float, list[int]] = {}
+    for pause in (0.0, 0.5):
+        annotator = Annotator(Options(boxes=str(words[1]), weights=str(words[3]), end=1.85), device="cpu")
+        with annotator.open("/dev/video0") as annotation:
+            assert annotation.live
+            sizes[pause] = [time.sleep(pause) or len(chunk) for chunk in annotation.chunks()]
+    assert sorted(sizes[0.0])[len(sizes[0.0]) // 2] == 1 and 2 < max(sizes[0.5]) <= 4
 
 
 @needs_linux
