@@ -1,7 +1,8 @@
 """Joins the parts into one chain: frames, people, windows, poses, one record per decoded frame.
 
 Everything streams. Work goes in chunks of a few frames, so that several people's windows share a batch; a chunk's
-bounds depend on frame positions alone, so a resumed run forms the same batches as an unbroken one.
+bounds depend on frame positions alone, so a resumed run forms the same batches as an unbroken one. Of a live source
+those frames are worked on together that wait.
 """
 
 from __future__ import annotations
@@ -119,7 +120,6 @@ class Annotation:
         # On an accelerator a chunk takes a moment, and its batch is one more size to prepare for.
         self._first_frames = min(_FIRST_CHUNK if self._on_cpu and not self.live else chunk, self.chunk_frames)
         self.frames = self.replayed = 0
-        self._looked_at: deque[Frame] = deque()  # together, and not yet taken on by the next stage
         self._ahead: Ahead[Key] | None = None  # finds and follows people beside the estimation of poses
 
     @property
@@ -182,9 +182,9 @@ class Annotation:
         self.close()
 
     def close(self) -> None:
-        if self._ahead is None:
+        if self._ahead is None or self.live:  # a live source may have no frame for the thread that waits for one
             self._source.close()
-        else:
+        if self._ahead is not None:
             self._ahead.close()
 
     def __iter__(self) -> Iterator[FramePoses]:
@@ -225,33 +225,27 @@ class Annotation:
         """Chunks of followed frames with the poses of their people; no window reaches into another shot.
 
         Args:
-            begins: whether the frames are the source's first ones; on a CPU the first chunk is then two.
+            begins: whether the frames are the source's first ones; on a CPU the first chunk of a file is then two.
         """
         shots = groupby(frames, key=lambda tracked: tracked.shot)
         keys = in_stage(Stage.TRACK, (key for _, shot in shots for key in Windows(self._estimator.window)(shot)))
         if self._ahead is not None:
             raise RuntimeError("an annotation is iterated once; open the source again")
-        # Other sources may keep a thread waiting for ever. On an accelerator each new thread would prepare the
-        # detector's operations once more, which takes seconds.
-        if self._on_cpu and not self.live and can_reread(self.info.path):
+        # A pipe may keep a thread waiting for ever. On an accelerator each new thread would prepare the detector's
+        # operations once more, which takes seconds.
+        if self._on_cpu and (self.live or can_reread(self.info.path)):
             # The thread that reads the source closes it, too. A chunk that it has begun is waited for.
             self._ahead = Ahead(keys, self.chunk_frames, self._source.close, leaving=None)
             keys = iter(self._ahead)
         tokens = SharedTokens()
         few = self._first_frames if begins else 0
         for size in filter(None, chain((few, self.chunk_frames - few), repeat(self.chunk_frames))):
-            if not (chunk := self._chunk(keys, size)):
+            chunk = list(islice(keys, 1 if self.live else size))
+            if self.live and self._ahead is not None:
+                chunk += islice(keys, min(self._ahead.waiting, size - 1))
+            if not chunk:
                 break
             yield self._annotate(chunk, tokens)
-
-    def _chunk(self, keys: Iterator[Key], size: int) -> list[Key]:
-        """So many keys; of a live source one, and those of frames that the detector has looked at with its frame."""
-        chunk: list[Key] = []
-        for key in islice(keys, size):
-            chunk.append(key)
-            if self.live and not self._looked_at:
-                break
-        return chunk
 
     def _group(self, frames: Iterator[Frame]) -> deque[Frame]:
         """The next frames to be looked at together; of a live source those that are there."""
@@ -266,7 +260,6 @@ class Annotation:
         """
         frames, read = in_stage(Stage.DECODE, self._source), 0
         while group := self._group(frames):
-            self._looked_at = group
             known = list(islice(stored, len(group)))
             for frame, one in zip(group, known, strict=False):
                 if (one.raw.index, one.raw.pts) != (frame.index, frame.pts):

@@ -44,6 +44,12 @@ from ftpcli.video.selection import Selection
 #: Frames before a stretch, at least, whose windows shape the batches of its first ones; and after it, in windows.
 _LEAD, _TAIL = 24, 2
 
+
+def _lead(chunk: int) -> int:
+    """Frames before a stretch, of whole chunks; the first of them has none before it, so that its batches differ."""
+    return max(2, -(-_LEAD // chunk)) * chunk
+
+
 #: Does the jobs on workers; raises the first error.
 Share = Callable[[Sequence[Job], Stop], None]
 
@@ -162,7 +168,7 @@ class _Frames(_Known):
             if wanted.pts[place] - wanted.pts[bounds[-1]] >= long:
                 bounds.append(place)
         bounds.append(len(wanted))
-        lead = -(-_LEAD // chunk) * chunk
+        lead = _lead(chunk)
         for number, (start, end) in enumerate(pairwise(bounds)):
             self.parts.append(_Detect(source, self._split.out, folder, number, wanted.part(start, end)))
             first = max(0, start - lead)
@@ -292,7 +298,7 @@ class _Estimate(_Stretch):
                 return
             part, size = opened.part, opened.annotation.chunk_frames
             begin = self.start + part.records
-            lead = min(begin, -(-_LEAD // size) * size)
+            lead = min(begin, _lead(size))
             skip = begin - lead - self.first
             opened.reader.wanted = self.wanted.part(skip)
             frames = _followed(opened.reader, islice(read_part(self.people), skip, None), lead)

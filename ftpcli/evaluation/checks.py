@@ -114,14 +114,31 @@ def check_tracks(truth: VideoFile, predicted: VideoFile, notices: Notices, stric
                     raise InputError(f"{video.path}: track_id {twice} occurs twice in {frame.name}")
                 notices.add("twice", video.path, f"track_id {twice} occurs twice in {frame.name}; no tracking figures")
                 reason = reason or f"{video.path.name} has a track_id twice in a frame"
-    of_frames = [np.sort(predicted.track[frame.rows]) for frame in predicted.frames]
-    of_frames = [tracks for tracks in of_frames if len(tracks)]
-    running = any(all((tracks == np.arange(len(tracks)) + first).all() for tracks in of_frames) for first in (0, 1))
-    # Of people who are tracked it may be once the last to come who goes first.
-    if running and sum(len(now) < len(before) for before, now in pairwise(of_frames)) > 1:
+    if _counts_people(predicted):
         text = "track ids count the people of each frame; if nobody was tracked, tracking figures mean nothing"
         notices.add("running ids", predicted.path, text)
     return reason
+
+
+def _counts_people(video: VideoFile) -> bool:
+    """Whether ids run from 0 or 1 to the number of people in each frame, and people in their places exchange them."""
+    of_frames = [(video.track[frame.rows], _middles(video, frame.rows)) for frame in video.frames]
+    of_frames = [one for one in of_frames if len(one[0])]
+    if not any(all((np.sort(ids) == np.arange(len(ids)) + first).all() for ids, _ in of_frames) for first in (0, 1)):
+        return False
+    exchanged = 0
+    for (before, there), (now, here) in pairwise(of_frames):
+        nearest = before[np.linalg.norm(here[:, None] - there, axis=2).argmin(axis=1)]
+        exchanged += int((np.isin(now, before) & (now != nearest)).sum())
+    return exchanged > 1
+
+
+def _middles(video: VideoFile, rows: slice) -> np.ndarray:
+    """(n, 2) means of people's joints; far away where there are none."""
+    present = video.present[rows][..., None]
+    count = present.sum(axis=1)
+    total = np.where(present, video.keypoints[rows], 0.0).sum(axis=1)
+    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), 1e9))
 
 
 def check_posetrack21(truth: VideoFile, predicted: VideoFile, notices: Notices) -> None:

@@ -38,6 +38,11 @@ class Ahead(Generic[T]):
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._make, name="ftp-ahead", daemon=True)
 
+    @property
+    def waiting(self) -> int:
+        """Items that can be taken at once."""
+        return len(self._waiting)
+
     def close(self) -> None:
         """No more items are wanted. Harmless to repeat, if ``after`` is."""
         self._leave()
@@ -80,7 +85,7 @@ class Ahead(Generic[T]):
         try:
             while True:
                 with self._change:
-                    self._change.wait_for(lambda: self._waiting or self._over)
+                    self._change.wait_for(lambda: self._waiting or self._over or self._unwanted)
                     if self._unwanted:
                         raise RuntimeError("closed before its end")
                     if not self._waiting:

@@ -61,21 +61,21 @@ def encode_record(frame: FramePoses, joints: int, *, exact: bool = False) -> dic
     if len(frame.poses) > checks.MAX_PEOPLE:
         raise OutputError(f"{len(frame.poses):,} people, more than the {checks.MAX_PEOPLE:,} a record may hold", index)
     for pose in frame.poses:
-        if np.shape(pose.keypoints) != (joints, 2) or np.shape(pose.confidence) != (joints,):
-            raise OutputError(f"a pose has {len(pose.keypoints)} joints, the header names {joints}", index)
+        if np.shape(pose.box) != (4,):
+            raise OutputError("a person's box has not four numbers", index)
         if not math.isfinite(pose.score):
             raise OutputError("a person's score is not a number; this is a fault of the program", index)
     boxes = np.array([pose.box for pose in frame.poses], np.float64).reshape(-1, 4)
     xywh = box_xywh(boxes, index)
     # Corners, since x + (x2 - x) is not always x2.
     key, places = ("box", boxes) if exact else ("bbox", rounded(xywh))
-    tables = _tables(frame.poses, joints, exact)
+    tables = _tables(frame.poses, joints, exact, index)
     people: list[dict[str, Any]] = []
     for pose, box, table in zip(frame.poses, places.tolist(), tables, strict=True):
         person = {"track_id": int(pose.track_id), key: box, "score": float(pose.score), **filled_mark(pose)}
         people.append({**person, "keypoints": table})
         if (before := raw_pose(pose)) is not None:
-            people[-1]["keypoints_raw"] = _tables([before], joints, exact)[0]
+            people[-1]["keypoints_raw"] = _tables([before], joints, exact, index)[0]
     return {
         "index": index,
         "pts": int(frame.pts),
@@ -84,10 +84,16 @@ def encode_record(frame: FramePoses, joints: int, *, exact: bool = False) -> dic
     }
 
 
-def _tables(poses: Sequence[Pose], joints: int, exact: bool) -> list[list[list[float]]]:
-    """x, y and confidence of each pose's joints, those that are not located as zeros (see ``located``)."""
+def _tables(poses: Sequence[Pose], joints: int, exact: bool, index: int) -> list[list[list[float]]]:
+    """x, y and confidence of each pose's joints, those that are not located as zeros (see ``located``).
+
+    Raises:
+        OutputError: a pose has another number of joints; ``index`` is its frame.
+    """
     tables = np.empty((len(poses), joints, 3))
     for table, pose in zip(tables, poses, strict=True):
+        if np.shape(pose.keypoints) != (joints, 2) or np.shape(pose.confidence) != (joints,):
+            raise OutputError(f"a pose has {len(pose.keypoints)} joints, the header names {joints}", index)
         table[:, :2], table[:, 2] = pose.keypoints, pose.confidence
     points, confidence = located(tables[..., :2], tables[..., 2])
     tables = np.concatenate([points if exact else rounded(points), confidence[..., None]], axis=-1)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ftpcli.choices import Format, Joints
 from ftpcli.errors import OutputError, UsageError
+from ftpcli.files.inputs import VIDEO_SUFFIXES
 from ftpcli.files.output import atomic_output, check_target, write_error
 from ftpcli.files.output_folder import check_folder, output_folder
 from ftpcli.formats.base import Sink, WriteOptions, box_xywh, dumps
@@ -104,17 +105,17 @@ def check_output(
 
     Raises:
         OutputError: see there.
-        UsageError: the name is that of another form, unless both are text.
+        UsageError: the name is that of a video, or of another form, unless both are text.
     """
     kind, others = SINKS[format], _of_name(path)
-    ends = {PurePath(path).suffix.lower(), PurePath(f"x{kind.suffix}").suffix}
-    if others and len(ends) > 1 and not ends <= _TEXT:
-        form = f"is a file that ends in {kind.suffix}" if kind.suffix else "is a folder"
-        raise UsageError(f"{os.fspath(path)}: is the name of a file of the form {others[0]}; {format} {form}")
     if kind.folder:
         check_folder(path)
-    else:
-        check_target(path, overwrite=overwrite, inputs=inputs)
+        return
+    end, own = PurePath(path).suffix.lower(), PurePath(f"x{kind.suffix}").suffix
+    if end in VIDEO_SUFFIXES or (others and end != own and not {end, own} <= _TEXT):
+        name = "a video" if end in VIDEO_SUFFIXES else f"a file of the form {others[0]}"
+        raise UsageError(f"{os.fspath(path)}: is the name of {name}; what {format} files hold goes by {kind.suffix}")
+    check_target(path, overwrite=overwrite, inputs=inputs)
 
 
 def check_joints(format: Format, joints: str) -> None:

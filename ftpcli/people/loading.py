@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ftpcli.choices import Engine
-from ftpcli.device import Threads, is_accelerator
+from ftpcli.device import MOST_BATCH, Threads, is_accelerator
 from ftpcli.errors import FtpError, InputError, UsageError, is_out_of_memory, one_line
 from ftpcli.files.cache import cache_folder, downloads_forbidden
 from ftpcli.files.graphs import Graphs, opened
@@ -134,6 +134,7 @@ class NetworkDetector:
             self._threads = Threads.of(on, 1)
             if is_accelerator(str(on)):
                 self._letterbox = partial(letterbox_on, on)
+        self._fitting = MOST_BATCH  # fewer once that many pictures did not fit in memory
         self.image_size = image_size or self.config.image_size
         self.score = self.config.score
         names = [name.lower() for name in self.config.classes]
@@ -146,15 +147,17 @@ class NetworkDetector:
     def _find(self, images: Sequence[np.ndarray], **options: Any) -> list[np.ndarray]:
         options |= {"person": self.person, "overlap": self.config.overlap, "letterbox": self._letterbox}
         find: Callable[..., list[np.ndarray]] = partial(find_boxes, self.network, **options)
-        if len({image.shape for image in images}) > 1:  # the network remembers the cells of a single shape
-            return find(images)
-        try:
-            return self._threads.map(find, images)
-        except (RuntimeError, MemoryError) as error:
-            if len(images) == 1 or not is_out_of_memory(error):
-                raise
-        half = len(images) // 2
-        return [rows for part in (images[:half], images[half:]) for rows in self._find(part, **options)]
+        mixed = len({image.shape for image in images}) > 1  # the network remembers the cells of a single shape
+        found: list[np.ndarray] = []
+        while len(found) < len(images):
+            part = images[len(found) : len(found) + self._fitting]
+            try:
+                found += find(part) if mixed else self._threads.map(find, part)
+            except (RuntimeError, MemoryError) as error:
+                if len(part) == 1 or not is_out_of_memory(error):
+                    raise
+                self._fitting = (len(part) + 1) // 2
+        return found
 
     def describe(self) -> dict[str, Any]:
         return {

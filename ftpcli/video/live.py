@@ -45,7 +45,6 @@ class LiveReader(ReadAhead):
     Attributes:
         arrivals: when each frame that was not passed over came (``time.monotonic``), by index, until somebody takes it
             out.
-        waiting: frames that can be taken at once.
     """
 
     def __init__(self, reader: VideoReader) -> None:
@@ -59,10 +58,6 @@ class LiveReader(ReadAhead):
     @property
     def live(self) -> Self:
         return self
-
-    @property
-    def waiting(self) -> int:
-        return len(self._waiting)
 
     @property
     def warnings(self) -> list[str]:

@@ -21,6 +21,7 @@ from ftpcli.annotation.outputs import Interrupted, Target, annotate_file
 from ftpcli.annotation.split import Split, check_split
 from ftpcli.errors import InputError, OutputError, UsageError
 from ftpcli.files.inputs import Source
+from ftpcli.model.ftp_pose import FTPPose
 from ftpcli.video import VideoReader
 from ftpcli.video.ranges import FrameTimes, RangeReader
 from ftpcli.video.selection import Selection
@@ -106,6 +107,22 @@ def test_the_file_is_that_of_a_single_run(
     assert sum(len(row["people"]) for row in rows) > len(rows) / 2
     if not options:
         assert len({person["track_id"] for row in rows for person in row["people"]}) > 2  # the cut begins new ones
+
+
+@pytest.mark.parametrize("options", [{}, {"cuts": False, "hold_views": 0.1}], ids=["plain", "no cuts"])
+def test_batches_on_an_accelerator_are_those_of_a_single_run(
+    options: dict[str, Any], clip: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There tokens depend on how many crops are encoded together; here they are made to."""
+    honest = FTPPose.encode
+    monkeypatch.setattr(FTPPose, "encode", lambda self, crops: honest(self, crops) * (1 + 1e-5 * len(crops)))
+    monkeypatch.setattr("ftpcli.pose.torch_engine.in_steps", lambda batch, device: batch)
+    annotator = Annotator(Options(weights=str(tiny_model), **options), device="cpu:0")
+    annotate_file(annotator, str(clip), Target(tmp_path / "whole.jsonl"))
+    with pytest.raises(Interrupted):
+        run(annotator, clip, Target(tmp_path / "split.jsonl"), iter([False] * 7 + [True] * 99).__next__)
+    run(annotator, clip, Target(tmp_path / "split.jsonl", resume=True))
+    assert (tmp_path / "split.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
 def test_a_stop_at_any_point(clip: Path, tiny_model: Path, tmp_path: Path) -> None:

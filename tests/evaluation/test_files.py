@@ -123,17 +123,25 @@ def test_only_the_first_video_of_a_file_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ids", "told"),
+    ("places", "first", "tracked", "told"),
     [
-        ([[0, 1], [0], [0, 1, 2], [0, 1]], True),
-        ([[1, 2], [1], [3, 2, 1], [2, 1]], True),
-        ([[0], [0, 1], [0, 1, 2], [0, 1]], False),  # three who come, one of whom goes
-        ([[0, 1], [0], [0, 1, 3], [0, 1]], False),
+        ([[0, 1, 2], [1, 2], [0, 1, 2]], 0, False, True),  # the first is hidden, and the others get the ids before
+        ([[0, 1], [1], [0, 1], [1]], 1, False, True),
+        ([[0, 1], [0], [0, 1], [0], [0, 1]], 1, True, False),  # the last is hidden twice
+        ([[0, 1, 2], [1, 2], [0, 1, 2]], 0, True, False),
+        ([[0], [], [0], [1]], 0, True, False),
     ],
 )
-def test_ids_that_count_the_people_of_a_frame_are_told(tmp_path: Path, ids: list[list[int]], told: bool) -> None:
+def test_ids_that_count_the_people_of_a_frame_are_told(
+    tmp_path: Path, places: list[list[int]], first: int, tracked: bool, told: bool
+) -> None:
     """Files of estimates without tracks have such."""
-    video = video18([[person(300 * n, 0, track) for n, track in enumerate(one)] for one in ids])
+    video = video18(
+        [
+            [person(300 * place, 0, (place if tracked else n) + first) for n, place in enumerate(people)]
+            for people in places
+        ]
+    )
     warned = any("track ids count the people of each frame" in line for line in run(tmp_path, video, video)["warnings"])
     assert warned is told
 

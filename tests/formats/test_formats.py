@@ -175,8 +175,10 @@ def test_frames_out_of_order_are_refused(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "form", "refused"),
     [
-        ("x.json", "cvat", "x.json: is the name of a file of the form coco; cvat is a file that ends in .zip"),
-        ("x.csv", "yolo", "x.csv: is the name of a file of the form csv; yolo is a folder"),
+        ("x.json", "cvat", "x.json: is the name of a file of the form coco; what cvat files hold goes by .zip"),
+        ("x.mov", "coco", "x.mov: is the name of a video; what coco files hold goes by .json"),
+        ("take.json", "yolo", None),  # a folder, as of take.json.mp4
+        ("x.h5", "sleap_analysis", None),
         ("x.JSON", "posetrack17", None),
         ("x.json", "jsonl", None),
         ("x.deeplabcut", "deeplabcut", None),
@@ -589,6 +591,18 @@ def test_outputs_get_the_usual_permissions_and_follow_links(tmp_path: Path) -> N
     write(link, frames(2))
     assert link.is_symlink() and target.stat().st_mode == reference.stat().st_mode
     assert len(read(target)) == 2
+
+
+def test_numbers_that_do_not_fit_are_not_written(tmp_path: Path) -> None:
+    one = next(frame for frame in frames(4) if frame.poses)
+    pose = one.poses[0]
+    for wrong, why in (
+        (replace(pose, raw=np.zeros((1, 3))), "has 1 joints, the header names 19"),
+        (replace(pose, keypoints=pose.keypoints[:17]), "has 17 joints"),
+        (replace(pose, box=pose.box.reshape(2, 2)), "not four numbers"),
+    ):
+        with pytest.raises(OutputError, match=why):
+            write_poses(tmp_path / "a.jsonl", header(), [replace(one, poses=(wrong,))])
 
 
 def test_unknown_joints_are_not_written(tmp_path: Path) -> None:

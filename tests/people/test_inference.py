@@ -111,7 +111,7 @@ def test_pictures_that_do_not_fit_in_memory_together_are_looked_at_in_parts(
     found = detector.detect_batch(images)
     assert [len(rows) for rows in found] == [len(rows) for rows in expected] and min(map(len, found)) > 2
     assert all(np.allclose(a, b, atol=0.01) for a, b in zip(found, expected, strict=True))
-    assert sizes[:5] == [5, 2, 3, 1, 2]
+    assert sizes[:5] == [5, 3, 2, 2, 1]
     monkeypatch.setattr(detector, "network", lambda pictures: full([*pictures] * 3))
     with pytest.raises(RuntimeError, match="out of memory"):
         detector.detect_batch(images[:1])
