@@ -79,6 +79,8 @@ class Target:
             if self.resume:
                 raise UsageError("--resume: standard output cannot be resumed; name a file with --out")
         else:
+            if self.overlay is not None and self.overlay.resolve() == self.out.resolve():
+                raise UsageError(f"{self.overlay}: --overlay and --out name the same file")
             name = format_of(self.out, self.format)
             check_joints(name, self.joints)
             check_output(self.out, name, overwrite=overwrite, inputs=inputs)
@@ -88,8 +90,6 @@ class Target:
             from ftpcli.video import check_suffix
 
             check_suffix(self.overlay)
-            if self.out is not None and self.overlay.resolve() == self.out.resolve():
-                raise UsageError(f"{self.overlay}: --overlay and --out name the same file")
             check_target(self.overlay, overwrite=overwrite, inputs=inputs)
 
 

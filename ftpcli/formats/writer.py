@@ -111,11 +111,11 @@ def check_output(
     if kind.folder:
         check_folder(path)
         return
+    check_target(path, overwrite=overwrite, inputs=inputs)
     end, own = PurePath(path).suffix.lower(), PurePath(f"x{kind.suffix}").suffix
     if end in VIDEO_SUFFIXES or (others and end != own and not {end, own} <= _TEXT):
         name = "a video" if end in VIDEO_SUFFIXES else f"a file of the form {others[0]}"
         raise UsageError(f"{os.fspath(path)}: is the name of {name}; what {format} files hold goes by {kind.suffix}")
-    check_target(path, overwrite=overwrite, inputs=inputs)
 
 
 def check_joints(format: Format, joints: str) -> None:

@@ -252,7 +252,8 @@ def test_boxes_are_taken_of_any_form_by_content(
     if form == "xml":
         path.write_text(cvat_for_video(items, 8))
     else:
-        convert(poses, path, "cvat" if form == "zip" else "coco")
+        convert(poses, tmp_path / form, "cvat" if form == "zip" else "coco")
+        (tmp_path / form).rename(path)
     info = VideoInfo("walk.mp4", *SIZE, 0, Fraction(1, 25), Fraction(25), 8, 0.3, 0.0, "h264", False)
     people = BoxesFile(path, info)
     assert people.kind == "poses" and people.last == max(frame.index for frame in items if frame.poses)
