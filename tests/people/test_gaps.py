@@ -166,3 +166,21 @@ def test_annotating_fills_a_gap_and_says_so(tmp_path, tiny_model, monkeypatch) -
         marked[seconds] = [r.index for r in records if any(pose.filled for pose in r.poses)]
     assert {11, 12} <= set(empty[0.0]) and empty[0.2] == []
     assert marked == {0.0: [], 0.2: empty[0.0]}
+
+
+def test_annotating_fills_gaps_longer_than_a_chunk(tmp_path, tiny_model, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    from tests.support.walkers import Bright, walkers
+
+    class Sleeps(Bright):
+        frames = 0
+
+        def detect(self, image: np.ndarray) -> np.ndarray:
+            self.frames += 1
+            return super().detect(image)[: 0 if 8 <= self.frames < 18 else None]
+
+    monkeypatch.setattr("ftpcli.people.loading.load_detector", lambda *_, **__: Sleeps())
+    clip = walkers(tmp_path / "walkers.mp4", 24)
+    with Annotator(Options(weights=str(tiny_model), fill_gaps=0.5), device="cpu").open(str(clip)) as annotation:
+        assert annotation.chunk_frames == 8
+        filled = [any(pose.filled for pose in record.poses) for record in annotation]
+    assert all(filled[7:17])

@@ -60,7 +60,7 @@ def test_what_is_a_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @needs_linux
-def test_frames_are_worked_on_as_they_come(stand_in, words, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_are_worked_on_as_they_come(stand_in, words) -> None:
     """One at a time where the work keeps up, the more together the longer they have waited."""
     stand_in("testsrc=size=96x64:rate=10,realtime")
     sizes: dict[float, list[int]] = {}
